@@ -1,0 +1,100 @@
+// Package suite is the table of the algorithm suites of the AWS Encryption SDK
+// message format.
+//
+// Source: framework/algorithm-suites.md of
+// github.com/awslabs/aws-encryption-sdk-specification.
+package suite
+
+import (
+	"crypto"
+	"crypto/elliptic"
+	_ "crypto/sha256" // crypto.SHA256, in the table below
+	_ "crypto/sha512" // crypto.SHA384 and crypto.SHA512
+)
+
+// Sizes in bytes that all suites share.
+const (
+	NonceLen      = 12
+	TagLen        = 16
+	CommitmentLen = 32
+)
+
+// A Suite is one row of the table. Rows are shared and must not be changed.
+type Suite struct {
+	ID   uint16
+	Name string
+
+	// Version is the message format version that carries the suite, 1 or 2.
+	Version byte
+
+	// KeyLen is the length in bytes of the data key and of the message key
+	// derived from it.
+	KeyLen int
+
+	// KDF is the hash of the HKDF that derives the message key. Zero means that
+	// the data key is the message key: such a key must never serve two messages.
+	KDF crypto.Hash
+
+	// Commits says whether the header carries a commitment to the data key.
+	Commits bool
+
+	// Curve is the curve of the message signature; nil where there is none.
+	Curve elliptic.Curve
+
+	// SigHash is the hash that is signed.
+	SigHash crypto.Hash
+
+	// SigLen is the length in bytes of the signatures that are written.
+	// DER signatures vary in length, so writers sign again until they have this
+	// one, and message lengths can be told in advance.
+	SigLen int
+}
+
+// Signs says whether messages of the suite end in a signature.
+func (s *Suite) Signs() bool { return s.Curve != nil }
+
+// MessageIDLen returns the length of the message ID in bytes.
+func (s *Suite) MessageIDLen() int {
+	if s.Version == 1 {
+		return 16
+	}
+	return 32
+}
+
+var table = [...]Suite{
+	{ID: 0x0014, Name: "AES-128-GCM, no key derivation", Version: 1, KeyLen: 16},
+	{ID: 0x0046, Name: "AES-192-GCM, no key derivation", Version: 1, KeyLen: 24},
+	{ID: 0x0078, Name: "AES-256-GCM, no key derivation", Version: 1, KeyLen: 32},
+	{ID: 0x0114, Name: "AES-128-GCM, HKDF-SHA256", Version: 1, KeyLen: 16, KDF: crypto.SHA256},
+	{ID: 0x0146, Name: "AES-192-GCM, HKDF-SHA256", Version: 1, KeyLen: 24, KDF: crypto.SHA256},
+	{ID: 0x0178, Name: "AES-256-GCM, HKDF-SHA256", Version: 1, KeyLen: 32, KDF: crypto.SHA256},
+	{ID: 0x0214, Name: "AES-128-GCM, HKDF-SHA256, ECDSA-P256", Version: 1, KeyLen: 16, KDF: crypto.SHA256,
+		Curve: elliptic.P256(), SigHash: crypto.SHA256, SigLen: 71},
+	{ID: 0x0346, Name: "AES-192-GCM, HKDF-SHA384, ECDSA-P384", Version: 1, KeyLen: 24, KDF: crypto.SHA384,
+		Curve: elliptic.P384(), SigHash: crypto.SHA384, SigLen: 103},
+	{ID: 0x0378, Name: "AES-256-GCM, HKDF-SHA384, ECDSA-P384", Version: 1, KeyLen: 32, KDF: crypto.SHA384,
+		Curve: elliptic.P384(), SigHash: crypto.SHA384, SigLen: 103},
+	{ID: 0x0478, Name: "AES-256-GCM, HKDF-SHA512, key commitment", Version: 2, KeyLen: 32, KDF: crypto.SHA512,
+		Commits: true},
+	{ID: 0x0578, Name: "AES-256-GCM, HKDF-SHA512, key commitment, ECDSA-P384", Version: 2, KeyLen: 32, KDF: crypto.SHA512,
+		Commits: true, Curve: elliptic.P384(), SigHash: crypto.SHA384, SigLen: 103},
+}
+
+// ByID returns the suite with the given ID, or nil if the format has none.
+func ByID(id uint16) *Suite {
+	for i := range table {
+		if table[i].ID == id {
+			return &table[i]
+		}
+	}
+	return nil
+}
+
+// All returns every suite, in order of ID.
+func All() []*Suite {
+	all := make([]*Suite, len(table))
+	for i := range table {
+		all[i] = &table[i]
+	}
+	return all
+}
