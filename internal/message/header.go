@@ -1,0 +1,225 @@
+package message
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"github.com/go-sealring/sealring/internal/suite"
+)
+
+const (
+	typeCustomerAuthenticated = 0x80
+
+	contentNonFramed = 1
+	contentFramed    = 2
+)
+
+// An EncryptedDataKey is a wrapped data key as the header carries it.
+type EncryptedDataKey struct {
+	ProviderID   string
+	ProviderInfo []byte
+	Ciphertext   []byte
+}
+
+// A Header is a message header, version 1 or 2, parsed or to be written.
+type Header struct {
+	Suite             *suite.Suite
+	MessageID         []byte
+	Context           map[string]string // the stored pairs
+	EncryptedDataKeys []EncryptedDataKey
+
+	// FrameLength is the length of the regular frames' content in bytes; zero
+	// means a non-framed body.
+	FrameLength uint32
+
+	// Commitment is the commitment to the data key, in suites that have one.
+	Commitment []byte
+
+	// IV and Tag authenticate the header. Version 2 does not store the IV,
+	// which is zero.
+	IV  []byte
+	Tag []byte
+
+	// Raw holds the bytes of a parsed header, and the first BodyLen of them
+	// are its body: what the tag covers.
+	Raw     []byte
+	BodyLen int
+}
+
+// Limits bound what parsing a header may take.
+type Limits struct {
+	EncryptedDataKeys int    // most wrapped keys
+	HeaderLen         int    // most bytes
+	FrameLength       uint32 // longest frame in bytes
+}
+
+// ReadHeader reads a header from src, and not a byte more. A header that ends
+// early is io.ErrUnexpectedEOF.
+func ReadHeader(src io.Reader, limits Limits) (*Header, error) {
+	return parse(&fields{src: src, max: limits.HeaderLen}, limits)
+}
+
+// ParseHeader parses the header that msg begins with. The result refers to msg.
+func ParseHeader(msg []byte, limits Limits) (*Header, error) {
+	return parse(&fields{raw: msg, max: limits.HeaderLen}, limits)
+}
+
+func parse(f *fields, limits Limits) (*Header, error) {
+	h := &Header{}
+	version := f.uint8("version")
+	switch {
+	case f.err != nil:
+	case version == 1:
+		if t := f.uint8("message type"); t != typeCustomerAuthenticated {
+			f.fail("unknown message type 0x%02x", t)
+		}
+	case version == 2:
+	case version == 'A':
+		f.fail("unknown version 0x41; a message in base64 begins like this: decode it first")
+	default:
+		f.fail("unknown version 0x%02x", version)
+	}
+
+	id := f.uint16("algorithm suite")
+	if h.Suite = suite.ByID(id); h.Suite == nil {
+		f.fail("unknown algorithm suite 0x%04x", id)
+	} else if h.Suite.Version != version {
+		f.fail("algorithm suite 0x%04x does not belong in a version %d message", id, version)
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	h.MessageID = f.bytes(h.Suite.MessageIDLen(), "message ID")
+
+	serialized := f.bytes16("encryption context")
+	if f.err == nil {
+		h.Context, f.err = ParseContext(serialized)
+	}
+
+	h.EncryptedDataKeys = parseDataKeys(f, limits)
+
+	content := f.uint8("content type")
+	if content != contentFramed && content != contentNonFramed {
+		f.fail("unknown content type 0x%02x", content)
+	}
+	if version == 1 {
+		if r := f.uint32("reserved bytes"); r != 0 {
+			f.fail("reserved bytes are not zero")
+		}
+		if n := f.uint8("IV length"); n != suite.NonceLen {
+			f.fail("IV length is %d, not %d", n, suite.NonceLen)
+		}
+	}
+	h.FrameLength = f.uint32("frame length")
+	switch {
+	case f.err != nil:
+	case content == contentFramed && h.FrameLength == 0:
+		f.fail("frame length is zero in a framed message")
+	case content == contentNonFramed && h.FrameLength != 0:
+		f.fail("frame length is %d in a non-framed message", h.FrameLength)
+	case h.FrameLength > limits.FrameLength:
+		f.err = fmt.Errorf("%w: header: frame length is %d bytes, this client reads %d",
+			ErrLimit, h.FrameLength, limits.FrameLength)
+	}
+	if h.Suite.Commits {
+		h.Commitment = f.bytes(suite.CommitmentLen, "key commitment")
+	}
+	h.BodyLen = f.off
+
+	if version == 1 {
+		h.IV = f.bytes(suite.NonceLen, "IV")
+	} else {
+		h.IV = make([]byte, suite.NonceLen)
+	}
+	h.Tag = f.bytes(suite.TagLen, "authentication tag")
+	if f.err != nil {
+		return nil, f.err
+	}
+	h.Raw = f.raw[:f.off:f.off]
+	return h, nil
+}
+
+func parseDataKeys(f *fields, limits Limits) []EncryptedDataKey {
+	count := int(f.uint16("count of encrypted data keys"))
+	switch {
+	case f.err != nil:
+	case count == 0:
+		f.fail("no encrypted data key")
+	case count > limits.EncryptedDataKeys:
+		f.err = fmt.Errorf("%w: header: %d encrypted data keys, this client reads %d",
+			ErrLimit, count, limits.EncryptedDataKeys)
+	}
+	if f.err != nil {
+		return nil
+	}
+	// The count is only claimed: beyond a few, the slice grows with the bytes.
+	keys := make([]EncryptedDataKey, 0, min(count, 8))
+	for i := 0; i < count && f.err == nil; i++ {
+		provider := f.bytes16("key provider ID")
+		if !utf8.Valid(provider) {
+			f.fail("provider ID of encrypted data key %d is not UTF-8", i+1)
+		}
+		keys = append(keys, EncryptedDataKey{
+			ProviderID:   string(provider),
+			ProviderInfo: f.bytes16("key provider information"),
+			Ciphertext:   f.bytes16("encrypted data key"),
+		})
+	}
+	return keys
+}
+
+// AppendBody appends the header's body to dst: what the tag covers. On error
+// dst is returned unchanged.
+func (h *Header) AppendBody(dst []byte) ([]byte, error) {
+	start := len(dst)
+	dst = append(dst, h.Suite.Version)
+	if h.Suite.Version == 1 {
+		dst = append(dst, typeCustomerAuthenticated)
+	}
+	dst = appendUint16(dst, int(h.Suite.ID))
+	dst = append(dst, h.MessageID...)
+
+	lenAt := len(dst)
+	dst, err := AppendContext(append(dst, 0, 0), h.Context)
+	if err != nil {
+		return dst[:start], err
+	}
+	binary.BigEndian.PutUint16(dst[lenAt:], uint16(len(dst)-lenAt-2))
+
+	if n := len(h.EncryptedDataKeys); n < 1 || n > 1<<16-1 {
+		return dst[:start], fmt.Errorf("%w: %d encrypted data keys, the format holds 1 to 65535", ErrLimit, n)
+	}
+	dst = appendUint16(dst, len(h.EncryptedDataKeys))
+	for i, k := range h.EncryptedDataKeys {
+		if max(len(k.ProviderID), len(k.ProviderInfo), len(k.Ciphertext)) > 1<<16-1 {
+			return dst[:start], fmt.Errorf("%w: a field of encrypted data key %d is longer than 65535 bytes", ErrLimit, i+1)
+		}
+		if !utf8.ValidString(k.ProviderID) {
+			return dst[:start], malformed("provider ID of encrypted data key %d is not UTF-8", i+1)
+		}
+		dst = appendString16(dst, k.ProviderID)
+		dst = appendString16(dst, k.ProviderInfo)
+		dst = appendString16(dst, k.Ciphertext)
+	}
+
+	if h.FrameLength == 0 {
+		dst = append(dst, contentNonFramed)
+	} else {
+		dst = append(dst, contentFramed)
+	}
+	if h.Suite.Version == 1 {
+		dst = append(dst, 0, 0, 0, 0, suite.NonceLen)
+	}
+	dst = binary.BigEndian.AppendUint32(dst, h.FrameLength)
+	return append(dst, h.Commitment...), nil
+}
+
+// AppendAuth appends the header's authentication fields to dst.
+func (h *Header) AppendAuth(dst []byte) []byte {
+	if h.Suite.Version == 1 {
+		dst = append(dst, h.IV...)
+	}
+	return append(dst, h.Tag...)
+}
