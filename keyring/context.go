@@ -1,0 +1,67 @@
+package keyring
+
+import (
+	"strings"
+
+	"github.com/go-sealring/sealring/internal/message"
+)
+
+// An EncryptionContext is a set of key-value pairs that is bound to a message:
+// authenticated with it, and by AWS KMS written to the audit log. It is not
+// secret: unless said otherwise it is stored in the message in the clear.
+//
+// Keys and values are UTF-8. The serialized context, which takes 2 bytes and
+// 4 bytes a pair beside the text, is at most 65,535 bytes. Keys that begin with
+// "aws-crypto-" are reserved.
+type EncryptionContext map[string]string
+
+const (
+	reservedPrefix = "aws-crypto-"
+
+	// publicKeyPair is the key under which signed messages store the public key
+	// that verifies them.
+	publicKeyPair = reservedPrefix + "public-key"
+)
+
+// Validate returns nil if a caller may encrypt with the context, and an error
+// that wraps [ErrInvalidArgument] if not: a reserved key, text that is not
+// UTF-8, or a context that is too long.
+func (c EncryptionContext) Validate() error {
+	for k := range c {
+		if strings.HasPrefix(k, reservedPrefix) {
+			return invalid("encryption context: keys that begin with %q are reserved: %q", reservedPrefix, k)
+		}
+	}
+	if err := message.CheckContext(c); err != nil {
+		return invalid("%v", err)
+	}
+	return nil
+}
+
+// AppendBinary appends the context's serialized form to b, as the format
+// defines it: what keyrings bind to a wrapped key. The empty context is zero
+// bytes. On error, which a context that passed Validate does not give, b is
+// returned unchanged.
+func (c EncryptionContext) AppendBinary(b []byte) ([]byte, error) {
+	return message.AppendContext(b, c)
+}
+
+// split returns the pairs that are stored in a message and those that are only
+// authenticated. Without required keys the first is c itself.
+func (c EncryptionContext) split(required []string) (stored, authenticated EncryptionContext) {
+	if len(required) == 0 {
+		return c, nil
+	}
+	stored = make(EncryptionContext, len(c))
+	for k, v := range c {
+		stored[k] = v
+	}
+	authenticated = make(EncryptionContext, len(required))
+	for _, k := range required {
+		if v, ok := c[k]; ok {
+			authenticated[k] = v
+			delete(stored, k)
+		}
+	}
+	return stored, authenticated
+}

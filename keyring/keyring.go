@@ -1,0 +1,47 @@
+// Package keyring makes and unwraps data keys: the keys that package envelope
+// encrypts messages with.
+//
+// A keyring holds or reaches wrapping keys. [NewRawAES], [NewRawRSA],
+// [NewRawECDH] and [NewMulti] are local ones; those for AWS KMS are in the
+// packages below this one. Most programs make a keyring, hand it to
+// envelope.New, and use nothing else from here.
+//
+//	kr, err := keyring.NewRawAES("payments", "kek-2026", key)
+//	client, err := envelope.New(kr, nil)
+//
+// To write a keyring of your own, implement [Encrypter], [Decrypter] or both,
+// and run package keyringtest over it.
+package keyring
+
+import "context"
+
+// An Encrypter makes data keys and wraps them.
+type Encrypter interface {
+	// OnEncrypt wraps the data key of m and appends the result to
+	// m.EncryptedDataKeys. If m.DataKey is nil it first generates one, as
+	// [EncryptionMaterials.GenerateDataKey] does; otherwise it wraps the one
+	// that is there and leaves it alone.
+	//
+	// On error m is as it was. When ctx is done the error wraps ctx's.
+	// OnEncrypt is safe for concurrent use with different m.
+	OnEncrypt(ctx context.Context, m *EncryptionMaterials) error
+}
+
+// A Decrypter unwraps data keys.
+type Decrypter interface {
+	// OnDecrypt unwraps one of keys, trying in order those that it has the
+	// wrapping key for, and sets m.DataKey to a new slice of
+	// m.Suite.DataKeyLen bytes. It fails if m.DataKey is already set.
+	//
+	// When none can be unwrapped the error wraps [ErrNoMatchingKey] and the
+	// reasons; a [NoMatchError] does that. On error m is as it was. When ctx is
+	// done the error wraps ctx's. OnDecrypt does not change or keep keys, and is
+	// safe for concurrent use with different m.
+	OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error
+}
+
+// A Keyring makes, wraps and unwraps data keys.
+type Keyring interface {
+	Encrypter
+	Decrypter
+}

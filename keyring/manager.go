@@ -1,0 +1,284 @@
+package keyring
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-sealring/sealring/internal/message"
+)
+
+// An EncryptionManager supplies the materials for a message to be written.
+type EncryptionManager interface {
+	// EncryptionMaterials returns materials that answer req: they pass
+	// [EncryptionMaterials.Check]. They are the caller's, to be cleared when
+	// done: a manager that keeps materials hands out copies. With a suite that
+	// does not derive keys, a data key must never be handed out twice.
+	EncryptionMaterials(ctx context.Context, req EncryptionRequest) (*EncryptionMaterials, error)
+}
+
+// A DecryptionManager supplies the materials for a message to be read.
+type DecryptionManager interface {
+	// DecryptionMaterials returns materials that answer req: they pass
+	// [DecryptionMaterials.Check]. They are the caller's, to be cleared when
+	// done: a manager that keeps materials hands out copies.
+	DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error)
+}
+
+// A MaterialsManager stands between a client and its keyring. It makes signing
+// keys, checks contexts and policies, and may keep data keys for reuse. The
+// specification calls it a cryptographic materials manager.
+//
+// Its methods are safe for concurrent use.
+type MaterialsManager interface {
+	EncryptionManager
+	DecryptionManager
+}
+
+// An EncryptionRequest says what materials are wanted for.
+type EncryptionRequest struct {
+	// Suite is the suite to use; zero leaves it to the commitment policy.
+	Suite Suite
+
+	// CommitmentPolicy is the policy in force.
+	CommitmentPolicy CommitmentPolicy
+
+	// Context is the caller's encryption context.
+	Context EncryptionContext
+
+	// RequiredKeys are keys of Context whose pairs are not to be stored in the
+	// message.
+	RequiredKeys []string
+
+	// PlaintextLength is the length of the plaintext in bytes, or an upper
+	// bound of it; -1 when unknown.
+	PlaintextLength int64
+}
+
+// A DecryptionRequest says what materials are wanted for.
+type DecryptionRequest struct {
+	// Suite is the message's suite.
+	Suite Suite
+
+	// CommitmentPolicy is the policy in force.
+	CommitmentPolicy CommitmentPolicy
+
+	// Context holds the pairs that the message stores, not yet authenticated.
+	Context EncryptionContext
+
+	// Reproduced holds the pairs that the caller expects. Those that are in
+	// Context must be equal there; the others must have been authenticated, but
+	// not stored, when the message was written.
+	Reproduced EncryptionContext
+
+	// EncryptedDataKeys are the message's wrapped keys.
+	EncryptedDataKeys []EncryptedDataKey
+}
+
+// DefaultEncryptionManager is the encrypting half of [DefaultManager].
+type DefaultEncryptionManager struct{ keyring Encrypter }
+
+// DefaultDecryptionManager is the decrypting half of [DefaultManager].
+type DefaultDecryptionManager struct{ keyring Decrypter }
+
+// DefaultManager asks a keyring for every message. It is the manager that
+// envelope.New puts around a keyring.
+type DefaultManager struct {
+	DefaultEncryptionManager
+	DefaultDecryptionManager
+}
+
+var _ MaterialsManager = (*DefaultManager)(nil)
+
+// NewManager returns the default manager for a keyring.
+func NewManager(k Keyring) (*DefaultManager, error) {
+	if k == nil {
+		return nil, invalid("keyring is nil")
+	}
+	return &DefaultManager{DefaultEncryptionManager{k}, DefaultDecryptionManager{k}}, nil
+}
+
+// NewEncryptionManager returns the default manager for a keyring that can
+// only encrypt.
+func NewEncryptionManager(k Encrypter) (*DefaultEncryptionManager, error) {
+	if k == nil {
+		return nil, invalid("keyring is nil")
+	}
+	return &DefaultEncryptionManager{k}, nil
+}
+
+// NewDecryptionManager returns the default manager for a keyring that can
+// only decrypt.
+func NewDecryptionManager(k Decrypter) (*DefaultDecryptionManager, error) {
+	if k == nil {
+		return nil, invalid("keyring is nil")
+	}
+	return &DefaultDecryptionManager{k}, nil
+}
+
+// EncryptionMaterials has the keyring generate and wrap a new data key. For a
+// suite that signs it also makes a new key pair and puts the public half into
+// the materials' encryption context.
+//
+// A context that [EncryptionContext.Validate] refuses and an unknown suite are
+// [ErrInvalidArgument]; a suite that the policy refuses is [ErrPolicy].
+func (d *DefaultEncryptionManager) EncryptionMaterials(ctx context.Context, req EncryptionRequest) (*EncryptionMaterials, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s := req.Suite
+	if s == 0 {
+		s = req.CommitmentPolicy.DefaultSuite()
+	}
+	if !s.Valid() {
+		return nil, invalid("suite %v", s)
+	}
+	if err := req.CommitmentPolicy.CheckEncrypt(s); err != nil {
+		return nil, err
+	}
+	if err := req.Context.Validate(); err != nil {
+		return nil, err
+	}
+	for _, k := range req.RequiredKeys {
+		if _, ok := req.Context[k]; !ok {
+			return nil, invalid("encryption context: key %q is required and missing", k)
+		}
+	}
+
+	m := &EncryptionMaterials{
+		Suite:        s,
+		Context:      maps.Clone(req.Context),
+		RequiredKeys: slices.Clone(req.RequiredKeys),
+	}
+	if curve := s.row().Curve; curve != nil {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			return nil, fmt.Errorf("signing key: %w", err)
+		}
+		m.SigningKey = key
+		if m.Context == nil {
+			m.Context = EncryptionContext{}
+		}
+		m.Context[publicKeyPair] = encodePublicKey(&key.PublicKey)
+		// Only now is the context as long as it will be in the message.
+		if err := message.CheckContext(m.Context); err != nil {
+			return nil, invalid("%v, %d of them for the signature's public key", err, len(publicKeyPair)+4+len(m.Context[publicKeyPair]))
+		}
+	}
+	if err := d.keyring.OnEncrypt(ctx, m); err != nil {
+		m.Clear()
+		return nil, err
+	}
+	req.Suite = s
+	if err := m.Check(req); err != nil {
+		m.Clear()
+		return nil, err
+	}
+	return m, nil
+}
+
+// DecryptionMaterials compares the contexts, takes the verification key from
+// the stored one, and has the keyring unwrap the data key.
+//
+// A reproduced pair that is stored with another value is [ErrContextMismatch],
+// and the keyring is not asked. When the keyring can unwrap nothing and there
+// are reproduced pairs that the message does not store, they may be the reason,
+// so that error is ErrContextMismatch too.
+func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !req.Suite.Valid() {
+		return nil, invalid("suite %v", req.Suite)
+	}
+	if err := req.CommitmentPolicy.CheckDecrypt(req.Suite); err != nil {
+		return nil, err
+	}
+	whole, required, err := reproduce(req.Context, req.Reproduced)
+	if err != nil {
+		return nil, err
+	}
+	m := &DecryptionMaterials{Suite: req.Suite, Context: whole, RequiredKeys: required}
+
+	encoded, ok := req.Context[publicKeyPair]
+	switch curve := req.Suite.row().Curve; {
+	case curve != nil && !ok:
+		return nil, fmt.Errorf("%w: suite %v needs the pair %q in the encryption context", message.ErrMalformed, req.Suite, publicKeyPair)
+	case curve == nil && ok:
+		return nil, fmt.Errorf("%w: suite %v has no signature, yet the encryption context has the pair %q", message.ErrMalformed, req.Suite, publicKeyPair)
+	case curve != nil:
+		if m.VerificationKey, err = decodePublicKey(curve, encoded); err != nil {
+			return nil, fmt.Errorf("%w: pair %q: %v", message.ErrMalformed, publicKeyPair, err)
+		}
+	}
+	if err := d.keyring.OnDecrypt(ctx, m, req.EncryptedDataKeys); err != nil {
+		if len(required) > 0 && errors.Is(err, ErrNoMatchingKey) {
+			return nil, NotStored(err, required)
+		}
+		return nil, err
+	}
+	if err := m.Check(req); err != nil {
+		m.Clear()
+		return nil, err
+	}
+	return m, nil
+}
+
+// NotStored returns err, wrapped so that it is [ErrContextMismatch] as well and
+// names the reproduced keys that a message does not store. Callers use it when
+// authentication failed and those pairs may be why.
+func NotStored(err error, keys []string) error {
+	keys = slices.Sorted(slices.Values(keys))
+	return fmt.Errorf("%w (%w: or the message was not written with what was given for %q, which it does not store)",
+		err, ErrContextMismatch, keys)
+}
+
+// reproduce returns the whole context of a message and the keys of the pairs
+// that it does not store, sorted.
+func reproduce(stored, reproduced EncryptionContext) (whole EncryptionContext, required []string, err error) {
+	for k, v := range reproduced {
+		got, ok := stored[k]
+		switch {
+		case ok && got != v:
+			return nil, nil, fmt.Errorf("%w: the message has another value for key %q", ErrContextMismatch, k)
+		case !ok && strings.HasPrefix(k, reservedPrefix):
+			return nil, nil, fmt.Errorf("%w: reserved key %q is not in the message", ErrContextMismatch, k)
+		case !ok:
+			required = append(required, k)
+		}
+	}
+	if required == nil {
+		return stored, nil, nil
+	}
+	slices.Sort(required)
+	whole = make(EncryptionContext, len(stored)+len(required))
+	maps.Copy(whole, stored)
+	maps.Copy(whole, reproduced)
+	if err := message.CheckContext(whole); err != nil {
+		return nil, nil, invalid("%v", err)
+	}
+	return whole, required, nil
+}
+
+func encodePublicKey(k *ecdsa.PublicKey) string {
+	return base64.StdEncoding.EncodeToString(elliptic.MarshalCompressed(k.Curve, k.X, k.Y))
+}
+
+func decodePublicKey(curve elliptic.Curve, encoded string) (*ecdsa.PublicKey, error) {
+	point, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return nil, errors.New("not base64")
+	}
+	x, y := elliptic.UnmarshalCompressed(curve, point)
+	if x == nil {
+		return nil, fmt.Errorf("not a compressed point on %s", curve.Params().Name)
+	}
+	return &ecdsa.PublicKey{Curve: curve, X: x, Y: y}, nil
+}

@@ -1,0 +1,281 @@
+package keyring_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// failing is a keyring that does nothing but return err, nil included.
+type failing struct{ err error }
+
+func (f failing) OnEncrypt(context.Context, *keyring.EncryptionMaterials) error { return f.err }
+func (f failing) OnDecrypt(context.Context, *keyring.DecryptionMaterials, []keyring.EncryptedDataKey) error {
+	return f.err
+}
+
+const publicKeyPair = "aws-crypto-public-key"
+
+func newManager(t *testing.T, k keyring.Keyring) *keyring.DefaultManager {
+	m, err := keyring.NewManager(k)
+	require.NoError(t, err)
+	return m
+}
+
+// encryptionPolicy returns the policy under which s may be written.
+func encryptionPolicy(s keyring.Suite) keyring.CommitmentPolicy {
+	if s.Commits() {
+		return keyring.RequireEncryptAllowDecrypt
+	}
+	return keyring.ForbidEncryptAllowDecrypt
+}
+
+func TestPolicy(t *testing.T) {
+	for _, c := range []struct {
+		policy                          keyring.CommitmentPolicy
+		encrypts, encryptsPlain         bool // with and without commitment
+		decrypts, decryptsUncommmitting bool
+	}{
+		{keyring.RequireEncryptRequireDecrypt, true, false, true, false},
+		{keyring.RequireEncryptAllowDecrypt, true, false, true, true},
+		{keyring.ForbidEncryptAllowDecrypt, false, true, true, true},
+	} {
+		for _, s := range keyring.Suites() {
+			encrypts, decrypts := c.encrypts, c.decrypts
+			if !s.Commits() {
+				encrypts, decrypts = c.encryptsPlain, c.decryptsUncommmitting
+			}
+			check := func(err error, allowed bool) {
+				if allowed {
+					assert.NoError(t, err)
+				} else {
+					assert.ErrorIs(t, err, keyring.ErrPolicy)
+				}
+			}
+			check(c.policy.CheckEncrypt(s), encrypts)
+			check(c.policy.CheckDecrypt(s), decrypts)
+		}
+		assert.NoError(t, c.policy.CheckEncrypt(c.policy.DefaultSuite()))
+		assert.True(t, c.policy.Valid())
+	}
+	assert.False(t, keyring.CommitmentPolicy(3).Valid())
+}
+
+func TestManagerRoundTrip(t *testing.T) {
+	m := newManager(t, newRawAES(t, "kek", 256))
+	ec := keyring.EncryptionContext{"tenant": "42"}
+	for _, s := range keyring.Suites() {
+		t.Run(s.String(), func(t *testing.T) {
+			policy := encryptionPolicy(s)
+			e, err := m.EncryptionMaterials(t.Context(), keyring.EncryptionRequest{
+				Suite: s, CommitmentPolicy: policy, Context: ec, PlaintextLength: -1,
+			})
+			require.NoError(t, err)
+			assert.Equal(t, keyring.EncryptionContext{"tenant": "42"}, ec, "the caller's context changed")
+			assert.Equal(t, s.Signs(), e.SigningKey != nil)
+			assert.Equal(t, s.Signs(), e.Context[publicKeyPair] != "")
+
+			d, err := m.DecryptionMaterials(t.Context(), keyring.DecryptionRequest{
+				Suite: s, CommitmentPolicy: policy, Context: e.Context, Reproduced: ec, EncryptedDataKeys: e.EncryptedDataKeys,
+			})
+			require.NoError(t, err)
+			assert.Equal(t, e.DataKey, d.DataKey)
+			if s.Signs() {
+				assert.True(t, e.SigningKey.PublicKey.Equal(d.VerificationKey))
+			}
+			kept := e.DataKey
+			e.Clear()
+			assert.Equal(t, make([]byte, s.DataKeyLen()), kept)
+			assert.Nil(t, e.DataKey)
+			assert.Nil(t, e.SigningKey)
+		})
+	}
+}
+
+func TestManagerRefusesToEncrypt(t *testing.T) {
+	down := errors.New("down")
+	aes := newRawAES(t, "kek", 256)
+	for name, c := range map[string]struct {
+		keyring keyring.Keyring
+		req     keyring.EncryptionRequest
+		is      error
+	}{
+		"unknown suite":        {aes, keyring.EncryptionRequest{Suite: 0x9999}, keyring.ErrInvalidArgument},
+		"policy":               {aes, keyring.EncryptionRequest{Suite: keyring.SuiteAES256GCM}, keyring.ErrPolicy},
+		"reserved key":         {aes, keyring.EncryptionRequest{Context: keyring.EncryptionContext{"aws-crypto-x": ""}}, keyring.ErrInvalidArgument},
+		"not UTF-8":            {aes, keyring.EncryptionRequest{Context: keyring.EncryptionContext{"a": "\xff"}}, keyring.ErrInvalidArgument},
+		"long context":         {aes, keyring.EncryptionRequest{Context: keyring.EncryptionContext{"a": strings.Repeat("x", 1<<16)}}, keyring.ErrInvalidArgument},
+		"required, missing":    {aes, keyring.EncryptionRequest{RequiredKeys: []string{"a"}}, keyring.ErrInvalidArgument},
+		"keyring fails":        {failing{down}, keyring.EncryptionRequest{}, down},
+		"keyring does nothing": {failing{nil}, keyring.EncryptionRequest{}, keyring.ErrInvalidMaterials},
+		"no room for the public key": {aes, keyring.EncryptionRequest{
+			Suite:   keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384,
+			Context: keyring.EncryptionContext{"a": strings.Repeat("x", 65528)},
+		}, keyring.ErrInvalidArgument},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := newManager(t, c.keyring).EncryptionMaterials(t.Context(), c.req)
+			require.ErrorIs(t, err, c.is)
+			assert.Nil(t, got)
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := newManager(t, aes).EncryptionMaterials(ctx, keyring.EncryptionRequest{})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestManagerRefusesToDecrypt(t *testing.T) {
+	aes := newRawAES(t, "kek", 256)
+	stored := keyring.EncryptionContext{"tenant": "42"}
+	unsigned, err := newManager(t, aes).EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Context: stored})
+	require.NoError(t, err)
+	const signed = keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384
+	base := keyring.DecryptionRequest{Suite: commit, Context: stored, EncryptedDataKeys: unsigned.EncryptedDataKeys}
+	with := func(change func(*keyring.DecryptionRequest)) keyring.DecryptionRequest {
+		req := base
+		change(&req)
+		return req
+	}
+	point := func(b ...byte) keyring.EncryptionContext {
+		return keyring.EncryptionContext{publicKeyPair: base64.StdEncoding.EncodeToString(b)}
+	}
+	for name, c := range map[string]struct {
+		req keyring.DecryptionRequest
+		is  []error
+	}{
+		"unknown suite": {with(func(r *keyring.DecryptionRequest) { r.Suite = 1 }), []error{keyring.ErrInvalidArgument}},
+		"policy":        {with(func(r *keyring.DecryptionRequest) { r.Suite = keyring.SuiteAES256GCM }), []error{keyring.ErrPolicy}},
+		"another value": {with(func(r *keyring.DecryptionRequest) {
+			r.Reproduced = keyring.EncryptionContext{"tenant": "43"}
+		}), []error{keyring.ErrContextMismatch}},
+		"pair that was not bound": {with(func(r *keyring.DecryptionRequest) {
+			r.Reproduced = keyring.EncryptionContext{"row": "7"}
+		}), []error{keyring.ErrContextMismatch, keyring.ErrNoMatchingKey}},
+		"reserved pair that is not stored": {with(func(r *keyring.DecryptionRequest) {
+			r.Reproduced = point(2)
+		}), []error{keyring.ErrContextMismatch}},
+		"reproduced context too long": {with(func(r *keyring.DecryptionRequest) {
+			r.Reproduced = keyring.EncryptionContext{"row": strings.Repeat("x", 1<<16)}
+		}), []error{keyring.ErrInvalidArgument}},
+		"signed, without public key": {with(func(r *keyring.DecryptionRequest) {
+			r.Suite = signed
+		}), []error{message.ErrMalformed}},
+		"unsigned, with public key": {with(func(r *keyring.DecryptionRequest) {
+			r.Context = point(2)
+		}), []error{message.ErrMalformed}},
+		"public key not base64": {with(func(r *keyring.DecryptionRequest) {
+			r.Suite, r.Context = signed, keyring.EncryptionContext{publicKeyPair: "*"}
+		}), []error{message.ErrMalformed}},
+		"public key not a point": {with(func(r *keyring.DecryptionRequest) {
+			r.Suite, r.Context = signed, point(append([]byte{2}, make([]byte, 31)...)...)
+		}), []error{message.ErrMalformed}},
+		"no keys": {with(func(r *keyring.DecryptionRequest) { r.EncryptedDataKeys = nil }), []error{keyring.ErrNoMatchingKey}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := newManager(t, aes).DecryptionMaterials(t.Context(), c.req)
+			for _, is := range c.is {
+				require.ErrorIs(t, err, is)
+			}
+			assert.Nil(t, got)
+		})
+	}
+	_, err = newManager(t, failing{nil}).DecryptionMaterials(t.Context(), base)
+	require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = newManager(t, aes).DecryptionMaterials(ctx, base)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestManagerWithoutKeyring(t *testing.T) {
+	_, err := keyring.NewManager(nil)
+	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+	_, err = keyring.NewEncryptionManager(nil)
+	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+	_, err = keyring.NewDecryptionManager(nil)
+	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+}
+
+func TestRequiredContextManager(t *testing.T) {
+	aes := newRawAES(t, "kek", 256)
+	m, err := keyring.NewRequiredContextManager(newManager(t, aes), "row", "column")
+	require.NoError(t, err)
+	ec := keyring.EncryptionContext{"tenant": "42", "row": "7", "column": "ssn"}
+
+	e, err := m.EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Context: ec})
+	require.NoError(t, err)
+	stored, authenticated := e.SplitContext()
+	assert.Equal(t, keyring.EncryptionContext{"tenant": "42"}, stored)
+	assert.Equal(t, keyring.EncryptionContext{"row": "7", "column": "ssn"}, authenticated)
+
+	req := keyring.DecryptionRequest{Suite: commit, Context: stored, Reproduced: ec, EncryptedDataKeys: e.EncryptedDataKeys}
+	d, err := m.DecryptionMaterials(t.Context(), req)
+	require.NoError(t, err)
+	assert.Equal(t, e.DataKey, d.DataKey)
+	_, again := d.SplitContext()
+	assert.Equal(t, authenticated, again)
+
+	delete(ec, "row")
+	_, err = m.EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Context: ec})
+	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+	require.ErrorContains(t, err, `"row"`)
+	_, err = m.DecryptionMaterials(t.Context(), req)
+	require.ErrorIs(t, err, keyring.ErrContextMismatch)
+	require.ErrorContains(t, err, `"row"`)
+
+	for name, keys := range map[string][]string{
+		"none": nil, "twice": {"a", "a"}, "reserved": {publicKeyPair}, "not text": {"\xff"},
+	} {
+		_, err := keyring.NewRequiredContextManager(newManager(t, aes), keys...)
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument, name)
+	}
+	_, err = keyring.NewRequiredContextManager(nil, "a")
+	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+}
+
+// forgetful is a manager that loses what the required-context manager relies on.
+type forgetful struct{ keyring.MaterialsManager }
+
+func (f forgetful) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	m, err := f.MaterialsManager.EncryptionMaterials(ctx, req)
+	if err == nil {
+		m.RequiredKeys = nil
+	}
+	return m, err
+}
+
+func (f forgetful) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	m, err := f.MaterialsManager.DecryptionMaterials(ctx, req)
+	if err == nil {
+		m.RequiredKeys = nil
+	}
+	return m, err
+}
+
+func TestRequiredContextManagerDistrusts(t *testing.T) {
+	manager := newManager(t, newRawAES(t, "kek", 256))
+	honest, err := keyring.NewRequiredContextManager(manager, "row")
+	require.NoError(t, err)
+	m, err := keyring.NewRequiredContextManager(forgetful{manager}, "row")
+	require.NoError(t, err)
+	ec := keyring.EncryptionContext{"row": "7"}
+
+	_, err = m.EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Context: ec})
+	require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
+
+	e, err := honest.EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Context: ec})
+	require.NoError(t, err)
+	_, err = m.DecryptionMaterials(t.Context(), keyring.DecryptionRequest{
+		Suite: commit, Reproduced: ec, EncryptedDataKeys: e.EncryptedDataKeys,
+	})
+	require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
+}

@@ -1,0 +1,250 @@
+package keyring
+
+import (
+	"crypto/ecdsa"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-sealring/sealring/internal/ecdhwrap"
+	"github.com/go-sealring/sealring/internal/suite"
+)
+
+// An EncryptedDataKey is a data key wrapped by one wrapping key, as a message's
+// header carries it. None of its fields is secret, and none is authenticated
+// before the key has been unwrapped and the header verified.
+type EncryptedDataKey struct {
+	// ProviderID names the kind of keyring: "aws-kms", "raw-ecdh", or the
+	// namespace of a raw AES or RSA keyring. UTF-8, at most 65,535 bytes.
+	ProviderID string
+
+	// ProviderInfo tells keyrings of that kind which wrapping key it is: for
+	// AWS KMS the key's ARN. At most 65,535 bytes.
+	ProviderInfo []byte
+
+	// Ciphertext is the wrapped key. At most 65,535 bytes.
+	Ciphertext []byte
+}
+
+// KeyName returns the name of the wrapping key for people to read: an ARN, a
+// raw key's name, the recipient's public key in hexadecimal for key agreement.
+// It is a reading of bytes that anybody may have written, empty where they
+// make no name.
+func (k EncryptedDataKey) KeyName() string {
+	if k.ProviderID == ecdhwrap.RawProviderID || k.ProviderID == ecdhwrap.KMSProviderID {
+		info, err := ecdhwrap.ParseInfo(k.ProviderInfo)
+		if err != nil {
+			return ""
+		}
+		return hex.EncodeToString(info.Recipient)
+	}
+	name := k.ProviderInfo
+	if at := len(name) - rawAESInfoLen; at > 0 &&
+		binary.BigEndian.Uint32(name[at:]) == 8*suite.TagLen &&
+		binary.BigEndian.Uint32(name[at+4:]) == suite.NonceLen {
+		name = name[:at]
+	}
+	if !utf8.Valid(name) {
+		return ""
+	}
+	return string(name)
+}
+
+// EncryptionMaterials are what one message is encrypted with.
+//
+// They belong to whoever asked for them and are not safe for concurrent use.
+// The data key and the signing key are secret.
+type EncryptionMaterials struct {
+	// Suite is the algorithm suite to encrypt with; never zero.
+	Suite Suite
+
+	// Context is the whole encryption context: what wrapping keys are bound to.
+	Context EncryptionContext
+
+	// RequiredKeys are the keys of those pairs of Context that are
+	// authenticated but not stored in the message.
+	RequiredKeys []string
+
+	// DataKey is the plaintext data key, Suite.DataKeyLen bytes; nil until a
+	// keyring has set it.
+	DataKey []byte
+
+	// EncryptedDataKeys are the wrapped forms of DataKey.
+	EncryptedDataKeys []EncryptedDataKey
+
+	// SigningKey signs the message, in suites that do.
+	SigningKey *ecdsa.PrivateKey
+}
+
+// GenerateDataKey sets DataKey to new random bytes of the suite's length.
+func (m *EncryptionMaterials) GenerateDataKey() {
+	m.DataKey = make([]byte, m.Suite.DataKeyLen())
+	rand.Read(m.DataKey) // never fails: it ends the program instead
+}
+
+// Clear overwrites the data key and drops it and the signing key. Whoever asked
+// for the materials calls it when done.
+func (m *EncryptionMaterials) Clear() {
+	clear(m.DataKey)
+	m.DataKey = nil
+	m.SigningKey = nil
+}
+
+// SplitContext returns the pairs to store in the message and those only to
+// authenticate. The first may be m.Context itself.
+func (m *EncryptionMaterials) SplitContext() (stored, authenticated EncryptionContext) {
+	return m.Context.split(m.RequiredKeys)
+}
+
+// Check returns nil if the materials answer req, and an error that wraps
+// [ErrInvalidMaterials] or, where policy refuses the suite, [ErrPolicy] if not.
+// Clients check every set of materials with it, wherever it came from.
+func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
+	if err := checkDataKey(m.Suite, m.DataKey); err != nil {
+		return err
+	}
+	if err := req.CommitmentPolicy.CheckEncrypt(m.Suite); err != nil {
+		return err
+	}
+	switch {
+	case req.Suite != 0 && m.Suite != req.Suite:
+		return badMaterials("suite %v where %v was asked for", m.Suite, req.Suite)
+	case len(m.EncryptedDataKeys) == 0:
+		return badMaterials("no encrypted data key")
+	case m.Suite.Signs() != (m.SigningKey != nil):
+		return badMaterials("suite %v with a signing key: %t", m.Suite, m.SigningKey != nil)
+	case m.SigningKey != nil && m.SigningKey.Curve != m.Suite.row().Curve:
+		return badMaterials("signing key on another curve than suite %v", m.Suite)
+	}
+	for k, v := range req.Context {
+		if got, ok := m.Context[k]; !ok || got != v {
+			return badMaterials("the caller's pair %q is missing from the encryption context or changed", k)
+		}
+	}
+	for _, k := range req.RequiredKeys {
+		if !slices.Contains(m.RequiredKeys, k) {
+			return badMaterials("required context key %q was dropped", k)
+		}
+	}
+	return checkRequired(m.RequiredKeys, m.Context)
+}
+
+// DecryptionMaterials are what one message is decrypted with.
+//
+// They belong to whoever asked for them and are not safe for concurrent use.
+// The data key is secret.
+type DecryptionMaterials struct {
+	// Suite is the message's algorithm suite.
+	Suite Suite
+
+	// Context is the whole encryption context: the pairs stored in the message
+	// and those that the caller reproduced.
+	Context EncryptionContext
+
+	// RequiredKeys are the keys of the pairs of Context that the message does
+	// not store. The header's tag authenticates them.
+	RequiredKeys []string
+
+	// DataKey is the plaintext data key, Suite.DataKeyLen bytes; nil until a
+	// keyring has set it.
+	DataKey []byte
+
+	// VerificationKey verifies the message's signature, in suites that sign.
+	VerificationKey *ecdsa.PublicKey
+}
+
+// Clear overwrites the data key and drops it. Whoever asked for the materials
+// calls it when done.
+func (m *DecryptionMaterials) Clear() {
+	clear(m.DataKey)
+	m.DataKey = nil
+}
+
+// SplitContext returns the pairs that the message stores and those that it only
+// authenticates. The first may be m.Context itself.
+func (m *DecryptionMaterials) SplitContext() (stored, authenticated EncryptionContext) {
+	return m.Context.split(m.RequiredKeys)
+}
+
+// Check returns nil if the materials answer req, and an error that wraps
+// [ErrInvalidMaterials] if not, [ErrPolicy] where policy refuses the suite, or
+// [ErrContextMismatch] where the message contradicts a reproduced pair. Clients
+// check every set of materials with it, wherever it came from.
+func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
+	if err := checkDataKey(m.Suite, m.DataKey); err != nil {
+		return err
+	}
+	if err := req.CommitmentPolicy.CheckDecrypt(m.Suite); err != nil {
+		return err
+	}
+	switch {
+	case m.Suite != req.Suite:
+		return badMaterials("suite %v for a message of suite %v", m.Suite, req.Suite)
+	case m.Suite.Signs() != (m.VerificationKey != nil):
+		return badMaterials("suite %v with a verification key: %t", m.Suite, m.VerificationKey != nil)
+	case m.VerificationKey != nil && m.VerificationKey.Curve != m.Suite.row().Curve:
+		return badMaterials("verification key on another curve than suite %v", m.Suite)
+	}
+	for k, v := range req.Reproduced {
+		if inMessage, ok := req.Context[k]; ok && inMessage != v {
+			return fmt.Errorf("%w: the message has another value for key %q", ErrContextMismatch, k)
+		}
+		if got, ok := m.Context[k]; !ok || got != v {
+			return badMaterials("the caller's pair %q is missing from the encryption context or changed", k)
+		}
+		// A pair that is neither stored nor required would be believed unchecked.
+		if _, stored := req.Context[k]; !stored && !slices.Contains(m.RequiredKeys, k) {
+			return badMaterials("the caller's pair %q would not be authenticated", k)
+		}
+	}
+	return checkRequired(m.RequiredKeys, m.Context)
+}
+
+func checkDataKey(s Suite, key []byte) error {
+	if !s.Valid() {
+		return badMaterials("suite %v", s)
+	}
+	if len(key) != s.DataKeyLen() {
+		return badMaterials("data key is %d bytes, suite %v takes %d", len(key), s, s.DataKeyLen())
+	}
+	return nil
+}
+
+func checkRequired(required []string, context EncryptionContext) error {
+	for _, k := range required {
+		if _, ok := context[k]; !ok {
+			return badMaterials("required key %q is not in the encryption context", k)
+		}
+	}
+	return nil
+}
+
+func badMaterials(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalidMaterials, fmt.Sprintf(format, args...))
+}
+
+// checkName refuses what cannot stand in a header as a raw keyring's namespace
+// or name.
+func checkName(what, s string, most int) error {
+	switch {
+	case s == "":
+		return invalid("%s is empty", what)
+	case !utf8.ValidString(s):
+		return invalid("%s is not UTF-8", what)
+	case len(s) > most:
+		return invalid("%s is %d bytes, at most %d fit", what, len(s), most)
+	}
+	return nil
+}
+
+// checkNamespace also refuses what would pass for a KMS keyring's provider ID.
+func checkNamespace(s string) error {
+	if strings.HasPrefix(s, "aws-kms") {
+		return invalid("namespace %q: those that begin with \"aws-kms\" belong to the KMS keyrings", s)
+	}
+	return checkName("namespace", s, 1<<16-1)
+}

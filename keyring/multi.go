@@ -1,0 +1,155 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// MultiEncrypter is the encrypting half of [NewMulti].
+type MultiEncrypter struct {
+	generator Encrypter
+	children  []Encrypter
+}
+
+// MultiDecrypter is the decrypting half of [NewMulti].
+type MultiDecrypter struct{ keyrings []Decrypter }
+
+// Multi wraps each data key with several keyrings, so that any one of them can
+// unwrap it.
+type Multi struct {
+	MultiEncrypter
+	MultiDecrypter
+}
+
+var _ Keyring = (*Multi)(nil)
+
+// NewMulti returns a keyring that has the generator make the data key and the
+// children wrap it too. All must succeed: a message that some of them cannot
+// read is never written. Decrypting tries the generator, then the children in
+// order, and when all fail reports each one's reasons.
+//
+// Whoever can use any of the keyrings can read the messages. Source:
+// framework/multi-keyring.md of the AWS Encryption SDK specification.
+func NewMulti(generator Keyring, children ...Keyring) (*Multi, error) {
+	if generator == nil {
+		return nil, invalid("multi-keyring: the generator is nil")
+	}
+	encrypters := make([]Encrypter, len(children))
+	decrypters := []Decrypter{generator}
+	for i, c := range children {
+		if c == nil {
+			return nil, invalid("multi-keyring: child %d is nil", i+1)
+		}
+		encrypters[i], decrypters = c, append(decrypters, c)
+	}
+	e, err := NewMultiEncrypter(generator, encrypters...)
+	if err != nil {
+		return nil, err
+	}
+	d, err := NewMultiDecrypter(decrypters...)
+	if err != nil {
+		return nil, err
+	}
+	return &Multi{*e, *d}, nil
+}
+
+// NewMultiEncrypter returns the encrypting half of [NewMulti], for keyrings
+// that cannot all decrypt. The generator may be nil if the materials come with a
+// data key, as they do for the child of another Multi.
+func NewMultiEncrypter(generator Encrypter, children ...Encrypter) (*MultiEncrypter, error) {
+	if generator == nil && len(children) == 0 {
+		return nil, invalid("multi-keyring: no keyring")
+	}
+	for i, c := range children {
+		if c == nil {
+			return nil, invalid("multi-keyring: child %d is nil", i+1)
+		}
+	}
+	return &MultiEncrypter{generator, append([]Encrypter(nil), children...)}, nil
+}
+
+// NewMultiDecrypter returns a keyring that tries each of the given ones in
+// order.
+func NewMultiDecrypter(keyrings ...Decrypter) (*MultiDecrypter, error) {
+	if len(keyrings) == 0 {
+		return nil, invalid("multi-keyring: no keyring")
+	}
+	for i, k := range keyrings {
+		if k == nil {
+			return nil, invalid("multi-keyring: keyring %d is nil", i+1)
+		}
+	}
+	return &MultiDecrypter{append([]Decrypter(nil), keyrings...)}, nil
+}
+
+// OnEncrypt implements [Encrypter]. It fails if there is a generator and m
+// already has a data key.
+func (k *MultiEncrypter) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	switch {
+	case k.generator != nil && m.DataKey != nil:
+		return fmt.Errorf("multi-keyring: %w", invalid("there is a generator, but the materials already have a data key"))
+	case k.generator == nil && m.DataKey == nil:
+		return fmt.Errorf("multi-keyring: %w", invalid("there is no generator, and the materials have no data key"))
+	}
+	// The children work on a copy, so that m changes only when all went well.
+	// Its key slice is at capacity and cannot grow into m's.
+	work := *m
+	work.EncryptedDataKeys = m.EncryptedDataKeys[:len(m.EncryptedDataKeys):len(m.EncryptedDataKeys)]
+	err := k.wrapAll(ctx, &work)
+	if err != nil {
+		if m.DataKey == nil {
+			clear(work.DataKey)
+		}
+		return fmt.Errorf("multi-keyring: %w", err)
+	}
+	m.DataKey, m.EncryptedDataKeys = work.DataKey, work.EncryptedDataKeys
+	return nil
+}
+
+func (k *MultiEncrypter) wrapAll(ctx context.Context, m *EncryptionMaterials) error {
+	if k.generator != nil {
+		if err := k.generator.OnEncrypt(ctx, m); err != nil {
+			return err
+		}
+		if m.DataKey == nil {
+			return badMaterials("the generator made no data key")
+		}
+	}
+	for _, c := range k.children {
+		if err := c.OnEncrypt(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// OnDecrypt implements [Decrypter].
+func (k *MultiDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
+	if m.DataKey != nil {
+		return fmt.Errorf("multi-keyring: %w", invalid("the materials already have a data key"))
+	}
+	failed := &NoMatchError{Keyring: "multi-keyring"}
+	for _, child := range k.keyrings {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		work := *m
+		err := child.OnDecrypt(ctx, &work, keys)
+		if err == nil && work.DataKey == nil {
+			err = badMaterials("%T reported success without a data key", child)
+		}
+		if err == nil {
+			m.DataKey = work.DataKey
+			return nil
+		}
+		if ctx.Err() != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+		failed.Reasons = append(failed.Reasons, err)
+	}
+	return failed
+}

@@ -1,0 +1,103 @@
+package keyring
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/go-sealring/sealring/internal/suite"
+)
+
+// rawAESInfoLen is what follows the key's name in the provider info: tag length
+// in bits, IV length in bytes, IV.
+const rawAESInfoLen = 4 + 4 + suite.NonceLen
+
+// RawAES wraps data keys with AES-GCM under a key that the program holds.
+type RawAES struct {
+	namespace, name string
+	aead            cipher.AEAD
+}
+
+var _ Keyring = (*RawAES)(nil)
+
+// NewRawAES returns a keyring for an AES key of 16, 24 or 32 bytes. Wrapped keys
+// are bound to the encryption context.
+//
+// Namespace and name find the key again among a message's wrapped keys, are
+// stored in it in the clear, and should differ for different keys. Neither may
+// be empty, and the namespace must not begin with "aws-kms".
+//
+// The key is not kept, but an AES key schedule that is as secret is. Every
+// wrapping draws a random 96-bit IV, so that one key should not wrap more than
+// 2^32 data keys (NIST SP 800-38D, section 8.3).
+//
+// Source: framework/raw-aes-keyring.md of the AWS Encryption SDK specification.
+func NewRawAES(namespace, name string, key []byte) (*RawAES, error) {
+	if err := errors.Join(checkNamespace(namespace), checkName("key name", name, 1<<16-1-rawAESInfoLen)); err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, invalid("AES key of %d bytes: it must be 16, 24 or 32", len(key))
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, fmt.Errorf("AES-GCM: %w", err)
+	}
+	return &RawAES{namespace, name, aead}, nil
+}
+
+func (k *RawAES) String() string { return fmt.Sprintf("raw AES %q/%q", k.namespace, k.name) }
+
+// OnEncrypt implements [Encrypter].
+func (k *RawAES) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
+	return wrap(ctx, m, k, func(dataKey []byte) (EncryptedDataKey, error) {
+		aad, err := m.Context.AppendBinary(nil)
+		if err != nil {
+			return EncryptedDataKey{}, err
+		}
+		info := make([]byte, 0, len(k.name)+rawAESInfoLen)
+		info = append(info, k.name...)
+		info = binary.BigEndian.AppendUint32(info, 8*suite.TagLen)
+		info = binary.BigEndian.AppendUint32(info, suite.NonceLen)
+		info = info[:len(info)+suite.NonceLen]
+		iv := info[len(info)-suite.NonceLen:]
+		rand.Read(iv)
+		return EncryptedDataKey{
+			ProviderID:   k.namespace,
+			ProviderInfo: info,
+			Ciphertext:   k.aead.Seal(nil, iv, dataKey, aad),
+		}, nil
+	})
+}
+
+// OnDecrypt implements [Decrypter].
+func (k *RawAES) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
+	var aad []byte
+	return unwrap(ctx, m, keys, k, k.matches, func(edk EncryptedDataKey) ([]byte, error) {
+		if aad == nil {
+			var err error
+			if aad, err = m.Context.AppendBinary([]byte{}); err != nil {
+				return nil, err
+			}
+		}
+		iv := edk.ProviderInfo[len(edk.ProviderInfo)-suite.NonceLen:]
+		dataKey, err := k.aead.Open(nil, iv, edk.Ciphertext, aad)
+		if err != nil {
+			return nil, errors.New("does not authenticate: another wrapping key, another encryption context, or altered")
+		}
+		return dataKey, nil
+	})
+}
+
+func (k *RawAES) matches(edk EncryptedDataKey) bool {
+	info := edk.ProviderInfo
+	at := len(k.name)
+	return edk.ProviderID == k.namespace && len(info) == at+rawAESInfoLen && string(info[:at]) == k.name &&
+		binary.BigEndian.Uint32(info[at:]) == 8*suite.TagLen &&
+		binary.BigEndian.Uint32(info[at+4:]) == suite.NonceLen
+}
