@@ -1,0 +1,91 @@
+package envelope
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// Decrypt returns the plaintext of a message. Nothing is released before all of
+// the message has been verified. Neither argument is kept or changed.
+//
+// Every pair of ec must hold for the message. A pair that the message stores
+// must be equal there. A pair that it does not store must have been given when it
+// was written, to a client whose manager left it out of the message: that is
+// authenticated, and fails otherwise. Pairs that the message stores and ec does
+// not have are accepted; nil accepts all, and then the caller should look at the
+// context with [ParseHeader].
+//
+// See the errors of this package for what fails how.
+func (d *Decrypter) Decrypt(ctx context.Context, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
+	return d.AppendDecrypt(ctx, nil, msg, ec)
+}
+
+// AppendDecrypt is [Decrypter.Decrypt] with the plaintext appended to dst, whose
+// spare capacity must not overlap msg. It returns the longer slice. On error it
+// returns nil and has cleared what it wrote to dst's spare capacity.
+func (d *Decrypter) AppendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
+	out, err := d.appendDecrypt(ctx, dst, msg, ec)
+	if err != nil {
+		// out has what was opened so far, in dst's array or a longer one.
+		clear(out[min(len(dst), len(out)):])
+		return nil, fmt.Errorf("envelope: decrypt: %w", err)
+	}
+	return out, nil
+}
+
+func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
+	h, err := message.ParseHeader(msg, d.opts.limits())
+	if err != nil {
+		return dst, err
+	}
+	o, err := d.newOpener(ctx, h, ec)
+	if err != nil {
+		return dst, err
+	}
+	rest := msg[len(h.Raw):]
+	// Once and for all, so that no plaintext is left behind in a shorter array.
+	size, err := layoutOf(h).plaintextSize(int64(len(msg)))
+	if err != nil {
+		size = int64(len(rest))
+	}
+	dst = slices.Grow(dst, int(size))
+	for opened := 0; !o.done; {
+		if opened >= ctxEvery {
+			if err := ctx.Err(); err != nil {
+				return dst, err
+			}
+			opened = 0
+		}
+		p, err := o.next(rest)
+		if err != nil {
+			return dst, err
+		}
+		if !p.whole {
+			return dst, fmt.Errorf("%s: %w", o.name(p), io.ErrUnexpectedEOF)
+		}
+		if dst, err = o.open(dst, rest, p); err != nil {
+			return dst, err
+		}
+		rest = rest[p.need:]
+		opened += p.need
+	}
+	n := o.footerLen(rest)
+	if len(rest) >= n {
+		n = o.footerLen(rest) // with the signature, now that its length is there
+	}
+	if len(rest) < n {
+		return dst, fmt.Errorf("footer: %w", io.ErrUnexpectedEOF)
+	}
+	if err := o.verify(rest[:n]); err != nil {
+		return dst, err
+	}
+	if len(rest) > n {
+		return dst, errTrailing
+	}
+	return dst, nil
+}

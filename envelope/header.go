@@ -1,0 +1,78 @@
+package envelope
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+
+	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// A Header is what stands at the beginning of a message, readable without keys.
+type Header struct {
+	// Version is the message format version, 1 or 2.
+	Version int
+
+	// Suite is the algorithm suite.
+	Suite keyring.Suite
+
+	// MessageID is the message's random ID: 16 bytes in version 1, 32 in 2.
+	MessageID []byte
+
+	// Context holds the pairs of the encryption context that are stored. In
+	// signed messages it includes the public key, "aws-crypto-public-key".
+	Context keyring.EncryptionContext
+
+	// EncryptedDataKeys are the wrapped data keys, with the names of the keys
+	// that wrapped them.
+	EncryptedDataKeys []keyring.EncryptedDataKey
+
+	// FrameLength is the length of the regular frames' content in bytes; zero
+	// for a non-framed body.
+	FrameLength int
+
+	// Length is the header's length in bytes.
+	Length int
+}
+
+// ParseHeader reads the header of a message from r, and not a byte more. It
+// needs no keys, and so authenticates nothing: use it to see what a message says
+// of itself. Of a message that was then decrypted, the header is authentic.
+//
+// Of the options only the limits count; nil means the defaults. Errors are
+// [ErrMalformed], [ErrLimit], io.ErrUnexpectedEOF for a header that ends early,
+// and what r returns.
+func ParseHeader(r io.Reader, o *Options) (*Header, error) {
+	opts, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	h, err := message.ReadHeader(r, opts.limits())
+	if err != nil {
+		return nil, fmt.Errorf("envelope: %w", err)
+	}
+	return newHeader(h), nil
+}
+
+// newHeader copies what h refers to.
+func newHeader(h *message.Header) *Header {
+	keys := make([]keyring.EncryptedDataKey, len(h.EncryptedDataKeys))
+	for i, k := range h.EncryptedDataKeys {
+		keys[i] = keyring.EncryptedDataKey{
+			ProviderID:   k.ProviderID,
+			ProviderInfo: bytes.Clone(k.ProviderInfo),
+			Ciphertext:   bytes.Clone(k.Ciphertext),
+		}
+	}
+	return &Header{
+		Version:           int(h.Suite.Version),
+		Suite:             keyring.Suite(h.Suite.ID),
+		MessageID:         bytes.Clone(h.MessageID),
+		Context:           maps.Clone(keyring.EncryptionContext(h.Context)),
+		EncryptedDataKeys: keys,
+		FrameLength:       int(h.FrameLength),
+		Length:            len(h.Raw),
+	}
+}

@@ -1,0 +1,206 @@
+package envelope_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/keyring"
+)
+
+const (
+	unsigned = keyring.SuiteAES256GCMHKDFSHA512Commit
+	signed   = keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384
+)
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
+}
+
+// zeroKey is a keyring under a key that is the same in every process, so that
+// fuzzing's messages keep decrypting.
+func zeroKey(t testing.TB) *keyring.RawAES {
+	k, err := keyring.NewRawAES("test", "zero", make([]byte, 32))
+	require.NoError(t, err)
+	return k
+}
+
+// optionsFor returns options under which messages of suite s are written and
+// read.
+func optionsFor(s keyring.Suite, frameLen int) *envelope.Options {
+	o := &envelope.Options{Suite: s, FrameLength: frameLen, CommitmentPolicy: keyring.RequireEncryptAllowDecrypt}
+	if !s.Commits() {
+		o.CommitmentPolicy = keyring.ForbidEncryptAllowDecrypt
+	}
+	return o
+}
+
+func newClient(t testing.TB, o *envelope.Options) *envelope.Client {
+	c, err := envelope.New(zeroKey(t), o)
+	require.NoError(t, err)
+	return c
+}
+
+// eachSuite runs a test with a client for every suite.
+func eachSuite(t *testing.T, frameLen int, test func(t *testing.T, c *envelope.Client)) {
+	for _, s := range keyring.Suites() {
+		t.Run(fmt.Sprintf("%04X", uint16(s)), func(t *testing.T) {
+			test(t, newClient(t, optionsFor(s, frameLen)))
+		})
+	}
+}
+
+// encryptWays and decryptWays are all the ways through the client: whatever
+// holds for one must hold for the others.
+var encryptWays = map[string]func(context.Context, *envelope.Encrypter, []byte, keyring.EncryptionContext) ([]byte, error){
+	"Encrypt": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return e.Encrypt(ctx, pt, ec)
+	},
+	"Write": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return written(ctx, e, ec, func(w *envelope.Writer) error {
+			_, err := w.Write(pt)
+			return err
+		})
+	},
+	"Write in pieces": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return written(ctx, e, ec, func(w *envelope.Writer) error {
+			for n := 1; len(pt) > 0; n = n*3%101 + 1 {
+				piece := pt[:min(n, len(pt))]
+				if _, err := w.Write(piece); err != nil {
+					return err
+				}
+				pt = pt[len(piece):]
+			}
+			return nil
+		})
+	},
+	"ReadFrom": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return written(ctx, e, ec, func(w *envelope.Writer) error {
+			_, err := w.ReadFrom(iotest.DataErrReader(bytes.NewReader(pt)))
+			return err
+		})
+	},
+	"ReadFrom halves": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return written(ctx, e, ec, func(w *envelope.Writer) error {
+			_, err := w.ReadFrom(iotest.HalfReader(bytes.NewReader(pt)))
+			return err
+		})
+	},
+}
+
+func written(ctx context.Context, e *envelope.Encrypter, ec keyring.EncryptionContext, write func(*envelope.Writer) error) ([]byte, error) {
+	var dst bytes.Buffer
+	w, err := e.NewWriter(ctx, &dst, ec)
+	if err != nil {
+		return nil, err
+	}
+	if err := write(w); err != nil {
+		return nil, err
+	}
+	err = w.Close()
+	return dst.Bytes(), err
+}
+
+// Each decryptWay returns what was released, also when it fails.
+var decryptWays = map[string]func(context.Context, *envelope.Decrypter, []byte, keyring.EncryptionContext) ([]byte, error){
+	"Decrypt": func(ctx context.Context, d *envelope.Decrypter, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return d.Decrypt(ctx, msg, ec)
+	},
+	"Read long": func(ctx context.Context, d *envelope.Decrypter, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return readAll(ctx, d, bytes.NewReader(msg), ec, func(r *envelope.Reader) ([]byte, error) {
+			var out []byte
+			for buf := make([]byte, 1<<20); ; {
+				n, err := r.Read(buf)
+				out = append(out, buf[:n]...)
+				if err != nil {
+					return out, stuck(r, err)
+				}
+			}
+		})
+	},
+	"Read bytes": func(ctx context.Context, d *envelope.Decrypter, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return readAll(ctx, d, iotest.OneByteReader(bytes.NewReader(msg)), ec, func(r *envelope.Reader) ([]byte, error) {
+			out, err := io.ReadAll(iotest.OneByteReader(r))
+			if err == nil {
+				err = io.EOF
+			}
+			return out, stuck(r, err)
+		})
+	},
+	"WriteTo": func(ctx context.Context, d *envelope.Decrypter, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return readAll(ctx, d, iotest.DataErrReader(bytes.NewReader(msg)), ec, func(r *envelope.Reader) ([]byte, error) {
+			var out bytes.Buffer
+			_, err := r.WriteTo(&out)
+			if err == nil {
+				err = io.EOF
+			}
+			return out.Bytes(), stuck(r, err)
+		})
+	},
+}
+
+func readAll(ctx context.Context, d *envelope.Decrypter, src io.Reader, ec keyring.EncryptionContext, read func(*envelope.Reader) ([]byte, error)) ([]byte, error) {
+	r, err := d.NewReader(ctx, src, ec)
+	if err != nil {
+		return nil, err
+	}
+	out, err := read(r)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return out, err
+}
+
+// stuck returns err if the reader keeps returning it, and a complaint if not.
+func stuck(r *envelope.Reader, err error) error {
+	for range 2 {
+		n, again := r.Read(make([]byte, 10))
+		if n != 0 || again != err {
+			return fmt.Errorf("after %w, Read returned %d and %v", err, n, again)
+		}
+		if m, again := r.WriteTo(io.Discard); m != 0 || (again != err && (again != nil || err != io.EOF)) {
+			return fmt.Errorf("after %w, WriteTo returned %d and %v", err, m, again)
+		}
+	}
+	return err
+}
+
+// decryptFails checks that a message fails in every way, with one of the errors,
+// having released nothing or, by a reader, a proper beginning of the plaintext.
+func decryptFails(t *testing.T, c *envelope.Client, msg, plaintext []byte, ec keyring.EncryptionContext, is ...error) {
+	t.Helper()
+	for name, decrypt := range decryptWays {
+		got, err := decrypt(t.Context(), c.Decrypter, msg, ec)
+		require.Error(t, err, name)
+		matches := false
+		for _, target := range is {
+			matches = matches || errors.Is(err, target)
+		}
+		require.True(t, matches, "%s: %v is none of %v", name, err, is)
+		if name == "Decrypt" {
+			require.Nil(t, got)
+		}
+		require.True(t, bytes.HasPrefix(plaintext, got), "%s released something else than the plaintext", name)
+		require.Less(t, len(got), max(1, len(plaintext)), "%s released all of the plaintext", name)
+	}
+}
+
+// decryptsTo checks that a message decrypts in every way.
+func decryptsTo(t *testing.T, c *envelope.Client, msg, plaintext []byte, ec keyring.EncryptionContext) {
+	t.Helper()
+	for name, decrypt := range decryptWays {
+		got, err := decrypt(t.Context(), c.Decrypter, msg, ec)
+		require.NoError(t, err, name)
+		require.True(t, bytes.Equal(plaintext, got), name)
+	}
+}

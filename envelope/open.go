@@ -1,0 +1,222 @@
+package envelope
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"hash"
+
+	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/internal/suite"
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// An opener verifies the parts of one message in order: regular frames, final
+// frame or non-framed body, signature. Its header has been authenticated.
+type opener struct {
+	header       *message.Header
+	aead         cipher.AEAD
+	aad          message.BodyAAD
+	frameLen     int
+	maxNonFramed int64
+	seq          uint32 // of the last frame that was opened
+	done         bool   // the final frame or the non-framed body was opened
+	hash         hash.Hash
+	verifyKey    *ecdsa.PublicKey
+}
+
+// newOpener gets the materials for a message and authenticates its header.
+func (d *Decrypter) newOpener(ctx context.Context, h *message.Header, ec keyring.EncryptionContext) (*opener, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	req := keyring.DecryptionRequest{
+		Suite:             keyring.Suite(h.Suite.ID),
+		CommitmentPolicy:  d.opts.CommitmentPolicy,
+		Context:           h.Context,
+		Reproduced:        ec,
+		EncryptedDataKeys: make([]keyring.EncryptedDataKey, len(h.EncryptedDataKeys)),
+	}
+	for i, k := range h.EncryptedDataKeys {
+		req.EncryptedDataKeys[i] = keyring.EncryptedDataKey(k)
+	}
+	// Before the manager is asked, so that a message that will be refused
+	// costs no call to a key service.
+	if err := req.CommitmentPolicy.CheckDecrypt(req.Suite); err != nil {
+		return nil, err
+	}
+	if d.opts.RefuseSigned && h.Suite.Signs() {
+		return nil, fmt.Errorf("%w: Options.RefuseSigned is set and suite %v signs", ErrPolicy, req.Suite)
+	}
+	m, err := d.manager.DecryptionMaterials(ctx, req)
+	if err != nil {
+		return nil, fmt.Errorf("data key: %w", err)
+	}
+	if m == nil {
+		return nil, fmt.Errorf("data key: %w: none", ErrInvalidMaterials)
+	}
+	// The message's own key is derived before this returns.
+	defer m.Clear()
+	if err := m.Check(req); err != nil {
+		return nil, fmt.Errorf("data key: %w", err)
+	}
+
+	aead, commitment, err := messageCipher(h.Suite, m.DataKey, h.MessageID)
+	if err != nil {
+		return nil, err
+	}
+	// First of all, and in constant time: nothing is tried under a key that
+	// the message does not commit to.
+	if subtle.ConstantTimeCompare(commitment, h.Commitment) != 1 {
+		return nil, fmt.Errorf("header: %w", ErrCommitment)
+	}
+	_, authenticated := m.SplitContext()
+	aad, err := headerAAD(h.Raw[:h.BodyLen], authenticated)
+	if err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	if _, err := aead.Open(nil, h.IV, h.Tag, aad); err != nil {
+		err = fmt.Errorf("header: %w", ErrAuthentication)
+		if len(m.RequiredKeys) > 0 {
+			err = keyring.NotStored(err, m.RequiredKeys)
+		}
+		return nil, err
+	}
+
+	o := &opener{
+		header:       h,
+		aead:         aead,
+		aad:          message.NewBodyAAD(h.MessageID),
+		frameLen:     int(h.FrameLength),
+		maxNonFramed: d.opts.MaxNonFramedLength,
+		verifyKey:    m.VerificationKey,
+	}
+	if h.Suite.Signs() {
+		o.hash = h.Suite.SigHash.New()
+		o.hash.Write(h.Raw)
+	}
+	return o, nil
+}
+
+// A part is the next frame, or the non-framed body, as far as it can be told
+// from the bytes that are there.
+type part struct {
+	need   int // bytes that must be there to go on: all of the part, or more of its prefix
+	whole  bool
+	final  bool // the last part of the body
+	prefix int  // bytes before the content
+	n      int  // bytes of content
+	seq    uint32
+	iv     []byte
+}
+
+// next looks at the bytes after the parts opened so far. Its result is whole
+// when b holds a part to its end; otherwise it says how many bytes to come back
+// with.
+func (o *opener) next(b []byte) (part, error) {
+	if o.frameLen == 0 {
+		return o.nextNonFramed(b)
+	}
+	f, ok := message.ParseFramePrefix(b)
+	if !ok {
+		if len(b) < message.RegularPrefix {
+			return part{need: message.RegularPrefix}, nil
+		}
+		return part{need: message.FinalPrefix}, nil
+	}
+	// A sum that wraps is zero, which no frame has.
+	if f.Seq != o.seq+1 || f.Seq == 0 {
+		return part{}, fmt.Errorf("%w: frame %d has sequence number %d: frames are missing, repeated or out of order",
+			ErrMalformed, int64(o.seq)+1, f.Seq)
+	}
+	p := part{final: f.Final, prefix: f.Len, n: o.frameLen, seq: f.Seq, iv: f.IV}
+	if f.Final {
+		if int64(f.N) > int64(o.frameLen) {
+			return part{}, fmt.Errorf("%w: final frame of %d bytes is longer than the frame length %d", ErrMalformed, f.N, o.frameLen)
+		}
+		p.n = int(f.N)
+	}
+	p.need = p.prefix + p.n + suite.TagLen
+	p.whole = len(b) >= p.need
+	return p, nil
+}
+
+func (o *opener) nextNonFramed(b []byte) (part, error) {
+	if len(b) < message.NonFramedPrefix {
+		return part{need: message.NonFramedPrefix}, nil
+	}
+	n := binary.BigEndian.Uint64(b[suite.NonceLen:])
+	if n > uint64(o.maxNonFramed) {
+		return part{}, fmt.Errorf("%w: non-framed body of %d bytes, this client reads %d (Options.MaxNonFramedLength)",
+			ErrLimit, n, o.maxNonFramed)
+	}
+	p := part{final: true, prefix: message.NonFramedPrefix, n: int(n), seq: 1, iv: b[:suite.NonceLen]}
+	p.need = p.prefix + p.n + suite.TagLen
+	p.whole = len(b) >= p.need
+	return p, nil
+}
+
+// open verifies the whole part p that b begins with and appends its content to
+// dst.
+func (o *opener) open(dst, b []byte, p part) ([]byte, error) {
+	var aad []byte
+	switch {
+	case o.frameLen == 0:
+		aad = message.NonFramedAAD(o.header.MessageID, uint64(p.n))
+	case p.final:
+		aad = o.aad.Final(p.seq, p.n)
+	default:
+		aad = o.aad.Regular(p.seq, p.n)
+	}
+	out, err := o.aead.Open(dst, p.iv, b[p.prefix:p.need], aad)
+	if err != nil {
+		return dst, fmt.Errorf("%s: %w", o.name(p), ErrAuthentication)
+	}
+	if o.hash != nil {
+		o.hash.Write(b[:p.need])
+	}
+	o.seq = p.seq
+	o.done = p.final
+	return out, nil
+}
+
+// name names a part, or the next one, in errors.
+func (o *opener) name(p part) string {
+	switch {
+	case o.frameLen == 0:
+		return "non-framed body"
+	case p.final:
+		return fmt.Sprintf("final frame %d", int64(o.seq)+1)
+	default:
+		return fmt.Sprintf("frame %d", int64(o.seq)+1)
+	}
+}
+
+// footerLen returns how many bytes of footer there must be, given those that
+// are there. It is zero in suites that do not sign.
+func (o *opener) footerLen(b []byte) int {
+	switch {
+	case o.hash == nil:
+		return 0
+	case len(b) < message.FooterPrefix:
+		return message.FooterPrefix
+	default:
+		return message.FooterPrefix + int(binary.BigEndian.Uint16(b))
+	}
+}
+
+// verify checks the signature in a whole footer.
+func (o *opener) verify(footer []byte) error {
+	if o.hash == nil {
+		return nil
+	}
+	if !ecdsa.VerifyASN1(o.verifyKey, o.hash.Sum(nil), footer[message.FooterPrefix:]) {
+		return fmt.Errorf("footer: %w", ErrSignature)
+	}
+	return nil
+}
+
+var errTrailing = fmt.Errorf("%w: bytes after the end of the message", ErrMalformed)

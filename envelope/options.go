@@ -1,0 +1,112 @@
+package envelope
+
+import (
+	"math"
+
+	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// Options adjust a client. The zero value, like nil, is the safest choice.
+// Constructors copy them.
+type Options struct {
+	// Suite is the algorithm suite to encrypt with. Zero means the commitment
+	// policy's default: AES-256-GCM with HKDF-SHA512 and key commitment, no
+	// signature (0x0478). Choose
+	// keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384 (0x0578) to sign.
+	Suite keyring.Suite
+
+	// CommitmentPolicy says which suites may be written and read. Zero is
+	// keyring.RequireEncryptRequireDecrypt.
+	CommitmentPolicy keyring.CommitmentPolicy
+
+	// FrameLength is the length in bytes of the frames that a message is
+	// encrypted in: what a reader must hold before it releases plaintext, and
+	// the least that a range read opens. Each frame adds 32 bytes. Zero is 4096.
+	FrameLength int
+
+	// RefuseSigned refuses to decrypt signed messages, with ErrPolicy and right
+	// after the header. Of a signed stream only the end says whether to trust
+	// it; this is for programs that act on plaintext before.
+	RefuseSigned bool
+
+	// MaxEncryptedDataKeys is the most wrapped data keys a message may have, and
+	// so bounds the keyring's work. It holds for writing too. Zero is 64.
+	MaxEncryptedDataKeys int
+
+	// MaxHeaderLength is the longest header in bytes. It holds for writing too.
+	// Zero is 256 KiB.
+	MaxHeaderLength int
+
+	// MaxFrameLength is the longest frame length that is read, in bytes. A
+	// reader holds a few frames in memory. Zero is 16 MiB.
+	MaxFrameLength int
+
+	// MaxNonFramedLength is the longest non-framed body that is read, in bytes.
+	// Such a body, which older SDKs wrote and this package does not, is held in
+	// memory whole. Zero is 64 MiB.
+	MaxNonFramedLength int64
+}
+
+const (
+	defaultFrameLength        = 4096
+	defaultMaxDataKeys        = 64
+	defaultMaxHeaderLength    = 256 << 10
+	defaultMaxFrameLength     = 16 << 20
+	defaultMaxNonFramedLength = 64 << 20
+)
+
+// withDefaults returns a copy of o in which every field has its meaning, or
+// says which one cannot have it.
+func (o *Options) withDefaults() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if !c.CommitmentPolicy.Valid() {
+		return c, invalid("Options.CommitmentPolicy %v", c.CommitmentPolicy)
+	}
+	if c.Suite == 0 {
+		c.Suite = c.CommitmentPolicy.DefaultSuite()
+	}
+	if !c.Suite.Valid() {
+		return c, invalid("Options.Suite %v", c.Suite)
+	}
+	setDefault(&c.FrameLength, defaultFrameLength)
+	setDefault(&c.MaxEncryptedDataKeys, defaultMaxDataKeys)
+	setDefault(&c.MaxHeaderLength, defaultMaxHeaderLength)
+	setDefault(&c.MaxFrameLength, max(defaultMaxFrameLength, c.FrameLength))
+	setDefault(&c.MaxNonFramedLength, defaultMaxNonFramedLength)
+
+	longest := min(math.MaxUint32, int64(math.MaxInt)-message.FinalOverhead)
+	switch {
+	case c.FrameLength < 0 || int64(c.FrameLength) > longest:
+		return c, invalid("Options.FrameLength %d: it must be 1 to %d", c.FrameLength, longest)
+	case c.MaxEncryptedDataKeys < 0 || c.MaxEncryptedDataKeys > math.MaxUint16:
+		return c, invalid("Options.MaxEncryptedDataKeys %d: it must be 1 to 65535", c.MaxEncryptedDataKeys)
+	case c.MaxHeaderLength < 0:
+		return c, invalid("Options.MaxHeaderLength %d: it must be positive", c.MaxHeaderLength)
+	case c.MaxFrameLength < 0 || int64(c.MaxFrameLength) > longest:
+		return c, invalid("Options.MaxFrameLength %d: it must be 1 to %d", c.MaxFrameLength, longest)
+	case c.FrameLength > c.MaxFrameLength:
+		return c, invalid("Options.FrameLength %d is past MaxFrameLength %d: the client could not read what it writes",
+			c.FrameLength, c.MaxFrameLength)
+	case c.MaxNonFramedLength < 0 || c.MaxNonFramedLength > message.MaxNonFramed:
+		return c, invalid("Options.MaxNonFramedLength %d: it must be 1 to %d", c.MaxNonFramedLength, int64(message.MaxNonFramed))
+	}
+	return c, nil
+}
+
+func setDefault[T int | int64](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+func (o *Options) limits() message.Limits {
+	return message.Limits{
+		EncryptedDataKeys: o.MaxEncryptedDataKeys,
+		HeaderLen:         o.MaxHeaderLength,
+		FrameLength:       uint32(o.MaxFrameLength),
+	}
+}

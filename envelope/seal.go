@@ -1,0 +1,155 @@
+package envelope
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"hash"
+
+	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/internal/suite"
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// A sealer makes the parts of one message in order: header, regular frames,
+// final frame with footer.
+type sealer struct {
+	header     *message.Header
+	aead       cipher.AEAD
+	aad        message.BodyAAD
+	iv         [suite.NonceLen]byte
+	frameLen   int
+	seq        uint32 // of the last frame that was sealed
+	hash       hash.Hash
+	signingKey *ecdsa.PrivateKey
+}
+
+// newSealer gets the materials for a message and makes its header, which
+// sealer.header.Raw holds. The length is the plaintext's, -1 if unknown.
+func (e *Encrypter) newSealer(ctx context.Context, ec keyring.EncryptionContext, length int64) (*sealer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := ec.Validate(); err != nil {
+		return nil, err
+	}
+	req := keyring.EncryptionRequest{
+		Suite:            e.opts.Suite,
+		CommitmentPolicy: e.opts.CommitmentPolicy,
+		Context:          ec,
+		PlaintextLength:  length,
+	}
+	m, err := e.manager.EncryptionMaterials(ctx, req)
+	if err != nil {
+		return nil, fmt.Errorf("data key: %w", err)
+	}
+	if m == nil {
+		return nil, fmt.Errorf("data key: %w: none", ErrInvalidMaterials)
+	}
+	// The message's own key is derived before this returns.
+	defer m.Clear()
+	if err := m.Check(req); err != nil {
+		return nil, fmt.Errorf("data key: %w", err)
+	}
+	if n := len(m.EncryptedDataKeys); n > e.opts.MaxEncryptedDataKeys {
+		return nil, fmt.Errorf("%w: the keyring made %d encrypted data keys, this client writes %d (Options.MaxEncryptedDataKeys)",
+			ErrLimit, n, e.opts.MaxEncryptedDataKeys)
+	}
+
+	s := &sealer{
+		header:     &message.Header{Suite: suite.ByID(uint16(m.Suite)), FrameLength: uint32(e.opts.FrameLength)},
+		frameLen:   e.opts.FrameLength,
+		signingKey: m.SigningKey,
+	}
+	if err := s.writeHeader(m); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	if n := len(s.header.Raw); n > e.opts.MaxHeaderLength {
+		return nil, fmt.Errorf("%w: the header is %d bytes, this client writes %d (Options.MaxHeaderLength)",
+			ErrLimit, n, e.opts.MaxHeaderLength)
+	}
+	if s.header.Suite.Signs() {
+		s.hash = s.header.Suite.SigHash.New()
+		s.hash.Write(s.header.Raw)
+	}
+	return s, nil
+}
+
+// writeHeader makes the header and the cipher under the message's key. It is
+// called once for a sealer: the header's nonce is fixed, so that a second header
+// under one key would repeat it. The message ID, drawn here, makes the key
+// unlike that of every other message.
+func (s *sealer) writeHeader(m *keyring.EncryptionMaterials) error {
+	h := s.header
+	h.MessageID = make([]byte, h.Suite.MessageIDLen())
+	rand.Read(h.MessageID) // never fails: it ends the program instead
+
+	stored, authenticated := m.SplitContext()
+	h.Context = stored
+	h.EncryptedDataKeys = make([]message.EncryptedDataKey, len(m.EncryptedDataKeys))
+	for i, k := range m.EncryptedDataKeys {
+		h.EncryptedDataKeys[i] = message.EncryptedDataKey(k)
+	}
+	var err error
+	if s.aead, h.Commitment, err = messageCipher(h.Suite, m.DataKey, h.MessageID); err != nil {
+		return err
+	}
+	s.aad = message.NewBodyAAD(h.MessageID)
+
+	if h.Raw, err = h.AppendBody(make([]byte, 0, 512)); err != nil {
+		return err
+	}
+	h.BodyLen = len(h.Raw)
+	aad, err := headerAAD(h.Raw, authenticated)
+	if err != nil {
+		return err
+	}
+	h.IV = headerIV[:]
+	h.Tag = s.aead.Seal(nil, headerIV[:], nil, aad)
+	h.Raw = h.AppendAuth(h.Raw)
+	return nil
+}
+
+// regular appends a regular frame of the sealer's frame length to dst.
+func (s *sealer) regular(dst, plaintext []byte) ([]byte, error) {
+	// The final frame needs a number too, and this one's must not read as the
+	// end marker.
+	if s.seq >= message.MaxFrames-1 {
+		return dst, fmt.Errorf("%w: the plaintext takes more than %d frames of %d bytes: choose a longer Options.FrameLength",
+			ErrLimit, int64(message.MaxFrames), s.frameLen)
+	}
+	s.next()
+	start := len(dst)
+	dst = message.AppendRegularPrefix(dst, s.seq, s.iv[:])
+	dst = s.aead.Seal(dst, s.iv[:], plaintext, s.aad.Regular(s.seq, len(plaintext)))
+	if s.hash != nil {
+		s.hash.Write(dst[start:])
+	}
+	return dst, nil
+}
+
+// final appends the final frame to dst, of at most the frame length, and the
+// footer if there is one.
+func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
+	s.next()
+	start := len(dst)
+	dst = message.AppendFinalPrefix(dst, s.seq, s.iv[:], len(plaintext))
+	dst = s.aead.Seal(dst, s.iv[:], plaintext, s.aad.Final(s.seq, len(plaintext)))
+	if s.hash == nil {
+		return dst, nil
+	}
+	s.hash.Write(dst[start:])
+	sig, err := sign(s.header.Suite, s.signingKey, s.hash)
+	if err != nil {
+		return dst, err
+	}
+	return message.AppendFooter(dst, sig), nil
+}
+
+func (s *sealer) next() {
+	s.seq++
+	binary.BigEndian.PutUint32(s.iv[suite.NonceLen-4:], s.seq)
+}

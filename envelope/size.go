@@ -1,0 +1,101 @@
+package envelope
+
+import (
+	"fmt"
+
+	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/internal/suite"
+)
+
+// MessageSize returns the length in bytes of the message with this header whose
+// plaintext is n bytes long, as this package writes it. An n that is negative or
+// takes more frames than the format has is [ErrLimit]; so is any for a non-framed
+// message, which this package does not write.
+//
+//	w, err := client.NewWriter(ctx, dst, ec)
+//	size, err := w.Header().MessageSize(n) // what dst will get for n bytes
+func (h *Header) MessageSize(n int64) (int64, error) {
+	size, err := h.layout().messageSize(n)
+	if err != nil {
+		return 0, fmt.Errorf("envelope: %w", err)
+	}
+	return size, nil
+}
+
+// PlaintextSize returns the length in bytes of the plaintext in the message with
+// this header that is n bytes long: the inverse of MessageSize. An n that no
+// message has is [ErrMalformed].
+//
+// Other writers' signatures vary in length, so that for a signed message the
+// result is certain only if this package wrote it.
+func (h *Header) PlaintextSize(n int64) (int64, error) {
+	size, err := h.layout().plaintextSize(n)
+	if err != nil {
+		return 0, fmt.Errorf("envelope: %w", err)
+	}
+	return size, nil
+}
+
+func (h *Header) layout() layout {
+	return layout{suite.ByID(uint16(h.Suite)), int64(h.Length), int64(h.FrameLength)}
+}
+
+func layoutOf(h *message.Header) layout {
+	return layout{h.Suite, int64(len(h.Raw)), int64(h.FrameLength)}
+}
+
+// A layout is what the place of everything in a message follows from.
+type layout struct {
+	suite     *suite.Suite
+	headerLen int64
+	frameLen  int64 // zero: non-framed
+}
+
+func (l layout) footerLen() int64 {
+	if l.suite == nil || !l.suite.Signs() {
+		return 0
+	}
+	return message.FooterPrefix + int64(l.suite.SigLen)
+}
+
+func (l layout) messageSize(n int64) (int64, error) {
+	if l.frameLen <= 0 {
+		return 0, fmt.Errorf("%w: a non-framed message is never written", ErrLimit)
+	}
+	if n < 0 {
+		return 0, fmt.Errorf("%w: plaintext of %d bytes", ErrLimit, n)
+	}
+	// The final frame is full when the plaintext is a multiple of the frame
+	// length, and empty only when the plaintext is.
+	regular := max(n-1, 0) / l.frameLen
+	if regular >= message.MaxFrames {
+		return 0, fmt.Errorf("%w: plaintext of %d bytes takes more than %d frames of %d bytes",
+			ErrLimit, n, int64(message.MaxFrames), l.frameLen)
+	}
+	overhead := l.headerLen + regular*message.RegularOverhead + message.FinalOverhead + l.footerLen()
+	if n+overhead < 0 {
+		return 0, fmt.Errorf("%w: plaintext of %d bytes", ErrLimit, n)
+	}
+	return n + overhead, nil
+}
+
+func (l layout) plaintextSize(n int64) (int64, error) {
+	body := n - l.headerLen - l.footerLen()
+	if l.frameLen <= 0 {
+		content := body - message.NonFramedPrefix - suite.TagLen
+		if content < 0 {
+			return 0, l.noSuchSize(n)
+		}
+		return content, nil
+	}
+	rest := body - message.FinalOverhead
+	wire := l.frameLen + message.RegularOverhead
+	if rest < 0 || rest/wire >= message.MaxFrames || rest%wire > l.frameLen {
+		return 0, l.noSuchSize(n)
+	}
+	return rest/wire*l.frameLen + rest%wire, nil
+}
+
+func (l layout) noSuchSize(n int64) error {
+	return fmt.Errorf("%w: no message with this header is %d bytes long", ErrMalformed, n)
+}
