@@ -119,7 +119,7 @@ var decryptWays = map[string]func(context.Context, *envelope.Decrypter, []byte, 
 	"Read long": func(ctx context.Context, d *envelope.Decrypter, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
 		return readAll(ctx, d, bytes.NewReader(msg), ec, func(r *envelope.Reader) ([]byte, error) {
 			var out []byte
-			for buf := make([]byte, 1<<20); ; {
+			for buf := make([]byte, len(msg)); ; {
 				n, err := r.Read(buf)
 				out = append(out, buf[:n]...)
 				if err != nil {

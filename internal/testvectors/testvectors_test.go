@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// vectorsDir is where the vectors lie beside a checkout: see the contributor
+// notes in ARCHITECTURE.md.
+const vectorsDir = "../../../shared/vectors"
+
+func vectorFile(t *testing.T, name string) string {
+	if _, err := os.Stat(vectorsDir); errors.Is(err, os.ErrNotExist) {
+		t.Skipf("AWS's test vectors are not at %s", vectorsDir)
+	}
+	return filepath.Join(vectorsDir, name)
+}
+
+func runVectors(t *testing.T, path string, wantError bool) *totals {
+	totals := &totals{skipped: map[string]int{}}
+	var out bytes.Buffer
+	require.NoError(t, runManifest(t.Context(), &out, totals, path, wantError))
+	assert.Empty(t, out.String())
+	return totals
+}
+
+func TestManifestV5(t *testing.T) {
+	got := runVectors(t, vectorFile(t, "esdk-manifest-v5/manifest.json"), false)
+	assert.Equal(t, &totals{
+		// raw 40, raw-ecdh 41, multi-keyring 22, required-encryption-context-cmm 26
+		passed: 129,
+		skipped: map[string]int{
+			"aws-kms": 9, "aws-kms-ecdh": 39, "aws-kms-hierarchy": 5, "aws-kms-mrk-aware": 25,
+			"aws-kms-mrk-aware-discovery": 22, "aws-kms-rsa": 9,
+		},
+	}, got)
+}
+
+func TestManifestV4(t *testing.T) {
+	got := runVectors(t, vectorFile(t, "valid-Net-4.0.0/manifest.json"), false)
+	assert.Equal(t, &totals{passed: 5, skipped: map[string]int{}}, got)
+}
+
+func TestManifestInvalid(t *testing.T) {
+	path := vectorFile(t, "invalid-Net-4.0.0/manifest.json")
+	got := runVectors(t, path, true)
+	assert.Equal(t, &totals{passed: 28, skipped: map[string]int{}}, got)
+
+	// The runner must be able to fail.
+	totals := &totals{skipped: map[string]int{}}
+	var out bytes.Buffer
+	require.NoError(t, runManifest(t.Context(), &out, totals, path, false))
+	assert.Equal(t, 28, totals.failed)
+	assert.False(t, totals.ok())
+	assert.Equal(t, 28, strings.Count(out.String(), "FAIL "))
+	valid := vectorFile(t, "valid-Net-4.0.0/manifest.json")
+	require.NoError(t, runManifest(t.Context(), &out, totals, valid, true))
+	assert.Equal(t, 33, totals.failed)
+}
+
+// dataKey is a keyring that hands out one data key.
+type dataKey []byte
+
+func (k dataKey) OnDecrypt(_ context.Context, m *keyring.DecryptionMaterials, _ []keyring.EncryptedDataKey) error {
+	m.DataKey = bytes.Clone(k)
+	return nil
+}
+
+// TestCommitment runs the key-commitment cases, which come with their data keys.
+func TestCommitment(t *testing.T) {
+	var file struct {
+		Tests []struct {
+			Comment    string
+			Ciphertext []byte
+			DataKey    []byte                    `json:"decrypted-dek"`
+			Context    keyring.EncryptionContext `json:"encryption-context"`
+			Frames     []string                  `json:"plaintext-frames"`
+			Status     bool
+		}
+	}
+	b, err := os.ReadFile(vectorFile(t, "commitment-test-vectors.json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &file))
+	require.Len(t, file.Tests, 46)
+	var passed, nonFramed int
+	for _, c := range file.Tests {
+		t.Run(c.Comment, func(t *testing.T) {
+			client, err := envelope.NewDecrypter(dataKey(c.DataKey), nil)
+			require.NoError(t, err)
+			h, err := envelope.ParseHeader(bytes.NewReader(c.Ciphertext), nil)
+			require.NoError(t, err)
+			if h.FrameLength == 0 {
+				nonFramed++
+			}
+			if c.Status {
+				passed++
+			}
+			for _, way := range ways {
+				got, err := way.decrypt(t.Context(), client, c.Ciphertext, c.Context)
+				if !c.Status {
+					require.ErrorIs(t, err, envelope.ErrCommitment, way.name)
+					require.Empty(t, got)
+					continue
+				}
+				require.NoError(t, err, way.name)
+				require.Equal(t, strings.Join(c.Frames, ""), string(got), way.name)
+			}
+		})
+	}
+	assert.Equal(t, 41, passed)
+	assert.Equal(t, 7, nonFramed)
+}
+
+// writeFiles lays files under a directory of the test's.
+func writeFiles(t *testing.T, files map[string]string) string {
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
+	}
+	return filepath.Join(dir, "manifest.json")
+}
+
+// TestManifestForms runs what the vectors at hand have not: the older versions'
+// ways to name results, and keys that are left out.
+func TestManifestForms(t *testing.T) {
+	key := make([]byte, 32)
+	aes, err := keyring.NewRawAES("ns", "aes-id", key)
+	require.NoError(t, err)
+	seal := func(s keyring.Suite) string {
+		client, err := envelope.New(aes, &envelope.Options{Suite: s})
+		require.NoError(t, err)
+		msg, err := client.Encrypt(t.Context(), []byte("plaintext"), nil)
+		require.NoError(t, err)
+		return string(msg)
+	}
+	const raw = `{"type":"raw","key":"k","provider-id":"ns","encryption-algorithm":"aes"}`
+	const kms = `{"type":"aws-kms","key":"arn"}`
+	files := map[string]string{
+		"keys.json": `{"keys":{"k":{"key-id":"aes-id","encoding":"base64","material":["` +
+			base64.StdEncoding.EncodeToString(key[:15]) + `","` + base64.StdEncoding.EncodeToString(key[15:]) + `"],"line-separator":""}}}`,
+		"signed":    seal(keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384),
+		"unsigned":  seal(keyring.SuiteAES256GCMHKDFSHA512Commit),
+		"broken":    "\x02\x04\x78",
+		"plaintext": "plaintext",
+		"other":     "other",
+	}
+	for name, c := range map[string]struct {
+		version string
+		test    string
+		want    totals
+		says    string
+	}{
+		"v1 plaintext": {"1", `"ciphertext":"file://unsigned","plaintext":"file://plaintext","master-keys":[` + raw + `]`, totals{passed: 1}, ""},
+		"v1 wrong":     {"1", `"ciphertext":"file://unsigned","plaintext":"file://other","master-keys":[` + raw + `]`, totals{failed: 1}, "not the 5"},
+		"v2 error": {"2", `"ciphertext":"file://broken","result":{"error":{"error-description":"x"}},"master-keys":[` + raw + `]`,
+			totals{passed: 1}, ""},
+		"v2 error that is none": {"2", `"ciphertext":"file://signed","result":{"error":{"error-description":"x"}},"master-keys":[` + raw + `]`,
+			totals{failed: 1}, "wants an error"},
+		"v2 output": {"2", `"ciphertext":"file://signed","result":{"output":{"plaintext":"file://plaintext"}},"master-keys":[` + raw + `]`,
+			totals{passed: 1}, ""},
+		"v3 unsigned only": {"3", `"ciphertext":"file://unsigned","decryption-method":"streaming-unsigned-only",` +
+			`"result":{"output":{"plaintext":"file://plaintext"}},"master-keys":[` + raw + `]`, totals{passed: 1}, ""},
+		"v3 unsigned only, signed": {"3", `"ciphertext":"file://signed","decryption-method":"streaming-unsigned-only",` +
+			`"result":{"error":{"error-description":"signed"}},"master-keys":[` + raw + `]`, totals{passed: 1}, ""},
+		"KMS key among others": {"1", `"ciphertext":"file://unsigned","plaintext":"file://plaintext","master-keys":[` + kms + `,` + raw + `]`,
+			totals{passed: 1}, ""},
+		"KMS key alone": {"1", `"ciphertext":"file://unsigned","plaintext":"file://plaintext","master-keys":[` + kms + `]`,
+			totals{skipped: map[string]int{"aws-kms": 1}}, ""},
+		"v5 negative": {"5", `"decryption-scenario":{"type":"negative-esdk","ciphertext":"file://broken","decryptKeyDescription":` + raw + `}`,
+			totals{passed: 1}, ""},
+		"truncated": {"1", `"ciphertext":"file://broken","plaintext":"file://plaintext","master-keys":[` + raw + `]`,
+			totals{failed: 1}, "unexpected EOF"},
+		"missing file": {"1", `"ciphertext":"file://nowhere","plaintext":"file://plaintext","master-keys":[` + raw + `]`,
+			totals{failed: 1}, "nowhere"},
+		"unknown key type": {"1", `"ciphertext":"file://broken","plaintext":"file://plaintext","master-keys":[{"type":"quantum"}]`,
+			totals{failed: 1}, "quantum"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files["manifest.json"] = `{"manifest":{"type":"awses-decrypt","version":` + c.version +
+				`},"keys":"file://keys.json","tests":{"t":{` + c.test + `}}}`
+			got := &totals{skipped: map[string]int{}}
+			var out bytes.Buffer
+			require.NoError(t, runManifest(t.Context(), &out, got, writeFiles(t, files), false))
+			if c.want.skipped == nil {
+				c.want.skipped = map[string]int{}
+			}
+			assert.Equal(t, &c.want, got, out.String())
+			assert.Contains(t, out.String(), c.says)
+			assert.Equal(t, c.want.failed == 0 && c.want.passed > 0, got.ok())
+		})
+	}
+}
+
+func TestManifestRefused(t *testing.T) {
+	for name, manifest := range map[string]string{
+		"not JSON":        `{`,
+		"another type":    `{"manifest":{"type":"awses-encrypt","version":3}}`,
+		"unknown version": `{"manifest":{"type":"awses-decrypt","version":6}}`,
+		"keys elsewhere":  `{"manifest":{"type":"awses-decrypt","version":1},"keys":"file://../keys.json"}`,
+		"no keys":         `{"manifest":{"type":"awses-decrypt","version":1},"keys":"file://keys.json"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := runManifest(t.Context(), &bytes.Buffer{}, &totals{}, writeFiles(t, map[string]string{"manifest.json": manifest}), false)
+			require.Error(t, err)
+		})
+	}
+}
+
+func TestTotals(t *testing.T) {
+	for want, c := range map[string]totals{
+		"3 passed, 0 failed\n": {passed: 3},
+		"skipped 1 of a\nskipped 2 of b\n0 passed, 1 failed, 3 skipped\n": {failed: 1, skipped: map[string]int{"b": 2, "a": 1}},
+	} {
+		var out bytes.Buffer
+		c.print(&out)
+		assert.Equal(t, want, out.String())
+	}
+	assert.False(t, (&totals{}).ok(), "nothing ran")
+}
