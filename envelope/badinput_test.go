@@ -624,3 +624,29 @@ func TestReaderSourceErrors(t *testing.T) {
 		require.ErrorIs(t, err, errBroken)
 	})
 }
+
+// TestNothingIsLeftBehind decrypts into buffers of every capacity around the
+// plaintext's a message whose signature does not verify, with a footer shorter
+// than the usual one: what was opened must be gone.
+func TestNothingIsLeftBehind(t *testing.T) {
+	c := newClient(t, &envelope.Options{Suite: signed, FrameLength: 512})
+	plaintext := bytes.Repeat([]byte{0xaa}, 4096)
+	msg := encrypt(t, c, plaintext)
+	msg = message.AppendFooter(msg[:len(msg)-105], bytes.Repeat([]byte{0x55}, 60))
+	for capacity := range 5000 {
+		dst := make([]byte, capacity)
+		got, err := c.AppendDecrypt(t.Context(), dst[:0], msg, nil)
+		require.ErrorIs(t, err, envelope.ErrSignature)
+		require.Nil(t, got)
+		require.NotContains(t, string(dst), "\xaa\xaa\xaa\xaa", "capacity %d", capacity)
+	}
+}
+
+func TestParseHeaderOddSources(t *testing.T) {
+	for _, n := range []liar{-1, 1 << 30} {
+		_, err := envelope.ParseHeader(n, nil)
+		require.ErrorContains(t, err, "impossible count")
+	}
+	_, err := envelope.ParseHeader(lazyReader{}, nil)
+	require.ErrorIs(t, err, io.ErrNoProgress)
+}

@@ -18,7 +18,8 @@ import (
 // was written, to a client whose manager left it out of the message: that is
 // authenticated, and fails otherwise. Pairs that the message stores and ec does
 // not have are accepted; nil accepts all, and then the caller should look at the
-// context with [ParseHeader].
+// context: what [ParseHeader] says of a message is authentic once Decrypt has
+// succeeded on the same bytes.
 //
 // See the errors of this package for what fails how.
 func (d *Decrypter) Decrypt(ctx context.Context, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
@@ -48,12 +49,9 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 		return dst, err
 	}
 	rest := msg[len(h.Raw):]
-	// Once and for all, so that no plaintext is left behind in a shorter array.
-	size, err := layoutOf(h).plaintextSize(int64(len(msg)))
-	if err != nil {
-		size = int64(len(rest))
-	}
-	dst = slices.Grow(dst, int(size))
+	// The plaintext is shorter than this whatever the message holds, so that dst
+	// grows once and leaves no plaintext behind in a shorter array.
+	dst = slices.Grow(dst, len(rest))
 	for opened := 0; !o.done; {
 		if opened >= ctxEvery {
 			if err := ctx.Err(); err != nil {

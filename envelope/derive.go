@@ -1,12 +1,10 @@
 package envelope
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha512"
 	"encoding/binary"
-	"fmt"
 
 	"github.com/go-sealring/sealring/internal/suite"
 )
@@ -42,15 +40,8 @@ func messageCipher(s *suite.Suite, dataKey, messageID []byte) (aead cipher.AEAD,
 	default:
 		key = dataKey // the caller's to clear
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	aead, err = cipher.NewGCM(block)
-	if err != nil {
-		return nil, nil, fmt.Errorf("the message format fixes the nonces of AES-GCM, which GODEBUG=fips140=only does not allow and fips140=on does: %w", err)
-	}
-	return aead, commitment, nil
+	aead, err = suite.NewAEAD(key)
+	return aead, commitment, err
 }
 
 // headerIV is the nonce of the header's tag. Frames count from one, so that it

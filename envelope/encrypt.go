@@ -3,6 +3,7 @@ package envelope
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/go-sealring/sealring/keyring"
@@ -40,6 +41,9 @@ func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 	size, err := layoutOf(s.header).messageSize(int64(len(plaintext)))
 	if err != nil {
 		return nil, err
+	}
+	if size > math.MaxInt-int64(len(dst)) {
+		return nil, fmt.Errorf("%w: a message of %d bytes does not fit in memory", ErrLimit, size)
 	}
 	dst = slices.Grow(dst, int(size))
 	dst = append(dst, s.header.Raw...)

@@ -49,7 +49,7 @@ func ParseHeader(r io.Reader, o *Options) (*Header, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := message.ReadHeader(r, opts.limits())
+	h, err := message.ReadHeader(careful{r}, opts.limits())
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}

@@ -204,3 +204,12 @@ func decryptsTo(t *testing.T, c *envelope.Client, msg, plaintext []byte, ec keyr
 		require.True(t, bytes.Equal(plaintext, got), name)
 	}
 }
+
+// handOut is a keyring that generates data keys and does not wrap them.
+type handOut struct{}
+
+func (handOut) OnEncrypt(_ context.Context, m *keyring.EncryptionMaterials) error {
+	m.GenerateDataKey()
+	m.EncryptedDataKeys = append(m.EncryptedDataKeys, keyring.EncryptedDataKey{ProviderID: "handed out"})
+	return nil
+}

@@ -55,9 +55,6 @@ func (d *Decrypter) newOpener(ctx context.Context, h *message.Header, ec keyring
 	if err != nil {
 		return nil, fmt.Errorf("data key: %w", err)
 	}
-	if m == nil {
-		return nil, fmt.Errorf("data key: %w: none", ErrInvalidMaterials)
-	}
 	// The message's own key is derived before this returns.
 	defer m.Clear()
 	if err := m.Check(req); err != nil {

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -31,7 +32,8 @@ type Options struct {
 	RefuseSigned bool
 
 	// MaxEncryptedDataKeys is the most wrapped data keys a message may have, and
-	// so bounds the keyring's work. It holds for writing too. Zero is 64.
+	// so bounds the keyring's work. It holds for writing too. Zero is 64; 65535,
+	// which the format ends at, is no limit.
 	MaxEncryptedDataKeys int
 
 	// MaxHeaderLength is the longest header in bytes. It holds for writing too.
@@ -78,7 +80,9 @@ func (o *Options) withDefaults() (Options, error) {
 	setDefault(&c.MaxFrameLength, max(defaultMaxFrameLength, c.FrameLength))
 	setDefault(&c.MaxNonFramedLength, defaultMaxNonFramedLength)
 
+	// On 32-bit machines memory ends before the format does.
 	longest := min(math.MaxUint32, int64(math.MaxInt)-message.FinalOverhead)
+	longestBody := min(message.MaxNonFramed, int64(math.MaxInt)-message.NonFramedPrefix-suite.TagLen)
 	switch {
 	case c.FrameLength < 0 || int64(c.FrameLength) > longest:
 		return c, invalid("Options.FrameLength %d: it must be 1 to %d", c.FrameLength, longest)
@@ -91,8 +95,8 @@ func (o *Options) withDefaults() (Options, error) {
 	case c.FrameLength > c.MaxFrameLength:
 		return c, invalid("Options.FrameLength %d is past MaxFrameLength %d: the client could not read what it writes",
 			c.FrameLength, c.MaxFrameLength)
-	case c.MaxNonFramedLength < 0 || c.MaxNonFramedLength > message.MaxNonFramed:
-		return c, invalid("Options.MaxNonFramedLength %d: it must be 1 to %d", c.MaxNonFramedLength, int64(message.MaxNonFramed))
+	case c.MaxNonFramedLength < 0 || c.MaxNonFramedLength > longestBody:
+		return c, invalid("Options.MaxNonFramedLength %d: it must be 1 to %d", c.MaxNonFramedLength, longestBody)
 	}
 	return c, nil
 }

@@ -37,7 +37,8 @@ var (
 // its end, since nothing may follow a message. It never closes src.
 //
 // What ec means is said at [Decrypter.Decrypt]. The context covers the life of
-// the Reader: once it is done, Read fails with its error.
+// the Reader: once it is done, nothing more is decrypted, and Read fails with its
+// error.
 func (d *Decrypter) NewReader(ctx context.Context, src io.Reader, ec keyring.EncryptionContext) (*Reader, error) {
 	if src == nil {
 		return nil, invalid("source is nil")
@@ -95,8 +96,13 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	for {
 		if err := r.more(); err != nil {
-			if errors.Is(err, io.EOF) {
-				err = nil
+			if err == io.EOF {
+				return total, nil
+			}
+			if next, ok := w.(*Writer); ok && next.err == nil {
+				// As if it had read this message itself: closing it must
+				// not pass off what was read as the whole.
+				next.fail(err)
 			}
 			return total, err
 		}
@@ -167,11 +173,14 @@ func (r *Reader) openInto(dst []byte) []byte {
 func (r *Reader) nextPart(wait bool) (part, error) {
 	for {
 		p, err := r.opener.next(r.src.window())
-		if err != nil || p.whole || !wait {
+		if err != nil || !wait {
 			return p, err
 		}
 		if err := r.ctx.Err(); err != nil {
 			return p, err
+		}
+		if p.whole {
+			return p, nil
 		}
 		if err := r.src.fill(p.need); err != nil {
 			return p, r.sourceError(r.opener.name(p), err)
@@ -193,6 +202,7 @@ func (r *Reader) openLast(p part) []byte {
 		return nil
 	}
 	r.err = io.EOF
+	r.dropKeys()
 	return out
 }
 
@@ -231,5 +241,11 @@ func (r *Reader) sourceError(part string, err error) error {
 
 func (r *Reader) fail(err error) {
 	r.err = fmt.Errorf("envelope: decrypt: %w", err)
+	r.dropKeys()
+}
+
+// dropKeys lets go of what is not needed any more.
+func (r *Reader) dropKeys() {
 	r.opener.aead = nil
+	r.src.buf, r.src.r, r.src.w = nil, 0, 0
 }

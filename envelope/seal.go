@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 
@@ -25,6 +26,7 @@ type sealer struct {
 	seq        uint32 // of the last frame that was sealed
 	hash       hash.Hash
 	signingKey *ecdsa.PrivateKey
+	done       bool // the final frame was sealed
 }
 
 // newSealer gets the materials for a message and makes its header, which
@@ -45,9 +47,6 @@ func (e *Encrypter) newSealer(ctx context.Context, ec keyring.EncryptionContext,
 	m, err := e.manager.EncryptionMaterials(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("data key: %w", err)
-	}
-	if m == nil {
-		return nil, fmt.Errorf("data key: %w: none", ErrInvalidMaterials)
 	}
 	// The message's own key is derived before this returns.
 	defer m.Clear()
@@ -115,6 +114,9 @@ func (s *sealer) writeHeader(m *keyring.EncryptionMaterials) error {
 
 // regular appends a regular frame of the sealer's frame length to dst.
 func (s *sealer) regular(dst, plaintext []byte) ([]byte, error) {
+	if s.done {
+		return dst, errEnded
+	}
 	// The final frame needs a number too, and this one's must not read as the
 	// end marker.
 	if s.seq >= message.MaxFrames-1 {
@@ -134,6 +136,10 @@ func (s *sealer) regular(dst, plaintext []byte) ([]byte, error) {
 // final appends the final frame to dst, of at most the frame length, and the
 // footer if there is one.
 func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
+	if s.done {
+		return dst, errEnded
+	}
+	s.done = true
 	s.next()
 	start := len(dst)
 	dst = message.AppendFinalPrefix(dst, s.seq, s.iv[:], len(plaintext))
@@ -148,6 +154,9 @@ func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
 	}
 	return message.AppendFooter(dst, sig), nil
 }
+
+// errEnded keeps a sealer that is misused from going around its frame numbers.
+var errEnded = errors.New("the message has its final frame already")
 
 func (s *sealer) next() {
 	s.seq++

@@ -29,24 +29,33 @@ func (s *source) skip(n int) { s.r += n }
 // fill reads until the window has n bytes. An error is src's own, io.EOF
 // included.
 func (s *source) fill(n int) error {
-	for empty := 0; s.w-s.r < n; {
+	for s.w-s.r < n {
 		if s.err != nil {
 			return s.err
 		}
 		s.makeRoom(n)
-		got, err := s.src.Read(s.buf[s.w:])
-		if got < 0 || got > len(s.buf)-s.w {
-			got, err = 0, errors.New("source returned an impossible count of bytes")
-		}
+		var got int
+		got, s.err = careful{s.src}.Read(s.buf[s.w:])
 		s.w += got
-		s.err = err
-		if got > 0 {
-			empty = 0
-		} else if empty++; empty == 100 && err == nil {
-			s.err = io.ErrNoProgress
-		}
 	}
 	return nil
+}
+
+// careful reads from a reader that may break the rules: it returns a count that
+// can be, and does not ask forever.
+type careful struct{ io.Reader }
+
+func (c careful) Read(p []byte) (int, error) {
+	for range 100 {
+		n, err := c.Reader.Read(p)
+		if n < 0 || n > len(p) {
+			return 0, errors.New("source returned an impossible count of bytes")
+		}
+		if n > 0 || err != nil || len(p) == 0 {
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
 }
 
 // makeRoom makes buf fit for reading towards a window of n bytes. The buffer
@@ -57,7 +66,12 @@ func (s *source) makeRoom(n int) {
 	full := s.w == len(s.buf)
 	switch {
 	case full && (len(s.buf) < batchLen || s.r == 0):
-		bigger := make([]byte, max(4096, 2*len(s.buf)))
+		longest := max(n, batchLen)
+		size := max(4096, 2*min(len(s.buf), longest))
+		if len(s.buf) > longest/2 {
+			size = longest // and no overflow on the way
+		}
+		bigger := make([]byte, size)
 		s.w = copy(bigger, s.window())
 		clear(s.buf) // plaintext, in a Writer
 		s.buf, s.r = bigger, 0
@@ -85,7 +99,7 @@ func (s *source) end() error {
 	switch err := s.fill(1); {
 	case err == nil:
 		return errTrailing
-	case errors.Is(err, io.EOF):
+	case err == io.EOF:
 		return nil
 	default:
 		return fmt.Errorf("source: %w", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"sync/atomic"
@@ -324,4 +325,98 @@ func TestReadNothing(t *testing.T) {
 	assert.Equal(t, "plaintext", string(got))
 	_, err = r.Read(nil)
 	require.ErrorIs(t, err, io.EOF)
+}
+
+// TestErrorThatWrapsEOF has a source end in an error that wraps io.EOF, as
+// errors of transports do: that is no clean end.
+func TestErrorThatWrapsEOF(t *testing.T) {
+	lost := fmt.Errorf("connection lost: %w", io.EOF)
+	c := newClient(t, nil)
+	plaintext := randomBytes(10_000)
+	var dst bytes.Buffer
+	w, err := c.NewWriter(t.Context(), &dst, testContext)
+	require.NoError(t, err)
+	_, err = w.ReadFrom(io.MultiReader(bytes.NewReader(plaintext), iotest.ErrReader(lost)))
+	require.ErrorIs(t, err, lost)
+	require.ErrorIs(t, w.Close(), lost)
+
+	msg := encrypt(t, c, plaintext)
+	r, err := c.NewReader(t.Context(), io.MultiReader(bytes.NewReader(msg), iotest.ErrReader(lost)), testContext)
+	require.NoError(t, err)
+	_, err = r.WriteTo(io.Discard)
+	require.ErrorIs(t, err, lost)
+}
+
+// TestReencrypt copies from a Reader to a Writer. When the message that is read
+// turns out bad, the one that is written must not become whole.
+func TestReencrypt(t *testing.T) {
+	for _, s := range []keyring.Suite{unsigned, signed} {
+		c := newClient(t, optionsFor(s, 100))
+		plaintext := randomBytes(1000)
+		msg := encrypt(t, c, plaintext)
+		reencrypt := func(msg []byte) ([]byte, error) {
+			var dst bytes.Buffer
+			r, err := c.NewReader(t.Context(), bytes.NewReader(msg), testContext)
+			require.NoError(t, err)
+			w, err := c.NewWriter(t.Context(), &dst, testContext)
+			require.NoError(t, err)
+			_, errCopy := io.Copy(w, r)
+			errClose := w.Close()
+			require.Equal(t, errCopy == nil, errClose == nil)
+			return dst.Bytes(), errCopy
+		}
+		again, err := reencrypt(msg)
+		require.NoError(t, err)
+		require.NotEqual(t, msg, again)
+		decryptsTo(t, c, again, plaintext, testContext)
+
+		short, err := reencrypt(msg[:len(msg)-1])
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		decryptFails(t, c, short, plaintext, testContext, io.ErrUnexpectedEOF)
+		msg[len(msg)-1] ^= 1
+		short, err = reencrypt(msg)
+		require.Error(t, err)
+		decryptFails(t, c, short, plaintext, testContext, io.ErrUnexpectedEOF)
+	}
+}
+
+// panicky is a destination that panics once.
+type panicky struct{ done bool }
+
+func (p *panicky) Write(b []byte) (int, error) {
+	if !p.done {
+		p.done = true
+		panic("destination panicked")
+	}
+	return len(b), nil
+}
+
+func TestCloseAfterPanic(t *testing.T) {
+	w, err := newClient(t, nil).NewWriter(t.Context(), &panicky{}, nil)
+	require.NoError(t, err)
+	require.Panics(t, func() { w.Close() })
+	require.Error(t, w.Close(), "a second final frame")
+}
+
+func TestSlowInputOfLongFrames(t *testing.T) {
+	c := newClient(t, &envelope.Options{FrameLength: 4 << 20})
+	plaintext := randomBytes(9 << 20)
+	var dst bytes.Buffer
+	w, err := c.NewWriter(t.Context(), &dst, testContext)
+	require.NoError(t, err)
+	for rest := plaintext; len(rest) > 0; {
+		n := min(len(rest), 1000)
+		_, err := w.Write(rest[:n])
+		require.NoError(t, err)
+		rest = rest[n:]
+	}
+	require.NoError(t, w.Close())
+	got, err := c.Decrypt(t.Context(), dst.Bytes(), testContext)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(plaintext, got))
+	r, err := c.NewReader(t.Context(), iotest.HalfReader(&dst), testContext)
+	require.NoError(t, err)
+	got, err = io.ReadAll(r)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(plaintext, got))
 }

@@ -2,7 +2,6 @@ package envelope
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -64,6 +63,10 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
+	if err := w.ctx.Err(); err != nil {
+		w.fail(err)
+		return 0, w.err
+	}
 	n, err := w.write(p)
 	if err != nil {
 		w.fail(err)
@@ -91,11 +94,22 @@ func (w *Writer) write(p []byte) (int, error) {
 			p = p[frameLen:]
 		default:
 			n := min(len(p), frameLen-len(w.tail))
+			w.growTail(n)
 			w.tail = append(w.tail, p[:n]...)
 			p = p[n:]
 		}
 	}
 	return total, nil
+}
+
+// growTail makes room for n more bytes, and leaves no plaintext behind.
+func (w *Writer) growTail(n int) {
+	if need := len(w.tail) + n; need > cap(w.tail) {
+		longer := make([]byte, len(w.tail), min(w.sealer.frameLen, max(need, 2*cap(w.tail))))
+		copy(longer, w.tail)
+		clear(w.tail)
+		w.tail = longer
+	}
 }
 
 // seal seals a regular frame, and writes when there is a batch.
@@ -127,7 +141,9 @@ func (w *Writer) flush() error {
 
 // ReadFrom implements [io.ReaderFrom]: it encrypts src to its end, and does not
 // close the message. An error of src sticks like one of the destination, so that
-// a Close after it does not pass off what was read as the whole.
+// a Close after it does not pass off what was read as the whole. io.Copy calls
+// it, unless the source has a WriteTo of its own: then look at Copy's error
+// before Close. A [Reader] as the source is safe either way.
 func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 	if w.err != nil {
 		return 0, w.err
@@ -136,9 +152,13 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 	defer func() { clear(in.buf) }()
 	var total int64
 	for {
+		if err := w.ctx.Err(); err != nil {
+			w.fail(err)
+			return total, w.err
+		}
 		// Asking for one byte gets as many as src has to give.
 		if err := in.fill(1); err != nil {
-			if errors.Is(err, io.EOF) {
+			if err == io.EOF { // an error that wraps it is no clean end
 				return total, nil
 			}
 			w.fail(fmt.Errorf("source: %w", err))

@@ -23,7 +23,8 @@ type Encrypter interface {
 	// that is there and leaves it alone.
 	//
 	// On error m is as it was. When ctx is done the error wraps ctx's.
-	// OnEncrypt is safe for concurrent use with different m.
+	// OnEncrypt does not change or keep m.Context, and is safe for concurrent
+	// use with different m.
 	OnEncrypt(ctx context.Context, m *EncryptionMaterials) error
 }
 
@@ -35,8 +36,8 @@ type Decrypter interface {
 	//
 	// When none can be unwrapped the error wraps [ErrNoMatchingKey] and the
 	// reasons; a [NoMatchError] does that. On error m is as it was. When ctx is
-	// done the error wraps ctx's. OnDecrypt does not change or keep keys, and is
-	// safe for concurrent use with different m.
+	// done the error wraps ctx's. OnDecrypt does not change or keep keys or
+	// m.Context, and is safe for concurrent use with different m.
 	OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error
 }
 

@@ -19,7 +19,7 @@ import (
 type EncryptionManager interface {
 	// EncryptionMaterials returns materials that answer req: they pass
 	// [EncryptionMaterials.Check]. They are the caller's, to be cleared when
-	// done: a manager that keeps materials hands out copies. With a suite that
+	// done: a manager that keeps materials hands out clones. With a suite that
 	// does not derive keys, a data key must never be handed out twice.
 	EncryptionMaterials(ctx context.Context, req EncryptionRequest) (*EncryptionMaterials, error)
 }
@@ -28,7 +28,7 @@ type EncryptionManager interface {
 type DecryptionManager interface {
 	// DecryptionMaterials returns materials that answer req: they pass
 	// [DecryptionMaterials.Check]. They are the caller's, to be cleared when
-	// done: a manager that keeps materials hands out copies.
+	// done: a manager that keeps materials hands out clones.
 	DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error)
 }
 
@@ -207,14 +207,11 @@ func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 	}
 	m := &DecryptionMaterials{Suite: req.Suite, Context: whole, RequiredKeys: required}
 
-	encoded, ok := req.Context[publicKeyPair]
-	switch curve := req.Suite.row().Curve; {
-	case curve != nil && !ok:
-		return nil, fmt.Errorf("%w: suite %v needs the pair %q in the encryption context", message.ErrMalformed, req.Suite, publicKeyPair)
-	case curve == nil && ok:
-		return nil, fmt.Errorf("%w: suite %v has no signature, yet the encryption context has the pair %q", message.ErrMalformed, req.Suite, publicKeyPair)
-	case curve != nil:
-		if m.VerificationKey, err = decodePublicKey(curve, encoded); err != nil {
+	if err := checkPublicKeyPair(req.Suite, req.Context); err != nil {
+		return nil, err
+	}
+	if curve := req.Suite.row().Curve; curve != nil {
+		if m.VerificationKey, err = decodePublicKey(curve, req.Context[publicKeyPair]); err != nil {
 			return nil, fmt.Errorf("%w: pair %q: %v", message.ErrMalformed, publicKeyPair, err)
 		}
 	}
@@ -254,15 +251,21 @@ func reproduce(stored, reproduced EncryptionContext) (whole EncryptionContext, r
 			required = append(required, k)
 		}
 	}
+	whole = maps.Clone(stored) // the message's own stays what it was
 	if required == nil {
-		return stored, nil, nil
+		return whole, nil, nil
 	}
 	slices.Sort(required)
-	whole = make(EncryptionContext, len(stored)+len(required))
-	maps.Copy(whole, stored)
+	if whole == nil {
+		whole = make(EncryptionContext, len(required))
+	}
 	maps.Copy(whole, reproduced)
 	if err := message.CheckContext(whole); err != nil {
-		return nil, nil, invalid("%v", err)
+		// The sender chose how much is stored, and the caller how much to expect.
+		if message.CheckContext(reproduced) != nil {
+			return nil, nil, invalid("%v", err)
+		}
+		return nil, nil, fmt.Errorf("%w: no message has what is stored and what is expected: %v", ErrContextMismatch, err)
 	}
 	return whole, required, nil
 }

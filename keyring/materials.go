@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"encoding/binary"
@@ -11,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-sealring/sealring/internal/ecdhwrap"
+	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 )
 
@@ -89,9 +91,20 @@ func (m *EncryptionMaterials) GenerateDataKey() {
 // Clear overwrites the data key and drops it and the signing key. Whoever asked
 // for the materials calls it when done.
 func (m *EncryptionMaterials) Clear() {
+	if m == nil {
+		return
+	}
 	clear(m.DataKey)
 	m.DataKey = nil
 	m.SigningKey = nil
+}
+
+// Clone returns a copy with a data key of its own, so that clearing one leaves
+// the other alone. The rest is shared, and not to be changed.
+func (m *EncryptionMaterials) Clone() *EncryptionMaterials {
+	clone := *m
+	clone.DataKey = bytes.Clone(m.DataKey)
+	return &clone
 }
 
 // SplitContext returns the pairs to store in the message and those only to
@@ -104,6 +117,9 @@ func (m *EncryptionMaterials) SplitContext() (stored, authenticated EncryptionCo
 // [ErrInvalidMaterials] or, where policy refuses the suite, [ErrPolicy] if not.
 // Clients check every set of materials with it, wherever it came from.
 func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
+	if m == nil {
+		return badMaterials("none")
+	}
 	if err := checkDataKey(m.Suite, m.DataKey); err != nil {
 		return err
 	}
@@ -115,10 +131,22 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 		return badMaterials("suite %v where %v was asked for", m.Suite, req.Suite)
 	case len(m.EncryptedDataKeys) == 0:
 		return badMaterials("no encrypted data key")
+	case isZero(m.DataKey):
+		// What is left of a key that its manager handed out and kept.
+		return badMaterials("the data key is all zeros, as after Clear")
 	case m.Suite.Signs() != (m.SigningKey != nil):
 		return badMaterials("suite %v with a signing key: %t", m.Suite, m.SigningKey != nil)
 	case m.SigningKey != nil && m.SigningKey.Curve != m.Suite.row().Curve:
 		return badMaterials("signing key on another curve than suite %v", m.Suite)
+	}
+	encoded, ok := m.Context[publicKeyPair]
+	switch {
+	case ok != m.Suite.Signs():
+		return badMaterials("suite %v with the pair %q in the encryption context: %t", m.Suite, publicKeyPair, ok)
+	case ok && encoded != encodePublicKey(&m.SigningKey.PublicKey):
+		return badMaterials("pair %q is not the signing key's public half", publicKeyPair)
+	case slices.Contains(m.RequiredKeys, publicKeyPair):
+		return badMaterials("pair %q would not be stored in the message", publicKeyPair)
 	}
 	for k, v := range req.Context {
 		if got, ok := m.Context[k]; !ok || got != v {
@@ -160,8 +188,19 @@ type DecryptionMaterials struct {
 // Clear overwrites the data key and drops it. Whoever asked for the materials
 // calls it when done.
 func (m *DecryptionMaterials) Clear() {
+	if m == nil {
+		return
+	}
 	clear(m.DataKey)
 	m.DataKey = nil
+}
+
+// Clone returns a copy with a data key of its own, so that clearing one leaves
+// the other alone. The rest is shared, and not to be changed.
+func (m *DecryptionMaterials) Clone() *DecryptionMaterials {
+	clone := *m
+	clone.DataKey = bytes.Clone(m.DataKey)
+	return &clone
 }
 
 // SplitContext returns the pairs that the message stores and those that it only
@@ -171,10 +210,15 @@ func (m *DecryptionMaterials) SplitContext() (stored, authenticated EncryptionCo
 }
 
 // Check returns nil if the materials answer req, and an error that wraps
-// [ErrInvalidMaterials] if not, [ErrPolicy] where policy refuses the suite, or
-// [ErrContextMismatch] where the message contradicts a reproduced pair. Clients
-// check every set of materials with it, wherever it came from.
+// [ErrInvalidMaterials] if not, [ErrPolicy] where policy refuses the suite,
+// [ErrContextMismatch] where the message contradicts a reproduced pair, or
+// envelope.ErrMalformed where the message's suite and its context disagree on
+// whether it is signed. Clients check every set of materials with it, wherever
+// it came from.
 func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
+	if m == nil {
+		return badMaterials("none")
+	}
 	if err := checkDataKey(m.Suite, m.DataKey); err != nil {
 		return err
 	}
@@ -188,6 +232,14 @@ func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
 		return badMaterials("suite %v with a verification key: %t", m.Suite, m.VerificationKey != nil)
 	case m.VerificationKey != nil && m.VerificationKey.Curve != m.Suite.row().Curve:
 		return badMaterials("verification key on another curve than suite %v", m.Suite)
+	}
+	// Whoever can decrypt could rewrite a signed message as an unsigned one of
+	// the same data key; the pair, which wrapped keys are bound to, gives it away.
+	if err := checkPublicKeyPair(m.Suite, req.Context); err != nil {
+		return err
+	}
+	if m.VerificationKey != nil && encodePublicKey(m.VerificationKey) != req.Context[publicKeyPair] {
+		return badMaterials("verification key is not the one that the message names")
 	}
 	for k, v := range req.Reproduced {
 		if inMessage, ok := req.Context[k]; ok && inMessage != v {
@@ -212,6 +264,26 @@ func checkDataKey(s Suite, key []byte) error {
 		return badMaterials("data key is %d bytes, suite %v takes %d", len(key), s, s.DataKeyLen())
 	}
 	return nil
+}
+
+// checkPublicKeyPair checks that a message stores a public key if it is signed,
+// and only then.
+func checkPublicKeyPair(s Suite, stored EncryptionContext) error {
+	if _, ok := stored[publicKeyPair]; ok != s.Signs() {
+		if ok {
+			return fmt.Errorf("%w: suite %v has no signature, yet the encryption context has the pair %q", message.ErrMalformed, s, publicKeyPair)
+		}
+		return fmt.Errorf("%w: suite %v needs the pair %q in the encryption context", message.ErrMalformed, s, publicKeyPair)
+	}
+	return nil
+}
+
+func isZero(key []byte) bool {
+	var or byte
+	for _, b := range key {
+		or |= b
+	}
+	return or == 0
 }
 
 func checkRequired(required []string, context EncryptionContext) error {

@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
@@ -40,13 +39,12 @@ func NewRawAES(namespace, name string, key []byte) (*RawAES, error) {
 	if err := errors.Join(checkNamespace(namespace), checkName("key name", name, 1<<16-1-rawAESInfoLen)); err != nil {
 		return nil, err
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, invalid("AES key of %d bytes: it must be 16, 24 or 32", len(key))
+	if n := len(key); n != 16 && n != 24 && n != 32 {
+		return nil, invalid("AES key of %d bytes: it must be 16, 24 or 32", n)
 	}
-	aead, err := cipher.NewGCM(block)
+	aead, err := suite.NewAEAD(key)
 	if err != nil {
-		return nil, fmt.Errorf("AES-GCM: %w", err)
+		return nil, fmt.Errorf("raw AES: %w", err)
 	}
 	return &RawAES{namespace, name, aead}, nil
 }

@@ -9,7 +9,6 @@
 package ecdhwrap
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
 	"crypto/elliptic"
@@ -22,6 +21,8 @@ import (
 	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
+
+	"github.com/go-sealring/sealring/internal/suite"
 )
 
 // The provider IDs of encrypted data keys that are wrapped this way.
@@ -34,7 +35,6 @@ const (
 	infoVersion   = 1
 	saltLen       = 32
 	commitmentLen = 32
-	tagLen        = 16
 )
 
 // A Curve is a NIST curve with the name that the fixed info uses.
@@ -117,7 +117,7 @@ func readBytes32(in *cryptobyte.String, out *[]byte) bool {
 // key's ciphertext. The context is the serialized encryption context.
 func (c *Curve) Wrap(secret []byte, info Info, context, dataKey []byte) ([]byte, error) {
 	// The salt makes the wrapping key unique, which is what allows the zero IV.
-	out := make([]byte, saltLen, saltLen+commitmentLen+len(dataKey)+tagLen)
+	out := make([]byte, saltLen, saltLen+commitmentLen+len(dataKey)+suite.TagLen)
 	rand.Read(out)
 	fixed := c.fixedInfo(info, context)
 	commitment, aead, err := derive(secret, out[:saltLen], fixed)
@@ -130,7 +130,7 @@ func (c *Curve) Wrap(secret []byte, info Info, context, dataKey []byte) ([]byte,
 
 // Unwrap returns the data key that Wrap was given.
 func (c *Curve) Unwrap(secret []byte, info Info, context, ciphertext []byte) ([]byte, error) {
-	if len(ciphertext) < saltLen+commitmentLen+tagLen {
+	if len(ciphertext) < saltLen+commitmentLen+suite.TagLen {
 		return nil, fmt.Errorf("wrapped key of %d bytes is too short", len(ciphertext))
 	}
 	salt, rest := ciphertext[:saltLen], ciphertext[saltLen:]
@@ -162,7 +162,7 @@ func (c *Curve) fixedInfo(info Info, context []byte) []byte {
 // of one output of the counter-mode KDF of NIST SP 800-108 with HMAC-SHA384.
 func derive(secret, salt, fixed []byte) (commitment []byte, aead cipher.AEAD, err error) {
 	const outLen = commitmentLen + 32
-	var out []byte
+	out := make([]byte, 0, 2*sha512.Size384) // so that no piece of it is left elsewhere
 	mac := hmac.New(sha512.New384, secret)
 	for i := uint32(1); len(out) < outLen; i++ {
 		mac.Reset()
@@ -174,10 +174,6 @@ func derive(secret, salt, fixed []byte) (commitment []byte, aead cipher.AEAD, er
 		out = mac.Sum(out)
 	}
 	defer clear(out[commitmentLen:])
-	block, err := aes.NewCipher(out[commitmentLen:outLen])
-	if err != nil {
-		return nil, nil, err
-	}
-	aead, err = cipher.NewGCM(block)
+	aead, err = suite.NewAEAD(out[commitmentLen:outLen])
 	return out[:commitmentLen:commitmentLen], aead, err
 }

@@ -49,7 +49,7 @@ var layers = []struct {
 	layer  int
 }{
 	{"internal/suite", 0},
-	{"internal/ecdhwrap", 0},
+	{"internal/ecdhwrap", 1},
 	{"internal/message", 1},
 	{"keyring", 2},
 	{"keyring/", 3},

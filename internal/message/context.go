@@ -58,10 +58,15 @@ func contextLen(context map[string]string) (int, error) {
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {
 			return 0, malformed("encryption context: pair with key %q is not UTF-8", clip(k))
 		}
+		// Before it is added up, since the sum could overflow.
+		if len(k) > MaxContextLen || len(v) > MaxContextLen || total > MaxContextLen {
+			total = MaxContextLen + 1
+			break
+		}
 		total += 4 + len(k) + len(v)
 	}
 	if total > MaxContextLen {
-		return 0, fmt.Errorf("%w: encryption context is %d bytes, the format holds %d", ErrLimit, total, MaxContextLen)
+		return 0, fmt.Errorf("%w: encryption context is longer than the %d bytes that the format holds", ErrLimit, MaxContextLen)
 	}
 	return total, nil
 }

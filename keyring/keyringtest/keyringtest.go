@@ -191,8 +191,8 @@ func checkUnwraps(t *testing.T, k Keyring, m *keyring.EncryptionMaterials, keys 
 	if !bytes.Equal(got.DataKey, m.DataKey) {
 		t.Errorf("suite %v: OnDecrypt unwrapped another data key", m.Suite)
 	}
-	if !equalKeys(keys, before) {
-		t.Errorf("suite %v: OnDecrypt changed the encrypted data keys", m.Suite)
+	if !equalKeys(keys, before) || !maps.Equal(got.Context, m.Context) {
+		t.Errorf("suite %v: OnDecrypt changed the encrypted data keys or the context", m.Suite)
 	}
 	// The materials' owner clears the key, which must not reach into others.
 	got.Clear()

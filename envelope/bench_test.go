@@ -1,0 +1,297 @@
+package envelope_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// The benchmarks of streams time a bare loop of the cipher over the same frames
+// in between, so that the machine's drift hits both, and report the quotient of
+// the medians: "ratio" is the speed as a part of what the cipher allows.
+
+const streamLen = 64 << 20
+
+// bareSeal seals src in frames into one buffer, and does nothing else.
+func bareSeal(aead cipher.AEAD, src []byte, frameLen int) {
+	var iv [12]byte
+	dst := make([]byte, 0, frameLen+16)
+	for seq := uint32(1); len(src) > 0; seq++ {
+		n := min(frameLen, len(src))
+		binary.BigEndian.PutUint32(iv[8:], seq)
+		aead.Seal(dst, iv[:], src[:n], nil)
+		src = src[n:]
+	}
+}
+
+// bareOpen opens what sealFrames made, into one buffer.
+func bareOpen(b *testing.B, aead cipher.AEAD, frames []byte, frameLen int) {
+	var iv [12]byte
+	dst := make([]byte, 0, frameLen)
+	for seq := uint32(1); len(frames) > 0; seq++ {
+		n := min(frameLen+16, len(frames))
+		binary.BigEndian.PutUint32(iv[8:], seq)
+		if _, err := aead.Open(dst, iv[:], frames[:n], nil); err != nil {
+			b.Fatal(err)
+		}
+		frames = frames[n:]
+	}
+}
+
+func sealFrames(aead cipher.AEAD, src []byte, frameLen int) []byte {
+	var iv [12]byte
+	var dst []byte
+	for seq := uint32(1); len(src) > 0; seq++ {
+		n := min(frameLen, len(src))
+		binary.BigEndian.PutUint32(iv[8:], seq)
+		dst = aead.Seal(dst, iv[:], src[:n], nil)
+		src = src[n:]
+	}
+	return dst
+}
+
+// compare times bare and ours in turns and reports the ratio of the medians.
+func compare(b *testing.B, bytes int64, bare, ours func()) {
+	b.Helper()
+	b.SetBytes(bytes)
+	bare()
+	ours()
+	var bares, times []time.Duration
+	timed := func(f func()) time.Duration {
+		start := time.Now()
+		f()
+		return time.Since(start)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		bares = append(bares, timed(bare))
+		b.StartTimer()
+		times = append(times, timed(ours))
+	}
+	slices.Sort(bares)
+	slices.Sort(times)
+	bareMedian, median := bares[len(bares)/2], times[len(times)/2]
+	b.ReportMetric(bareMedian.Seconds()/median.Seconds(), "ratio")
+	b.ReportMetric(float64(bytes)/bareMedian.Seconds()/1e6, "bare-MB/s")
+}
+
+func newAEAD(b *testing.B) cipher.AEAD {
+	block, err := aes.NewCipher(make([]byte, 32))
+	require.NoError(b, err)
+	aead, err := cipher.NewGCM(block)
+	require.NoError(b, err)
+	return aead
+}
+
+func BenchmarkStreamEncrypt(b *testing.B) {
+	src := randomBytes(streamLen)
+	aead := newAEAD(b)
+	for _, frameLen := range []int{4096, 65536} {
+		c := newClient(b, &envelope.Options{FrameLength: frameLen})
+		run := func(name string, feed func(w *envelope.Writer) error) {
+			b.Run(fmt.Sprintf("%d/%s", frameLen, name), func(b *testing.B) {
+				compare(b, streamLen, func() { bareSeal(aead, src, frameLen) }, func() {
+					w, err := c.NewWriter(b.Context(), io.Discard, nil)
+					require.NoError(b, err)
+					require.NoError(b, feed(w))
+					require.NoError(b, w.Close())
+				})
+			})
+		}
+		run("Write", func(w *envelope.Writer) error { _, err := w.Write(src); return err })
+		run("Copy", func(w *envelope.Writer) error {
+			// Hides bytes.Reader's WriteTo, as a file has none.
+			_, err := io.Copy(w, struct{ io.Reader }{bytes.NewReader(src)})
+			return err
+		})
+	}
+}
+
+func BenchmarkStreamDecrypt(b *testing.B) {
+	src := randomBytes(streamLen)
+	aead := newAEAD(b)
+	for _, frameLen := range []int{4096, 65536} {
+		c := newClient(b, &envelope.Options{FrameLength: frameLen})
+		msg, err := c.Encrypt(b.Context(), src, nil)
+		require.NoError(b, err)
+		frames := sealFrames(aead, src, frameLen)
+		run := func(name string, drain func(r *envelope.Reader) error) {
+			b.Run(fmt.Sprintf("%d/%s", frameLen, name), func(b *testing.B) {
+				compare(b, streamLen, func() { bareOpen(b, aead, frames, frameLen) }, func() {
+					r, err := c.NewReader(b.Context(), bytes.NewReader(msg), nil)
+					require.NoError(b, err)
+					require.NoError(b, drain(r))
+				})
+			})
+		}
+		run("Copy", func(r *envelope.Reader) error { _, err := io.Copy(io.Discard, r); return err })
+		buf := make([]byte, 64<<10)
+		run("Read", func(r *envelope.Reader) error {
+			for {
+				if _, err := r.Read(buf); err == io.EOF {
+					return nil
+				} else if err != nil {
+					return err
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkInMemory(b *testing.B) {
+	src := randomBytes(streamLen)
+	aead := newAEAD(b)
+	c := newClient(b, nil)
+	msg, err := c.Encrypt(b.Context(), src, nil)
+	require.NoError(b, err)
+	frames := sealFrames(aead, src, 4096)
+	b.Run("AppendEncrypt", func(b *testing.B) {
+		dst := make([]byte, 0, 2*streamLen)
+		compare(b, streamLen, func() { bareSeal(aead, src, 4096) }, func() {
+			_, err := c.AppendEncrypt(b.Context(), dst, src, nil)
+			require.NoError(b, err)
+		})
+	})
+	b.Run("AppendDecrypt", func(b *testing.B) {
+		dst := make([]byte, 0, 2*streamLen)
+		compare(b, streamLen, func() { bareOpen(b, aead, frames, 4096) }, func() {
+			_, err := c.AppendDecrypt(b.Context(), dst, msg, nil)
+			require.NoError(b, err)
+		})
+	})
+}
+
+// materials is a manager that has the data key at hand, as a cache would.
+type materials struct {
+	encrypt keyring.EncryptionMaterials
+	decrypt keyring.DecryptionMaterials
+}
+
+func (m *materials) EncryptionMaterials(context.Context, keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	e := m.encrypt
+	e.DataKey = bytes.Clone(e.DataKey)
+	return &e, nil
+}
+
+func (m *materials) DecryptionMaterials(_ context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	d := m.decrypt
+	d.DataKey = bytes.Clone(d.DataKey)
+	return &d, nil
+}
+
+// BenchmarkField is a 64-byte field with two context pairs and the data key at
+// hand.
+func BenchmarkField(b *testing.B) {
+	ec := keyring.EncryptionContext{"tenant": "42", "table": "patients"}
+	manager, err := keyring.NewManager(zeroKey(b))
+	require.NoError(b, err)
+	e, err := manager.EncryptionMaterials(b.Context(), keyring.EncryptionRequest{Context: ec})
+	require.NoError(b, err)
+	c, err := envelope.NewFromManager(&materials{*e, keyring.DecryptionMaterials{
+		Suite: e.Suite, Context: ec, DataKey: e.DataKey,
+	}}, nil)
+	require.NoError(b, err)
+	plaintext := randomBytes(64)
+	msg, err := c.Encrypt(b.Context(), plaintext, ec)
+	require.NoError(b, err)
+	b.Run("Encrypt", func(b *testing.B) {
+		b.ReportAllocs()
+		var dst []byte
+		for b.Loop() {
+			dst, err = c.AppendEncrypt(b.Context(), dst[:0], plaintext, ec)
+			require.NoError(b, err)
+		}
+	})
+	b.Run("Decrypt", func(b *testing.B) {
+		b.ReportAllocs()
+		var dst []byte
+		for b.Loop() {
+			dst, err = c.AppendDecrypt(b.Context(), dst[:0], msg, ec)
+			require.NoError(b, err)
+		}
+	})
+}
+
+// zeros is a source of n zeros.
+type zeros int64
+
+func (z *zeros) Read(p []byte) (int, error) {
+	if *z == 0 {
+		return 0, io.EOF
+	}
+	n := min(int64(len(p)), int64(*z))
+	clear(p[:n])
+	*z -= zeros(n)
+	return int(n), nil
+}
+
+// BenchmarkMemory encrypts and decrypts a stream of 1 GiB and reports the most
+// that the heap held beyond what it held before, and the allocations.
+func BenchmarkMemory(b *testing.B) {
+	const length = 1 << 30
+	c := newClient(b, nil)
+	for b.Loop() {
+		peak, allocs := watchHeap(func(look func()) {
+			src, dst := io.Pipe()
+			go func() {
+				w, err := c.NewWriter(b.Context(), dst, nil)
+				if err == nil {
+					z := zeros(length)
+					_, err = io.Copy(w, &z)
+				}
+				if err == nil {
+					err = w.Close()
+				}
+				dst.CloseWithError(err)
+			}()
+			r, err := c.NewReader(b.Context(), src, nil)
+			require.NoError(b, err)
+			var total int64
+			buf := make([]byte, 1<<20)
+			for {
+				n, err := r.Read(buf)
+				total += int64(n)
+				look()
+				if err == io.EOF {
+					break
+				}
+				require.NoError(b, err)
+			}
+			require.EqualValues(b, length, total)
+		})
+		b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")
+		b.ReportMetric(float64(allocs), "allocs/stream")
+	}
+}
+
+// watchHeap runs f, which calls look now and then, and returns the greatest
+// growth of the live heap and the count of allocations.
+func watchHeap(f func(look func())) (peak, allocs uint64) {
+	var before, now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var calls int
+	f(func() {
+		if calls++; calls%64 == 0 {
+			runtime.ReadMemStats(&now)
+			if now.HeapAlloc > before.HeapAlloc {
+				peak = max(peak, now.HeapAlloc-before.HeapAlloc)
+			}
+		}
+	})
+	runtime.ReadMemStats(&now)
+	return peak, now.Mallocs - before.Mallocs
+}
