@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -350,15 +351,16 @@ func TestNonFramedClaim(t *testing.T) {
 	f := newForger(t, unsigned, 0)
 	f.writeHeader()
 	f.msg = append(f.msg, make([]byte, 12)...)
-	d, err := envelope.NewDecrypter(f, &envelope.Options{MaxNonFramedLength: 1<<36 - 32})
+	longest := min(1<<36-32, int64(math.MaxInt)-36) // memory's end, on 32-bit machines
+	d, err := envelope.NewDecrypter(f, &envelope.Options{MaxNonFramedLength: longest})
 	require.NoError(t, err)
 	c := &envelope.Client{Decrypter: d}
 
 	claim := func(n uint64) []byte { return binary.BigEndian.AppendUint64(bytes.Clone(f.msg), n) }
-	decryptFails(t, c, claim(1<<36-31), nil, nil, envelope.ErrLimit)
+	decryptFails(t, c, claim(uint64(longest)+1), nil, nil, envelope.ErrLimit)
 	decryptFails(t, c, claim(1<<64-1), nil, nil, envelope.ErrLimit)
 
-	short := append(claim(1<<36-32), "a few bytes"...)
+	short := append(claim(uint64(longest)), "a few bytes"...)
 	for name, decrypt := range decryptWays {
 		allocated := testing.AllocsPerRun(1, func() {
 			_, err = decrypt(t.Context(), d, short, nil)
@@ -494,12 +496,12 @@ func TestOptionsRefused(t *testing.T) {
 		"policy":                    {CommitmentPolicy: 9},
 		"suite":                     {Suite: 0x1234},
 		"negative frame length":     {FrameLength: -1},
-		"huge frame length":         {FrameLength: 1 << 32},
+		"huge frame length":         {FrameLength: math.MaxInt},
 		"negative keys":             {MaxEncryptedDataKeys: -1},
 		"too many keys":             {MaxEncryptedDataKeys: 1 << 16},
 		"negative header":           {MaxHeaderLength: -1},
 		"negative max frame length": {MaxFrameLength: -1},
-		"huge max frame length":     {MaxFrameLength: 1 << 32},
+		"huge max frame length":     {MaxFrameLength: math.MaxInt},
 		"unreadable frame length":   {FrameLength: 100, MaxFrameLength: 99},
 		"negative non-framed":       {MaxNonFramedLength: -1},
 		"huge non-framed":           {MaxNonFramedLength: 1 << 36},
@@ -537,7 +539,7 @@ func TestSizes(t *testing.T) {
 	require.NoError(t, err)
 	back, err := h.PlaintextSize(size)
 	require.NoError(t, err)
-	assert.EqualValues(t, 10*(1<<32-1), back)
+	assert.Equal(t, int64(10*(1<<32-1)), back)
 
 	// Between the longest final frame and the shortest frame more is nothing.
 	possible := map[int64]bool{}
