@@ -1,0 +1,117 @@
+package awskms
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// An arn is the ARN of a KMS key or alias, taken apart.
+//
+// Source: framework/aws-kms/aws-kms-key-arn.md of the AWS Encryption SDK
+// specification.
+type arn struct {
+	partition, region, account string
+	kind                       string // "key" or "alias"
+	id                         string
+}
+
+func parseARN(s string) (arn, error) {
+	parts := strings.SplitN(s, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "kms" {
+		return arn{}, fmt.Errorf("%q is not the ARN of a KMS key", clip(s))
+	}
+	kind, id, _ := strings.Cut(parts[5], "/")
+	a := arn{partition: parts[1], region: parts[3], account: parts[4], kind: kind, id: id}
+	if a.partition == "" || a.region == "" || a.account == "" || id == "" || kind != "key" && kind != "alias" {
+		return arn{}, fmt.Errorf("%q is not the ARN of a KMS key", clip(s))
+	}
+	return a, nil
+}
+
+// parseKeyARN parses the ARN of a key, no alias.
+func parseKeyARN(s string) (arn, error) {
+	a, err := parseARN(s)
+	if err == nil && (a.kind != "key" || strings.Contains(a.id, "/")) {
+		err = fmt.Errorf("%q is not the ARN of a KMS key but of something else", clip(s))
+	}
+	return a, err
+}
+
+func (a arn) String() string {
+	return "arn:" + a.partition + ":kms:" + a.region + ":" + a.account + ":" + a.kind + "/" + a.id
+}
+
+// multiRegion says whether the key is a multi-Region key.
+func (a arn) multiRegion() bool { return a.kind == "key" && strings.HasPrefix(a.id, "mrk-") }
+
+// in returns the ARN of the same multi-Region key in another region.
+func (a arn) in(region string) arn {
+	a.region = region
+	return a
+}
+
+// related says whether two ARNs name the same key or replicas of one
+// multi-Region key.
+func (a arn) related(b arn) bool {
+	return a == b || a.multiRegion() && a.in(b.region) == b
+}
+
+// A keyID is a key as the caller names it: key ARN, alias ARN, key ID or alias.
+type keyID struct {
+	text  string
+	arn   arn    // of an ARN
+	alias bool   // alias or alias ARN
+	bare  string // the key ID, of a key ID
+}
+
+func parseKeyID(s string) (keyID, error) {
+	switch {
+	case strings.HasPrefix(s, "arn:"):
+		a, err := parseARN(s)
+		if err != nil {
+			return keyID{}, invalid("%v", err)
+		}
+		return keyID{text: s, arn: a, alias: a.kind == "alias"}, nil
+	case strings.HasPrefix(s, "alias/"):
+		if s == "alias/" {
+			return keyID{}, invalid("%q names no alias", s)
+		}
+		return keyID{text: s, alias: true}, nil
+	case s == "" || strings.ContainsAny(s, "/: \t\n"):
+		return keyID{}, invalid("%q is neither the ARN nor the ID of a KMS key, nor an alias", clip(s))
+	default:
+		return keyID{text: s, bare: s}, nil
+	}
+}
+
+// mayAnswer says whether KMS may answer with the key of this ARN when asked for
+// k. Which key an alias stands for only KMS knows.
+func (k keyID) mayAnswer(answered string) bool {
+	a, err := parseKeyARN(answered)
+	switch {
+	case err != nil:
+		return false
+	case k.bare != "":
+		return a.id == k.bare
+	case k.alias && k.arn.id != "":
+		return a.partition == k.arn.partition && a.region == k.arn.region && a.account == k.arn.account
+	case k.alias:
+		return true
+	default:
+		return a == k.arn
+	}
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("awskms: %w: %s", keyring.ErrInvalidArgument, fmt.Sprintf(format, args...))
+}
+
+// clip keeps names that an attacker chose from filling a log.
+func clip(s string) string {
+	if len(s) > 200 {
+		return strings.ToValidUTF8(s[:200], "") + "..."
+	}
+	return s
+}

@@ -1,0 +1,183 @@
+// Package awskms has keyrings whose wrapping keys are in AWS KMS. What they write
+// the AWS Encryption SDKs read, and the other way round.
+//
+//	kr, err := awskms.New(awskms.Config{Client: kms.NewFromConfig(cfg), KeyID: keyARN})
+//	client, err := envelope.New(kr, nil)
+//
+// [New] uses one key and [NewMulti] several. [NewMRKAware] takes the replicas of
+// a multi-Region key for one another; [NewMultiRegion] asks further regions when
+// the nearest does not answer. [NewDiscovery] and [NewMRKDiscovery] decrypt with
+// whatever key a message names, within accounts that the caller allows. [NewRSA]
+// and [NewECDH] use asymmetric KMS keys.
+//
+// Every request names its key, and every answer's key is compared with the one
+// that was asked for. How many calls one message may cost is bounded by
+// Config.MaxCalls, whatever its header lists.
+//
+// The package never loads configuration: make a client with the AWS SDK and
+// hand it over. Package kmstest has a KMS to run tests on.
+package awskms
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// ProviderID is the provider ID of data keys that a symmetric KMS key wrapped.
+const ProviderID = "aws-kms"
+
+// A Client is what keyrings with symmetric keys need of a [kms.Client].
+type Client interface {
+	GenerateDataKey(context.Context, *kms.GenerateDataKeyInput, ...func(*kms.Options)) (*kms.GenerateDataKeyOutput, error)
+	Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Options)) (*kms.EncryptOutput, error)
+	DecryptClient
+}
+
+// A DecryptClient is what decrypting needs of a [kms.Client].
+type DecryptClient interface {
+	Decrypt(context.Context, *kms.DecryptInput, ...func(*kms.Options)) (*kms.DecryptOutput, error)
+}
+
+// A KeyAgreementClient is what [NewECDH] needs of a [kms.Client].
+type KeyAgreementClient interface {
+	DeriveSharedSecret(context.Context, *kms.DeriveSharedSecretInput, ...func(*kms.Options)) (*kms.DeriveSharedSecretOutput, error)
+	GetPublicKey(context.Context, *kms.GetPublicKeyInput, ...func(*kms.Options)) (*kms.GetPublicKeyOutput, error)
+}
+
+// A DescribeClient is what [ResolveKey] needs of a [kms.Client].
+type DescribeClient interface {
+	DescribeKey(context.Context, *kms.DescribeKeyInput, ...func(*kms.Options)) (*kms.DescribeKeyOutput, error)
+}
+
+var (
+	_ Client             = (*kms.Client)(nil)
+	_ KeyAgreementClient = (*kms.Client)(nil)
+	_ DescribeClient     = (*kms.Client)(nil)
+)
+
+// userAgent names the library in the requests, and so in the audit log.
+func userAgent(o *kms.Options) {
+	o.APIOptions = append(o.APIOptions, middleware.AddUserAgentKey("sealring"))
+}
+
+// regionOf returns the region that a client asks, or "" if it does not tell.
+func regionOf(client any) string {
+	if c, ok := client.(interface{ Options() kms.Options }); ok {
+		return c.Options().Region
+	}
+	return ""
+}
+
+const defaultMaxCalls = 10
+
+// wrapping is one key that data keys are wrapped with: how it is asked for, and
+// which answers are believed.
+type wrapping struct {
+	client      Client
+	id          keyID
+	region      string
+	grantTokens []string
+	options     []func(*kms.Options)
+}
+
+// generate returns a new data key and its wrapped form.
+func (w *wrapping) generate(ctx context.Context, s keyring.Suite, ec keyring.EncryptionContext) ([]byte, keyring.EncryptedDataKey, error) {
+	const op = "GenerateDataKey"
+	n := int32(s.DataKeyLen())
+	out, err := w.client.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{
+		KeyId:             &w.id.text,
+		NumberOfBytes:     &n,
+		EncryptionContext: ec,
+		GrantTokens:       w.grantTokens,
+	}, w.options...)
+	if err != nil {
+		return nil, keyring.EncryptedDataKey{}, newError(ctx, op, w.id.text, w.region, err)
+	}
+	if len(out.Plaintext) != s.DataKeyLen() {
+		n := len(out.Plaintext)
+		clear(out.Plaintext)
+		return nil, keyring.EncryptedDataKey{}, badAnswer(op, w.id.text, w.region, "a data key of %d bytes, where %d were asked for", n, s.DataKeyLen())
+	}
+	edk, err := w.wrapped(op, out.KeyId, out.CiphertextBlob)
+	if err != nil {
+		clear(out.Plaintext)
+		return nil, keyring.EncryptedDataKey{}, err
+	}
+	return out.Plaintext, edk, nil
+}
+
+// wrap returns the wrapped form of a data key.
+func (w *wrapping) wrap(ctx context.Context, dataKey []byte, ec keyring.EncryptionContext) (keyring.EncryptedDataKey, error) {
+	const op = "Encrypt"
+	out, err := w.client.Encrypt(ctx, &kms.EncryptInput{
+		KeyId:             &w.id.text,
+		Plaintext:         dataKey,
+		EncryptionContext: ec,
+		GrantTokens:       w.grantTokens,
+	}, w.options...)
+	if err != nil {
+		return keyring.EncryptedDataKey{}, newError(ctx, op, w.id.text, w.region, err)
+	}
+	return w.wrapped(op, out.KeyId, out.CiphertextBlob)
+}
+
+func (w *wrapping) wrapped(op string, answered *string, ciphertext []byte) (keyring.EncryptedDataKey, error) {
+	if answered == nil || !w.id.mayAnswer(*answered) {
+		return keyring.EncryptedDataKey{}, badAnswer(op, w.id.text, w.region, "%s", answeredAs(answered))
+	}
+	if len(ciphertext) == 0 {
+		return keyring.EncryptedDataKey{}, badAnswer(op, w.id.text, w.region, "no ciphertext")
+	}
+	return keyring.EncryptedDataKey{ProviderID: ProviderID, ProviderInfo: []byte(*answered), Ciphertext: ciphertext}, nil
+}
+
+// onEncrypt is what OnEncrypt does with one key.
+func (w *wrapping) onEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if m.DataKey == nil {
+		dataKey, edk, err := w.generate(ctx, m.Suite, m.Context)
+		if err != nil {
+			return err
+		}
+		m.DataKey = dataKey
+		m.EncryptedDataKeys = append(m.EncryptedDataKeys, edk)
+		return nil
+	}
+	edk, err := w.wrap(ctx, m.DataKey, m.Context)
+	if err != nil {
+		return err
+	}
+	m.EncryptedDataKeys = append(m.EncryptedDataKeys, edk)
+	return nil
+}
+
+// unwrap asks KMS to decrypt a data key under the key that send names, and
+// believes the answer only if it comes from the key with the ARN want.
+func unwrap(ctx context.Context, client DecryptClient, send, want, region string, grantTokens []string, options []func(*kms.Options),
+	s keyring.Suite, ec keyring.EncryptionContext, ciphertext []byte) ([]byte, error) {
+	const op = "Decrypt"
+	out, err := client.Decrypt(ctx, &kms.DecryptInput{
+		KeyId:             &send,
+		CiphertextBlob:    ciphertext,
+		EncryptionContext: ec,
+		GrantTokens:       grantTokens,
+	}, options...)
+	if err != nil {
+		return nil, newError(ctx, op, send, region, err)
+	}
+	if out.KeyId == nil || *out.KeyId != want {
+		clear(out.Plaintext)
+		return nil, badAnswer(op, send, region, "%s", answeredAs(out.KeyId))
+	}
+	if n := len(out.Plaintext); n != s.DataKeyLen() {
+		clear(out.Plaintext)
+		return nil, badAnswer(op, send, region, "a data key of %d bytes, suite %v takes %d", n, s, s.DataKeyLen())
+	}
+	return out.Plaintext, nil
+}

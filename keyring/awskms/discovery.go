@@ -1,0 +1,103 @@
+package awskms
+
+import (
+	"slices"
+
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// DiscoveryConfig says which of the keys that messages name may be used.
+type DiscoveryConfig struct {
+	// Client asks KMS in the region of the keys.
+	Client DecryptClient
+
+	// Region is the client's region. Keys of others are passed over. It may be
+	// empty if the client is a *kms.Client, which tells.
+	Region string
+
+	// Partition is the partition of the accounts: "aws", "aws-cn" or
+	// "aws-us-gov". Empty is "aws".
+	Partition string
+
+	// Accounts are the IDs of the AWS accounts whose keys may be used.
+	Accounts []string
+
+	// AnyAccount lets keys of every account be used. Then whoever may have
+	// their own key used by the caller can write messages that decrypt. It
+	// excludes Accounts.
+	AnyAccount bool
+
+	// GrantTokens go with every request.
+	GrantTokens []string
+
+	// MaxCalls is the most calls to KMS that unwrapping one message's data key
+	// may take. Zero is 10.
+	MaxCalls int
+}
+
+// A Discovery unwraps data keys with the KMS keys that messages name, within
+// bounds. It cannot wrap. It is safe for concurrent use.
+type Discovery struct{ unwrapping }
+
+var _ keyring.Decrypter = (*Discovery)(nil)
+
+// NewDiscovery returns a keyring that decrypts with any key of the accounts and
+// the region that the config allows, without a list of keys.
+//
+// Source: framework/aws-kms/aws-kms-discovery-keyring.md of the AWS Encryption
+// SDK specification.
+func NewDiscovery(c DiscoveryConfig) (*Discovery, error) {
+	return newDiscovery(c, "AWS KMS discovery", func(named arn, region string) (arn, bool) {
+		return named, named.region == region
+	})
+}
+
+// NewMRKDiscovery is [NewDiscovery], but for a data key that was wrapped by a
+// multi-Region key in another region it asks the replica in this one.
+//
+// Source: framework/aws-kms/aws-kms-mrk-discovery-keyring.md of the AWS
+// Encryption SDK specification.
+func NewMRKDiscovery(c DiscoveryConfig) (*Discovery, error) {
+	return newDiscovery(c, "AWS KMS multi-Region discovery", func(named arn, region string) (arn, bool) {
+		if named.multiRegion() {
+			return named.in(region), true
+		}
+		return named, named.region == region
+	})
+}
+
+func newDiscovery(c DiscoveryConfig, name string, local func(named arn, region string) (arn, bool)) (*Discovery, error) {
+	if c.Client == nil {
+		return nil, invalid("DiscoveryConfig.Client is nil")
+	}
+	if c.Region == "" {
+		c.Region = regionOf(c.Client)
+	}
+	switch {
+	case c.Region == "":
+		return nil, invalid("DiscoveryConfig.Region is empty, and the client does not tell its own")
+	case len(c.Accounts) == 0 && !c.AnyAccount:
+		return nil, invalid("DiscoveryConfig.Accounts is empty: list the accounts whose keys may be used, or set AnyAccount")
+	case len(c.Accounts) > 0 && c.AnyAccount:
+		return nil, invalid("DiscoveryConfig has both Accounts and AnyAccount")
+	case slices.Contains(c.Accounts, ""):
+		return nil, invalid("DiscoveryConfig.Accounts has an empty account ID")
+	}
+	if c.Partition == "" {
+		c.Partition = "aws"
+	}
+	base, err := newUnwrapping(c.Client, c.GrantTokens, c.MaxCalls)
+	if err != nil {
+		return nil, err
+	}
+	base.name, base.region = name+" in "+c.Region, c.Region
+	accounts := slices.Clone(c.Accounts)
+	base.match = func(named arn) (string, string, bool, error) {
+		if named.partition != c.Partition || !c.AnyAccount && !slices.Contains(accounts, named.account) {
+			return "", "", false, nil
+		}
+		use, ok := local(named, c.Region)
+		return use.String(), use.String(), ok, nil
+	}
+	return &Discovery{*base}, nil
+}

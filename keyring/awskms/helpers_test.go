@@ -1,0 +1,113 @@
+package awskms_test
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
+)
+
+const (
+	east  = "us-east-1"
+	west  = "us-west-2"
+	south = "sa-east-1"
+
+	suite       = keyring.SuiteAES256GCMHKDFSHA512Commit
+	signedSuite = keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384
+)
+
+var testContext = keyring.EncryptionContext{"tenant": "42"}
+
+func newServer(t testing.TB) *kmstest.Server {
+	return kmstest.Start(t, kmstest.Config{Regions: []string{east, west, south}})
+}
+
+// newClient returns the SDK's client for one region of a server. It tries every
+// call once, so that counts are exact.
+func newClient(s *kmstest.Server, region string) *kms.Client { return newRetryingClient(s, region, 1) }
+
+// newRetryingClient tries every call up to n times.
+func newRetryingClient(s *kmstest.Server, region string, n int) *kms.Client {
+	return kms.New(kms.Options{
+		Region:           region,
+		BaseEndpoint:     aws.String(s.URL(region)),
+		RetryMaxAttempts: n,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		}),
+	})
+}
+
+// wrapNew has a keyring generate and wrap a data key for testContext.
+func wrapNew(t testing.TB, k keyring.Encrypter) *keyring.EncryptionMaterials {
+	t.Helper()
+	m := &keyring.EncryptionMaterials{Suite: suite, Context: testContext}
+	require.NoError(t, k.OnEncrypt(t.Context(), m))
+	return m
+}
+
+func unwrap(t testing.TB, k keyring.Decrypter, keys []keyring.EncryptedDataKey) ([]byte, error) {
+	m := &keyring.DecryptionMaterials{Suite: suite, Context: testContext}
+	err := k.OnDecrypt(t.Context(), m, keys)
+	return m.DataKey, err
+}
+
+// unwraps checks that a keyring unwraps what was wrapped.
+func unwraps(t testing.TB, k keyring.Decrypter, m *keyring.EncryptionMaterials) {
+	t.Helper()
+	got, err := unwrap(t, k, m.EncryptedDataKeys)
+	require.NoError(t, err)
+	require.Equal(t, m.DataKey, got)
+}
+
+// refuses checks that a keyring does not unwrap, and returns why.
+func refuses(t testing.TB, k keyring.Decrypter, keys []keyring.EncryptedDataKey) error {
+	t.Helper()
+	got, err := unwrap(t, k, keys)
+	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+	require.Nil(t, got)
+	return err
+}
+
+func rsaPublicKey(t testing.TB, s *kmstest.Server, arn string) *rsa.PublicKey {
+	key, err := x509.ParsePKIXPublicKey(s.PublicKey(arn))
+	require.NoError(t, err)
+	return key.(*rsa.PublicKey)
+}
+
+func ecdhPublicKey(t testing.TB, s *kmstest.Server, arn string) *ecdh.PublicKey {
+	key, err := x509.ParsePKIXPublicKey(s.PublicKey(arn))
+	require.NoError(t, err)
+	public, err := key.(*ecdsa.PublicKey).ECDH()
+	require.NoError(t, err)
+	return public
+}
+
+// noGoroutinesLeft checks, when the test ends, that it left no goroutine in this
+// package: connections that the SDK keeps open have theirs.
+func noGoroutinesLeft(t *testing.T) {
+	t.Cleanup(func() {
+		var stacks string
+		for range 100 {
+			buf := make([]byte, 1<<20)
+			stacks = string(buf[:runtime.Stack(buf, true)])
+			if !strings.Contains(stacks, "keyring/awskms.(") {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Errorf("goroutines left:\n%s", stacks)
+	})
+}

@@ -1,0 +1,278 @@
+package awskms_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/awskms"
+	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
+)
+
+func TestKeyIDs(t *testing.T) {
+	s := newServer(t)
+	client := newClient(s, east)
+	key := s.CreateKey(east, kmstest.SymmetricDefault)
+	aliasARN := s.Alias("orders", key)
+	byARN, err := awskms.New(awskms.Config{Client: client, KeyID: key})
+	require.NoError(t, err)
+	for name, id := range map[string]string{
+		"ARN": key, "ID": key[strings.LastIndex(key, "/")+1:], "alias": "alias/orders", "alias ARN": aliasARN,
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, err := awskms.New(awskms.Config{Client: client, KeyID: id, DecryptKeys: []string{key}})
+			require.NoError(t, err)
+			m := wrapNew(t, k)
+			require.Equal(t, key, string(m.EncryptedDataKeys[0].ProviderInfo), "the header must name the key's ARN")
+			unwraps(t, k, m)
+			unwraps(t, byARN, m)
+
+			// What is asked for is what the caller named, never the header's.
+			calls := s.Log(kmstest.Match{Operation: "GenerateDataKey"})
+			assert.Equal(t, id, calls[len(calls)-1].KeyID)
+
+			got, err := awskms.ResolveKey(t.Context(), client, id)
+			require.NoError(t, err)
+			assert.Equal(t, key, got)
+		})
+	}
+	t.Run("ID alone decrypts", func(t *testing.T) {
+		k, err := awskms.New(awskms.Config{Client: client, KeyID: key[strings.LastIndex(key, "/")+1:]})
+		require.NoError(t, err)
+		unwraps(t, k, wrapNew(t, byARN))
+		other, err := awskms.New(awskms.Config{Client: client, KeyID: s.CreateKey(east, kmstest.SymmetricDefault)})
+		require.NoError(t, err)
+		refuses(t, k, wrapNew(t, other).EncryptedDataKeys)
+	})
+}
+
+// TestAliasRepointed rotates a key the way imported keys are: the alias is
+// pointed at another one.
+func TestAliasRepointed(t *testing.T) {
+	s := newServer(t)
+	client := newClient(s, east)
+	first, second := s.CreateKey(east, kmstest.SymmetricDefault), s.CreateKey(east, kmstest.SymmetricDefault)
+	s.Alias("orders", first)
+	config := awskms.Config{Client: client, KeyID: "alias/orders"}
+
+	k, err := awskms.New(config)
+	require.NoError(t, err)
+	before := wrapNew(t, k)
+	s.ResetCalls()
+	err = refuses(t, k, before.EncryptedDataKeys)
+	for _, says := range []string{"alias/orders", "Config.DecryptKeys", "ResolveKey", "NewDiscovery"} {
+		assert.ErrorContains(t, err, says)
+	}
+	assert.Zero(t, s.Calls(kmstest.Match{}), "KMS was asked for what cannot be allowed")
+
+	s.Alias("orders", second)
+	after := wrapNew(t, k)
+	config.DecryptKeys = []string{first, second}
+	k, err = awskms.New(config)
+	require.NoError(t, err)
+	unwraps(t, k, before)
+	unwraps(t, k, after)
+
+	config.DecryptKeys = []string{second}
+	k, err = awskms.New(config)
+	require.NoError(t, err)
+	refuses(t, k, before.EncryptedDataKeys)
+	unwraps(t, k, after)
+
+	discovery, err := awskms.NewDiscovery(awskms.DiscoveryConfig{Client: client, Accounts: []string{"111122223333"}})
+	require.NoError(t, err)
+	unwraps(t, discovery, before)
+	unwraps(t, discovery, after)
+}
+
+func TestRotation(t *testing.T) {
+	s := newServer(t)
+	key := s.CreateKey(east, kmstest.SymmetricDefault)
+	k, err := awskms.New(awskms.Config{Client: newClient(s, east), KeyID: key})
+	require.NoError(t, err)
+	before := wrapNew(t, k)
+	s.Rotate(key)
+	after := wrapNew(t, k)
+	unwraps(t, k, before)
+	unwraps(t, k, after)
+}
+
+func TestMRKAware(t *testing.T) {
+	s := newServer(t)
+	mrk := s.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
+	replica := s.Replicate(mrk, west)
+	config := func(region, arn string) awskms.Config {
+		return awskms.Config{Client: newClient(s, region), KeyID: arn}
+	}
+	inEast, err := awskms.NewMRKAware(config(east, mrk))
+	require.NoError(t, err)
+	inWest, err := awskms.NewMRKAware(config(west, replica))
+	require.NoError(t, err)
+	strictWest, err := awskms.New(config(west, replica))
+	require.NoError(t, err)
+
+	m := wrapNew(t, inEast)
+	s.ResetCalls()
+	unwraps(t, inWest, m)
+	assert.Zero(t, s.Calls(kmstest.Match{Region: east}), "a call across regions")
+	call, ok := s.LastCall(kmstest.Match{Region: west})
+	require.True(t, ok)
+	assert.Equal(t, replica, call.KeyID)
+	refuses(t, strictWest, m.EncryptedDataKeys)
+	unwraps(t, inEast, wrapNew(t, inWest))
+
+	// A key that is not multi-Region is bound to its region.
+	single := s.CreateKey(east, kmstest.SymmetricDefault)
+	inEast, err = awskms.NewMRKAware(config(east, single))
+	require.NoError(t, err)
+	elsewhere, err := awskms.NewMRKAware(config(west, strings.Replace(single, east, west, 1)))
+	require.NoError(t, err)
+	refuses(t, elsewhere, wrapNew(t, inEast).EncryptedDataKeys)
+}
+
+func TestDiscovery(t *testing.T) {
+	s := newServer(t)
+	wrap := func(region, key string) []keyring.EncryptedDataKey {
+		k, err := awskms.New(awskms.Config{Client: newClient(s, region), KeyID: key})
+		require.NoError(t, err)
+		return wrapNew(t, k).EncryptedDataKeys
+	}
+	inEast, inWest := wrap(east, s.CreateKey(east, kmstest.SymmetricDefault)), wrap(west, s.CreateKey(west, kmstest.SymmetricDefault))
+	mrk := s.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
+	s.Replicate(mrk, west)
+	mrkInEast := wrap(east, mrk)
+
+	const own, strange = "111122223333", "444455556666"
+	for name, c := range map[string]struct {
+		config  awskms.DiscoveryConfig
+		mrk     bool
+		keys    []keyring.EncryptedDataKey
+		unwraps bool
+	}{
+		"own account":              {awskms.DiscoveryConfig{Accounts: []string{strange, own}}, false, inEast, true},
+		"any account":              {awskms.DiscoveryConfig{AnyAccount: true}, false, inEast, true},
+		"another account":          {awskms.DiscoveryConfig{Accounts: []string{strange}}, false, inEast, false},
+		"another partition":        {awskms.DiscoveryConfig{Accounts: []string{own}, Partition: "aws-cn"}, false, inEast, false},
+		"another region":           {awskms.DiscoveryConfig{Accounts: []string{own}}, false, inWest, false},
+		"another region, MRK":      {awskms.DiscoveryConfig{Accounts: []string{own}}, true, inWest, false},
+		"replica":                  {awskms.DiscoveryConfig{Client: newClient(s, west), Accounts: []string{own}}, true, mrkInEast, true},
+		"replica, not MRK-aware":   {awskms.DiscoveryConfig{Client: newClient(s, west), Accounts: []string{own}}, false, mrkInEast, false},
+		"replica, another account": {awskms.DiscoveryConfig{Client: newClient(s, west), Accounts: []string{strange}}, true, mrkInEast, false},
+		"region without a replica": {awskms.DiscoveryConfig{Client: newClient(s, south), Accounts: []string{own}}, true, mrkInEast, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.config.Client == nil {
+				c.config.Client = newClient(s, east)
+			}
+			newDiscovery := awskms.NewDiscovery
+			if c.mrk {
+				newDiscovery = awskms.NewMRKDiscovery
+			}
+			k, err := newDiscovery(c.config)
+			require.NoError(t, err)
+			if !c.unwraps {
+				refuses(t, k, c.keys)
+				return
+			}
+			_, err = unwrap(t, k, c.keys)
+			require.NoError(t, err)
+		})
+	}
+}
+
+func TestConfigsRefused(t *testing.T) {
+	s := newServer(t)
+	client := newClient(s, east)
+	key := s.CreateKey(east, kmstest.SymmetricDefault)
+	mrk := s.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
+	rsaKey := s.CreateKey(east, kmstest.RSA2048)
+	public := rsaPublicKey(t, s, rsaKey)
+	ecKey, otherCurve := s.CreateKey(east, kmstest.ECCP256), s.CreateKey(east, kmstest.ECCP384)
+	peer := ecdhPublicKey(t, s, ecKey)
+	accounts := []string{"111122223333"}
+
+	newKey := func(c awskms.Config) func() error {
+		return func() error {
+			_, err := awskms.New(c)
+			_, errMRK := awskms.NewMRKAware(c)
+			require.Equal(t, err == nil, errMRK == nil)
+			return err
+		}
+	}
+	newDiscovery := func(c awskms.DiscoveryConfig) func() error {
+		return func() error { _, err := awskms.NewDiscovery(c); return err }
+	}
+	newRegions := func(c awskms.MultiRegionConfig) func() error {
+		return func() error { _, err := awskms.NewMultiRegion(c); return err }
+	}
+	newRSA := func(c awskms.RSAConfig) func() error {
+		return func() error { _, err := awskms.NewRSA(c); return err }
+	}
+	newECDH := func(c awskms.ECDHConfig) func() error {
+		return func() error { _, err := awskms.NewECDH(t.Context(), c); return err }
+	}
+	one := []awskms.RegionKey{{Client: client, KeyARN: key}}
+	cases := map[string]func() error{
+		"no client":             newKey(awskms.Config{KeyID: key}),
+		"alias to decrypt with": newKey(awskms.Config{Client: client, KeyID: key, DecryptKeys: []string{"alias/orders"}}),
+		"negative calls":        newKey(awskms.Config{Client: client, KeyID: key, MaxCalls: -1}),
+		"several, one bad": func() error {
+			_, err := awskms.NewMulti(awskms.Config{Client: client, KeyID: key}, awskms.Config{})
+			return err
+		},
+		"several, first bad":    func() error { _, err := awskms.NewMulti(awskms.Config{}); return err },
+		"discovery, no client":  newDiscovery(awskms.DiscoveryConfig{Accounts: accounts}),
+		"discovery, no account": newDiscovery(awskms.DiscoveryConfig{Client: client}),
+		"discovery, empty":      newDiscovery(awskms.DiscoveryConfig{Client: client, Accounts: []string{""}}),
+		"discovery, both":       newDiscovery(awskms.DiscoveryConfig{Client: client, Accounts: accounts, AnyAccount: true}),
+		"discovery, no region":  newDiscovery(awskms.DiscoveryConfig{Client: struct{ awskms.DecryptClient }{client}, Accounts: accounts}),
+		"discovery, calls":      newDiscovery(awskms.DiscoveryConfig{Client: client, Accounts: accounts, MaxCalls: -1}),
+		"no region":             newRegions(awskms.MultiRegionConfig{}),
+		"region twice":          newRegions(awskms.MultiRegionConfig{Regions: []awskms.RegionKey{one[0], {Client: client, KeyARN: mrk}}}),
+		"duplicate key":         newRegions(awskms.MultiRegionConfig{Regions: []awskms.RegionKey{one[0], one[0]}}),
+		"region without client": newRegions(awskms.MultiRegionConfig{Regions: []awskms.RegionKey{{KeyARN: key}}}),
+		"region with an alias":  newRegions(awskms.MultiRegionConfig{Regions: []awskms.RegionKey{{Client: client, KeyARN: "alias/orders"}}}),
+		"too many to require":   newRegions(awskms.MultiRegionConfig{Regions: one, MinRegions: 2}),
+		"negative to require":   newRegions(awskms.MultiRegionConfig{Regions: one, MinRegions: -1}),
+		"negative timeout":      newRegions(awskms.MultiRegionConfig{Regions: one, AttemptTimeout: -1}),
+		"regions, calls":        newRegions(awskms.MultiRegionConfig{Regions: one, MaxCalls: -1}),
+		"RSA, no client":        newRSA(awskms.RSAConfig{KeyARN: rsaKey, PublicKey: public}),
+		"RSA, no key":           newRSA(awskms.RSAConfig{Client: client, PublicKey: public}),
+		"RSA, alias":            newRSA(awskms.RSAConfig{Client: client, KeyARN: "alias/orders", PublicKey: public}),
+		"RSA, no public key":    newRSA(awskms.RSAConfig{Client: client, KeyARN: rsaKey}),
+		"RSA, algorithm":        newRSA(awskms.RSAConfig{Client: client, KeyARN: rsaKey, PublicKey: public, Algorithm: "SYMMETRIC_DEFAULT"}),
+		"RSA, calls":            newRSA(awskms.RSAConfig{Client: client, KeyARN: rsaKey, PublicKey: public, MaxCalls: -1}),
+		"ECDH, no client":       newECDH(awskms.ECDHConfig{KeyID: ecKey, Peer: peer}),
+		"ECDH, no peer":         newECDH(awskms.ECDHConfig{Client: client, KeyID: ecKey}),
+		"ECDH, alias":           newECDH(awskms.ECDHConfig{Client: client, KeyID: "alias/orders", Peer: peer}),
+		"ECDH, other curve":     newECDH(awskms.ECDHConfig{Client: client, KeyID: otherCurve, Peer: peer}),
+		"ECDH, not for it":      newECDH(awskms.ECDHConfig{Client: client, KeyID: rsaKey, Peer: peer}),
+		"ECDH, calls":           newECDH(awskms.ECDHConfig{Client: client, KeyID: ecKey, Peer: peer, MaxCalls: -1}),
+		"ECDH decrypter, peer": func() error {
+			_, err := awskms.NewECDHDecrypter(t.Context(), awskms.ECDHConfig{Client: client, KeyID: ecKey, Peer: peer})
+			return err
+		},
+		"resolve without client": func() error { _, err := awskms.ResolveKey(t.Context(), nil, key); return err },
+		"resolve nothing":        func() error { _, err := awskms.ResolveKey(t.Context(), client, ""); return err },
+	}
+	for i, id := range []string{
+		"", "alias/", "alias", "key/1234", "arn:aws:kms", "arn:aws:s3:us-east-1:111122223333:key/1234",
+		"arn:aws:kms::111122223333:key/1234", "arn:aws:kms:us-east-1::key/1234", "arn:aws:kms:us-east-1:111122223333:key/",
+		"arn:aws:kms:us-east-1:111122223333:grant/1234", "arn::kms:us-east-1:111122223333:key/1234", "a b", strings.Repeat("x/", 10_000),
+	} {
+		if id != "alias" { // a key ID, for all that can be told
+			cases[fmt.Sprintf("key ID %d", i)] = newKey(awskms.Config{Client: client, KeyID: id})
+		}
+	}
+	for name, try := range cases {
+		t.Run(name, func(t *testing.T) {
+			err := try()
+			require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+			assert.Less(t, len(err.Error()), 500)
+		})
+	}
+}

@@ -1,0 +1,438 @@
+package awskms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// A RegionKey is a KMS key in one region and the client that asks for it.
+type RegionKey struct {
+	// Client asks KMS in the key's region.
+	Client Client
+
+	// KeyARN is the key's ARN. Replicas of one multi-Region key serve for one
+	// another; any other keys are independent.
+	KeyARN string
+
+	// GrantTokens go with every request to the region.
+	GrantTokens []string
+}
+
+// MultiRegionConfig says which regions a keyring asks, and how.
+type MultiRegionConfig struct {
+	// Regions are the keys to use, the nearest first. No two are in one region.
+	Regions []RegionKey
+
+	// MinRegions is the least number of regions that must be able to unwrap a
+	// new data key, or else encrypting fails. Zero means all. One is best
+	// effort. A message for fewer than all is announced as [Degraded].
+	//
+	// A replica of a multi-Region key counts, without a call, as soon as any of
+	// its siblings has wrapped the data key.
+	MinRegions int
+
+	// AttemptTimeout is how long one region may take to answer. Zero is 2s.
+	AttemptTimeout time.Duration
+
+	// HedgeAfter, if positive, is when the next region is asked to unwrap
+	// beside one that has not answered yet. It costs calls to save time.
+	HedgeAfter time.Duration
+
+	// Cooldown is how long a region that did not answer is asked last, before
+	// one call tries it again. Zero is 10s.
+	Cooldown time.Duration
+
+	// OnEvent, if not nil, is called with what happens on the way. Calls come
+	// from several goroutines at once and hold up the keyring while they last.
+	OnEvent func(Event)
+
+	// MaxCalls is the most calls to KMS that unwrapping one message's data key
+	// may take in each region. Zero is 10.
+	MaxCalls int
+}
+
+// An EventKind is what an [Event] is about.
+type EventKind int
+
+const (
+	// RegionFailed is a region that did not do its work: it timed out, could
+	// not be reached, throttled, or failed by itself.
+	RegionFailed EventKind = iota + 1
+
+	// RegionDown is the first such failure after the region had answered: it is
+	// asked last from now on.
+	RegionDown
+
+	// RegionUp is the first answer of a region that was down.
+	RegionUp
+
+	// Degraded is a data key that not all regions can unwrap.
+	Degraded
+)
+
+// String returns the kind's name.
+func (k EventKind) String() string {
+	switch k {
+	case RegionFailed:
+		return "region failed"
+	case RegionDown:
+		return "region down"
+	case RegionUp:
+		return "region up"
+	case Degraded:
+		return "degraded"
+	}
+	return fmt.Sprintf("EventKind(%d)", int(k))
+}
+
+// An Event is something that a [MultiRegion] did beside what it returned.
+type Event struct {
+	Kind EventKind
+
+	// Region is the region that it is about; empty for Degraded.
+	Region string
+
+	// Missing are the regions that cannot unwrap the data key, for Degraded.
+	Missing []string
+
+	// Err is why, if something failed.
+	Err error
+}
+
+// A MultiRegion wraps and unwraps data keys with KMS keys in several regions, and
+// goes on to the next when one does not answer. It is safe for concurrent use.
+type MultiRegion struct {
+	regions    []*region
+	minRegions int
+	hedgeAfter time.Duration
+	maxCalls   int
+	onEvent    func(Event)
+}
+
+// region is one region's key and what is known of its health.
+type region struct {
+	wrapping
+	breaker breaker
+	timeout time.Duration
+}
+
+var _ keyring.Keyring = (*MultiRegion)(nil)
+
+// NewMultiRegion returns a keyring over keys in several regions.
+//
+// To encrypt, the first region that answers generates the data key. If the other
+// regions' keys are not its replicas, they wrap it too, as MinRegions says.
+//
+// To decrypt, regions whose key can unwrap are asked in order. The next is asked
+// when one times out, cannot be reached, throttles, or fails by itself. A region
+// that refuses ends the search: denied access, a disabled key or a wrong
+// encryption context is the cause to hear of, and not to be covered up by what
+// another region says. Without failures no region but the first is asked.
+//
+// The SDK's own retries are switched off for these calls: the next region is
+// the retry.
+func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
+	if len(c.Regions) == 0 {
+		return nil, invalid("MultiRegionConfig.Regions is empty")
+	}
+	if c.MinRegions < 0 || c.MinRegions > len(c.Regions) {
+		return nil, invalid("MultiRegionConfig.MinRegions is %d of %d", c.MinRegions, len(c.Regions))
+	}
+	if c.AttemptTimeout < 0 || c.HedgeAfter < 0 || c.Cooldown < 0 {
+		return nil, invalid("MultiRegionConfig has a negative duration")
+	}
+	maxCalls, err := checkMaxCalls(c.MaxCalls)
+	if err != nil {
+		return nil, err
+	}
+	if c.MinRegions == 0 {
+		c.MinRegions = len(c.Regions)
+	}
+	if c.AttemptTimeout == 0 {
+		c.AttemptTimeout = 2 * time.Second
+	}
+	if c.Cooldown == 0 {
+		c.Cooldown = 10 * time.Second
+	}
+	if c.OnEvent == nil {
+		c.OnEvent = func(Event) {}
+	}
+	k := &MultiRegion{minRegions: c.MinRegions, hedgeAfter: c.HedgeAfter, maxCalls: maxCalls, onEvent: c.OnEvent}
+	for i, r := range c.Regions {
+		if r.Client == nil {
+			return nil, invalid("MultiRegionConfig.Regions[%d].Client is nil", i)
+		}
+		a, err := parseKeyARN(r.KeyARN)
+		if err != nil {
+			return nil, invalid("MultiRegionConfig.Regions[%d]: %v", i, err)
+		}
+		if slices.ContainsFunc(k.regions, func(other *region) bool { return other.region == a.region }) {
+			return nil, invalid("MultiRegionConfig.Regions has region %s twice", a.region)
+		}
+		k.regions = append(k.regions, &region{
+			wrapping: wrapping{
+				client:      r.Client,
+				id:          keyID{text: r.KeyARN, arn: a},
+				region:      a.region,
+				grantTokens: slices.Clone(r.GrantTokens),
+				options:     []func(*kms.Options){userAgent, func(o *kms.Options) { o.RetryMaxAttempts = 1 }},
+			},
+			breaker: breaker{cooldown: c.Cooldown},
+			timeout: c.AttemptTimeout,
+		})
+	}
+	return k, nil
+}
+
+// String names the keyring.
+func (k *MultiRegion) String() string {
+	return fmt.Sprintf("AWS KMS multi-region, %s first", k.regions[0].id.text)
+}
+
+// order returns the regions as they are to be asked: those that are down last,
+// each group in the caller's order. Whoever gets it must report on, or skip,
+// each region that it has admitted.
+func (k *MultiRegion) order(candidates []*region) []*region {
+	var up, down []*region
+	for _, r := range candidates {
+		if r.breaker.admit() {
+			up = append(up, r)
+		} else {
+			down = append(down, r)
+		}
+	}
+	return append(up, down...)
+}
+
+// ask makes one region's calls under its timeout and records how it did.
+func (k *MultiRegion) ask(ctx context.Context, r *region, call func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	err := call(limited)
+	var e *Error
+	switch {
+	case ctx.Err() != nil:
+		r.breaker.report(abandoned)
+	case errors.As(err, &e) && e.Unavailable():
+		k.onEvent(Event{Kind: RegionFailed, Region: r.region, Err: err})
+		if r.breaker.report(unavailable) {
+			k.onEvent(Event{Kind: RegionDown, Region: r.region, Err: err})
+		}
+	default:
+		if r.breaker.report(answered) {
+			k.onEvent(Event{Kind: RegionUp, Region: r.region})
+		}
+	}
+	return err
+}
+
+// goOn says whether another region may be asked after an error.
+func goOn(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Unavailable()
+}
+
+// release gives back the turns of regions that were admitted and not asked.
+func release(regions []*region) {
+	for _, r := range regions {
+		r.breaker.report(abandoned)
+	}
+}
+
+// OnEncrypt implements [keyring.Encrypter].
+func (k *MultiRegion) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// The work is done on a copy, so that m changes only when all went well.
+	work := *m
+	work.EncryptedDataKeys = slices.Clip(m.EncryptedDataKeys)
+	if err := k.wrapForRegions(ctx, &work); err != nil {
+		if m.DataKey == nil {
+			clear(work.DataKey)
+		}
+		return fmt.Errorf("%v: %w", k, err)
+	}
+	m.DataKey, m.EncryptedDataKeys = work.DataKey, work.EncryptedDataKeys
+	return nil
+}
+
+func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionMaterials) error {
+	var failures reasons
+	var covered []*region // that can unwrap
+	cover := func(by *region) {
+		for _, r := range k.regions {
+			if r.id.arn.related(by.id.arn) && !slices.Contains(covered, r) {
+				covered = append(covered, r)
+			}
+		}
+	}
+	order := k.order(k.regions)
+	for i, r := range order {
+		if slices.Contains(covered, r) {
+			r.breaker.report(abandoned)
+			continue
+		}
+		err := k.ask(ctx, r, func(ctx context.Context) error { return r.onEncrypt(ctx, m) })
+		switch {
+		case err == nil:
+			cover(r)
+		case ctx.Err() != nil || !goOn(err) && k.minRegions == len(k.regions):
+			release(order[i+1:])
+			return err
+		default:
+			failures = append(failures, err)
+			// A region that refuses to make the data key is misconfigured, and
+			// another making it in its place would hide that.
+			if m.DataKey == nil && !goOn(err) {
+				release(order[i+1:])
+				return err
+			}
+		}
+	}
+	var missing []string
+	for _, r := range k.regions {
+		if !slices.Contains(covered, r) {
+			missing = append(missing, r.region)
+		}
+	}
+	if len(covered) < k.minRegions || len(covered) == 0 {
+		return fmt.Errorf("data key wrapped for %d regions of the %d that are required, not for %v: %w",
+			len(covered), k.minRegions, missing, failures)
+	}
+	if len(missing) > 0 {
+		k.onEvent(Event{Kind: Degraded, Missing: missing, Err: failures})
+	}
+	return nil
+}
+
+// OnDecrypt implements [keyring.Decrypter].
+func (k *MultiRegion) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	if m.DataKey != nil {
+		return fmt.Errorf("%v: %w: the materials already have a data key", k, keyring.ErrInvalidArgument)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var candidates []*region
+	for _, r := range k.regions {
+		if slices.ContainsFunc(keys, r.canUnwrap) {
+			candidates = append(candidates, r)
+		}
+	}
+	dataKey, failed := k.race(ctx, k.order(candidates), func(ctx context.Context, r *region) ([]byte, error) {
+		return k.unwrapIn(ctx, r, m, keys)
+	})
+	if err := ctx.Err(); err != nil {
+		clear(dataKey)
+		return fmt.Errorf("%v: %w", k, append(reasons{err}, failed...))
+	}
+	if dataKey == nil {
+		return &keyring.NoMatchError{Keyring: k.String(), Reasons: failed}
+	}
+	m.DataKey = dataKey
+	return nil
+}
+
+func (r *region) canUnwrap(edk keyring.EncryptedDataKey) bool {
+	named, err := parseKeyARN(string(edk.ProviderInfo))
+	return err == nil && edk.ProviderID == ProviderID && r.id.arn.related(named)
+}
+
+// unwrapIn tries the data keys that one region's key can unwrap.
+func (k *MultiRegion) unwrapIn(ctx context.Context, r *region, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) ([]byte, error) {
+	var failed reasons
+	calls := 0
+	for _, edk := range keys {
+		if !r.canUnwrap(edk) {
+			continue
+		}
+		if calls++; calls > k.maxCalls {
+			failed = append(failed, fmt.Errorf("more encrypted data keys in %s than MaxCalls, which is %d", r.region, k.maxCalls))
+			break
+		}
+		dataKey, err := unwrap(ctx, r.client, r.id.text, r.id.text, r.region, r.grantTokens, r.options, m.Suite, m.Context, edk.Ciphertext)
+		if err == nil {
+			return dataKey, nil
+		}
+		failed = append(failed, err)
+		if goOn(err) || ctx.Err() != nil {
+			return nil, err // the region, not the key
+		}
+	}
+	return nil, failed
+}
+
+// race asks regions in order: the next when one fails so that it may go on, or
+// when it is time to hedge. It returns the first data key, or why there is none.
+// No goroutine outlives it.
+func (k *MultiRegion) race(ctx context.Context, order []*region, call func(context.Context, *region) ([]byte, error)) ([]byte, []error) {
+	type outcome struct {
+		dataKey []byte
+		err     error
+	}
+	limited, cancel := context.WithCancel(ctx)
+	outcomes := make(chan outcome, len(order))
+	var running sync.WaitGroup
+	defer func() {
+		// Those that lost are told, waited for, and what they brought is cleared.
+		cancel()
+		running.Wait()
+		close(outcomes)
+		for o := range outcomes {
+			clear(o.dataKey)
+		}
+	}()
+
+	asked, pending := 0, 0
+	askNext := func() {
+		if asked == len(order) {
+			return
+		}
+		r := order[asked]
+		asked++
+		pending++
+		running.Go(func() {
+			var got []byte
+			err := k.ask(limited, r, func(ctx context.Context) (err error) {
+				got, err = call(ctx, r)
+				return err
+			})
+			outcomes <- outcome{got, err}
+		})
+	}
+	defer func() { release(order[asked:]) }()
+
+	var hedge <-chan time.Time
+	if k.hedgeAfter > 0 {
+		ticker := time.NewTicker(k.hedgeAfter)
+		defer ticker.Stop()
+		hedge = ticker.C
+	}
+	var failed []error
+	for askNext(); pending > 0; {
+		select {
+		case <-hedge:
+			askNext()
+		case o := <-outcomes:
+			pending--
+			if o.err == nil {
+				return o.dataKey, nil
+			}
+			failed = append(failed, o.err)
+			if !goOn(o.err) {
+				return nil, failed
+			}
+			askNext()
+		}
+	}
+	return nil, failed
+}

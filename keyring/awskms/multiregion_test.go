@@ -1,0 +1,387 @@
+package awskms_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/awskms"
+	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
+)
+
+// events collects what a keyring tells.
+type events struct {
+	mu  sync.Mutex
+	all []awskms.Event
+}
+
+func (e *events) add(event awskms.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, event)
+}
+
+func (e *events) of(kind awskms.EventKind) []awskms.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(e.all), func(event awskms.Event) bool { return event.Kind != kind })
+}
+
+// replicas returns a multi-Region key's ARNs in east, west and south, and
+// independent returns those of three keys.
+func replicas(s *kmstest.Server) []string {
+	mrk := s.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
+	return []string{mrk, s.Replicate(mrk, west), s.Replicate(mrk, south)}
+}
+
+func independent(s *kmstest.Server) []string {
+	return []string{
+		s.CreateKey(east, kmstest.SymmetricDefault),
+		s.CreateKey(west, kmstest.SymmetricDefault),
+		s.CreateKey(south, kmstest.SymmetricDefault),
+	}
+}
+
+func newMultiRegion(t testing.TB, s *kmstest.Server, arns []string, change func(*awskms.MultiRegionConfig)) *awskms.MultiRegion {
+	c := awskms.MultiRegionConfig{AttemptTimeout: 100 * time.Millisecond, Cooldown: time.Minute}
+	for _, arn := range arns {
+		c.Regions = append(c.Regions, awskms.RegionKey{Client: newRetryingClient(s, strings.Split(arn, ":")[3], 3), KeyARN: arn})
+	}
+	if change != nil {
+		change(&c)
+	}
+	k, err := awskms.NewMultiRegion(c)
+	require.NoError(t, err)
+	return k
+}
+
+// calls returns the count of calls in each of the three regions.
+func calls(s *kmstest.Server) [3]int {
+	return [3]int{s.Calls(kmstest.Match{Region: east}), s.Calls(kmstest.Match{Region: west}), s.Calls(kmstest.Match{Region: south})}
+}
+
+var outages = map[string]kmstest.Outage{
+	"refuses": kmstest.Refuse, "hangs": kmstest.Hang, "fails": kmstest.InternalError, "times out": kmstest.DependencyTimeout,
+}
+
+func TestMultiRegionHealthy(t *testing.T) {
+	s := newServer(t)
+	for name, c := range map[string]struct {
+		arns  []string
+		edks  int
+		calls [3]int
+	}{
+		"replicas":    {replicas(s), 1, [3]int{1, 0, 0}},
+		"independent": {independent(s), 3, [3]int{1, 1, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newMultiRegion(t, s, c.arns, nil)
+			s.ResetCalls()
+			m := wrapNew(t, k)
+			assert.Len(t, m.EncryptedDataKeys, c.edks)
+			assert.Equal(t, c.calls, calls(s))
+
+			// Every region unwraps on its own, without asking another.
+			for i := range c.arns {
+				s.ResetCalls()
+				near := append([]string{c.arns[i]}, slices.Delete(slices.Clone(c.arns), i, i+1)...)
+				unwraps(t, newMultiRegion(t, s, near, nil), m)
+				var want [3]int
+				want[i] = 1
+				assert.Equal(t, want, calls(s))
+			}
+		})
+	}
+}
+
+func TestMultiRegionEncryptOutage(t *testing.T) {
+	noGoroutinesLeft(t)
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			s.Outage(east, outage)
+			t.Run("replicas", func(t *testing.T) {
+				var seen events
+				k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) { c.OnEvent = seen.add })
+				m := wrapNew(t, k)
+				require.Len(t, m.EncryptedDataKeys, 1)
+				assert.Contains(t, string(m.EncryptedDataKeys[0].ProviderInfo), west)
+				assert.Empty(t, seen.of(awskms.Degraded), "any replica unwraps for all")
+				assert.Len(t, seen.of(awskms.RegionDown), 1)
+				unwraps(t, k, m)
+
+				s.ResetCalls()
+				wrapNew(t, k)
+				unwraps(t, k, m)
+				assert.Zero(t, s.Calls(kmstest.Match{Region: east}), "the dead region was asked again")
+			})
+			t.Run("all are required", func(t *testing.T) {
+				k := newMultiRegion(t, s, independent(s), nil)
+				m := &keyring.EncryptionMaterials{Suite: suite, Context: testContext}
+				err := k.OnEncrypt(t.Context(), m)
+				var e *awskms.Error
+				require.ErrorAs(t, err, &e)
+				assert.True(t, e.Unavailable())
+				assert.Equal(t, east, e.Region)
+				assert.ErrorContains(t, err, "for 2 regions of the 3 that are required, not for ["+east+"]")
+				assert.Nil(t, m.DataKey)
+				assert.Empty(t, m.EncryptedDataKeys)
+			})
+			for minimum := 1; minimum <= 2; minimum++ {
+				t.Run("some are required", func(t *testing.T) {
+					var seen events
+					k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+						c.OnEvent, c.MinRegions = seen.add, minimum
+					})
+					m := wrapNew(t, k)
+					assert.Len(t, m.EncryptedDataKeys, 2)
+					degraded := seen.of(awskms.Degraded)
+					require.Len(t, degraded, 1)
+					assert.Equal(t, []string{east}, degraded[0].Missing)
+					assert.Error(t, degraded[0].Err)
+					unwraps(t, k, m)
+				})
+			}
+			t.Run("too few are left", func(t *testing.T) {
+				s.Outage(west, outage)
+				defer s.Restore(west)
+				k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) { c.MinRegions = 2 })
+				require.ErrorContains(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}),
+					"for 1 regions of the 2 that are required")
+			})
+		})
+	}
+}
+
+func TestMultiRegionDecryptOutage(t *testing.T) {
+	noGoroutinesLeft(t)
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			for kind, arns := range map[string][]string{"replicas": replicas(s), "independent": independent(s)} {
+				t.Run(kind, func(t *testing.T) {
+					var seen events
+					k := newMultiRegion(t, s, arns, func(c *awskms.MultiRegionConfig) { c.OnEvent = seen.add })
+					m := wrapNew(t, k)
+					s.Outage(east, outage)
+					defer s.Restore(east)
+					unwraps(t, k, m)
+					require.Len(t, seen.of(awskms.RegionFailed), 1)
+					assert.Equal(t, east, seen.of(awskms.RegionFailed)[0].Region)
+					s.ResetCalls()
+					for range 10 {
+						unwraps(t, k, m)
+					}
+					assert.Equal(t, [3]int{0, 10, 0}, calls(s), "the dead region was asked again")
+
+					s.Outage(west, outage)
+					s.Outage(south, outage)
+					defer s.Restore(west)
+					defer s.Restore(south)
+					err := refuses(t, k, m.EncryptedDataKeys)
+					var noMatch *keyring.NoMatchError
+					require.ErrorAs(t, err, &noMatch)
+					assert.Len(t, noMatch.Reasons, 3, "every region's reason")
+				})
+			}
+		})
+	}
+}
+
+func TestMultiRegionThrottling(t *testing.T) {
+	s := newServer(t)
+	k := newMultiRegion(t, s, replicas(s), nil)
+	m := wrapNew(t, k)
+	defer s.Throttle(kmstest.Match{Region: east}, 0)()
+	s.ResetCalls()
+	unwraps(t, k, m)
+	assert.Equal(t, [3]int{1, 1, 0}, calls(s), "the next region is the retry")
+}
+
+// TestMultiRegionCauses has the first region refuse, which must not be covered
+// up by what another region says.
+func TestMultiRegionCauses(t *testing.T) {
+	s := newServer(t)
+	for kind, arns := range map[string][]string{"replicas": replicas(s), "independent": independent(s)} {
+		k := newMultiRegion(t, s, arns, func(c *awskms.MultiRegionConfig) { c.MinRegions = 1 })
+		m := wrapNew(t, k)
+		for name, c := range map[string]struct {
+			do   func() (undo func())
+			ec   keyring.EncryptionContext
+			says string
+		}{
+			"denied":        {func() func() { return s.Deny("", arns[0]) }, testContext, "denied"},
+			"disabled":      {func() func() { s.Disable(arns[0]); return func() { s.Enable(arns[0]) } }, testContext, "disabled"},
+			"wrong context": {func() func() { return func() {} }, keyring.EncryptionContext{"tenant": "43"}, "another encryption context"},
+		} {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				defer c.do()()
+				s.ResetCalls()
+				err := k.OnDecrypt(t.Context(), &keyring.DecryptionMaterials{Suite: suite, Context: c.ec}, m.EncryptedDataKeys)
+				require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+				assert.ErrorContains(t, err, c.says)
+				assert.Equal(t, [3]int{1, 0, 0}, calls(s))
+
+				if name != "wrong context" {
+					err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
+					assert.ErrorContains(t, err, c.says)
+				}
+			})
+		}
+	}
+	t.Run("a further region refuses", func(t *testing.T) {
+		arns := independent(s)
+		defer s.Deny("kms:Encrypt", arns[1])()
+		var seen events
+		k := newMultiRegion(t, s, arns, func(c *awskms.MultiRegionConfig) { c.MinRegions, c.OnEvent = 2, seen.add })
+		wrapNew(t, k)
+		require.Len(t, seen.of(awskms.Degraded), 1)
+		assert.ErrorContains(t, seen.of(awskms.Degraded)[0].Err, "denied")
+
+		k = newMultiRegion(t, s, arns, nil)
+		assert.ErrorContains(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}), "denied")
+	})
+}
+
+func TestMultiRegionRecovers(t *testing.T) {
+	s := newServer(t)
+	var seen events
+	k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
+		c.Cooldown, c.OnEvent = 200*time.Millisecond, seen.add
+	})
+	m := wrapNew(t, k)
+	s.Outage(east, kmstest.Refuse)
+	unwraps(t, k, m)
+	time.Sleep(250 * time.Millisecond)
+	unwraps(t, k, m) // tries east again, in vain
+	assert.Len(t, seen.of(awskms.RegionFailed), 2)
+	assert.Len(t, seen.of(awskms.RegionDown), 1)
+	s.Restore(east)
+	time.Sleep(250 * time.Millisecond)
+	s.ResetCalls()
+	unwraps(t, k, m)
+	unwraps(t, k, m)
+	assert.Equal(t, [3]int{2, 0, 0}, calls(s))
+	assert.Len(t, seen.of(awskms.RegionUp), 1)
+}
+
+// TestMultiRegionHedge has the first region answer slowly, and not fail.
+func TestMultiRegionHedge(t *testing.T) {
+	noGoroutinesLeft(t)
+	s := newServer(t)
+	k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
+		c.HedgeAfter, c.AttemptTimeout = 20*time.Millisecond, 10*time.Second
+	})
+	m := wrapNew(t, k)
+	s.ResetCalls()
+	unwraps(t, k, m)
+	assert.Equal(t, [3]int{1, 0, 0}, calls(s), "hedged without need")
+
+	s.Latency(east, 5*time.Second)
+	start := time.Now()
+	unwraps(t, k, m)
+	assert.Less(t, time.Since(start), 2*time.Second)
+	assert.Equal(t, 1, s.Calls(kmstest.Match{Region: west}))
+
+	// A refusal from the hedge ends it too.
+	defer s.Deny("", replicasOf(m, west))()
+	err := refuses(t, k, m.EncryptedDataKeys)
+	assert.ErrorContains(t, err, "denied")
+}
+
+// replicasOf returns the ARN of a wrapped key's replica in a region.
+func replicasOf(m *keyring.EncryptionMaterials, region string) string {
+	parts := strings.Split(string(m.EncryptedDataKeys[0].ProviderInfo), ":")
+	parts[3] = region
+	return strings.Join(parts, ":")
+}
+
+// TestMultiRegionOutageInTheMiddle makes 1,000 decrypts from several goroutines
+// across an outage that starts and ends among them.
+func TestMultiRegionOutageInTheMiddle(t *testing.T) {
+	noGoroutinesLeft(t)
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
+				c.AttemptTimeout, c.Cooldown = 2*time.Second, 100*time.Millisecond
+			})
+			m := wrapNew(t, k)
+			s.ResetCalls()
+			const goroutines, total = 4, 1000
+			var done sync.WaitGroup
+			step := make(chan int)
+			go func() {
+				defer close(step)
+				for i := range total {
+					switch i {
+					case total / 4:
+						s.Outage(east, outage)
+					case 3 * total / 4:
+						s.Restore(east)
+					}
+					step <- i
+				}
+			}()
+			for range goroutines {
+				done.Go(func() {
+					for range step {
+						got, err := unwrap(t, k, m.EncryptedDataKeys)
+						if assert.NoError(t, err) {
+							assert.Equal(t, m.DataKey, got)
+						}
+					}
+				})
+			}
+			done.Wait()
+			inEast, inWest := s.Calls(kmstest.Match{Region: east}), s.Calls(kmstest.Match{Region: west})
+			t.Logf("calls: %d in %s, %d in %s", inEast, east, inWest, west)
+			assert.GreaterOrEqual(t, inEast+inWest, total)
+			// During the outage only the calls under way when it began, and one
+			// each cooldown, ask the dead region.
+			assert.GreaterOrEqual(t, inWest, total/2-goroutines)
+			assert.Less(t, inEast+inWest, total+total/10)
+		})
+	}
+}
+
+func TestMultiRegionContextEnds(t *testing.T) {
+	noGoroutinesLeft(t)
+	s := newServer(t)
+	k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
+		c.AttemptTimeout, c.HedgeAfter = time.Minute, 10*time.Millisecond
+	})
+	m := wrapNew(t, k)
+	for _, region := range []string{east, west, south} {
+		s.Outage(region, kmstest.Hang)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	err := k.OnDecrypt(ctx, &keyring.DecryptionMaterials{Suite: suite, Context: testContext}, m.EncryptedDataKeys)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.Less(t, time.Since(start), 2*time.Second)
+	err = k.OnEncrypt(ctx, &keyring.EncryptionMaterials{Suite: suite})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+
+	// A caller that went away says nothing about the regions.
+	for _, region := range []string{east, west, south} {
+		s.Restore(region)
+	}
+	s.ResetCalls()
+	unwraps(t, k, m)
+	assert.Equal(t, 1, s.Calls(kmstest.Match{Region: east}))
+}
+
+func TestEventKinds(t *testing.T) {
+	assert.Equal(t, "region failed, region down, region up, degraded, EventKind(9)", strings.Join([]string{
+		awskms.RegionFailed.String(), awskms.RegionDown.String(), awskms.RegionUp.String(), awskms.Degraded.String(), awskms.EventKind(9).String(),
+	}, ", "))
+}

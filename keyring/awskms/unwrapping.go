@@ -1,0 +1,123 @@
+package awskms
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// A match says whether a keyring may unwrap a data key that the header says was
+// wrapped by the named key: under which key ID to ask, and with which ARN KMS
+// must answer. An error is a reason why not that the caller should hear.
+type match func(named arn) (send, want string, ok bool, err error)
+
+// unwrapping is what the keyrings with symmetric keys do to decrypt; they differ
+// in the match.
+type unwrapping struct {
+	client      DecryptClient
+	name        string // of the keyring, in errors
+	region      string
+	grantTokens []string
+	maxCalls    int
+	options     []func(*kms.Options)
+	match       match
+}
+
+func newUnwrapping(client DecryptClient, grantTokens []string, maxCalls int) (*unwrapping, error) {
+	maxCalls, err := checkMaxCalls(maxCalls)
+	if err != nil {
+		return nil, err
+	}
+	return &unwrapping{
+		client:      client,
+		region:      regionOf(client),
+		grantTokens: slices.Clone(grantTokens),
+		maxCalls:    maxCalls,
+		options:     []func(*kms.Options){userAgent},
+	}, nil
+}
+
+// String names the keyring.
+func (u *unwrapping) String() string { return u.name }
+
+// OnDecrypt implements [keyring.Decrypter].
+func (u *unwrapping) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	return tryKeys(ctx, u.name, u.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
+		if edk.ProviderID != ProviderID {
+			return nil, nil
+		}
+		named, err := parseKeyARN(string(edk.ProviderInfo))
+		if err != nil {
+			return nil, err
+		}
+		send, want, ok, err := u.match(named)
+		if err != nil || !ok {
+			return nil, err
+		}
+		return func() ([]byte, error) {
+			return unwrap(ctx, u.client, send, want, u.region, u.grantTokens, u.options, m.Suite, m.Context, edk.Ciphertext)
+		}, nil
+	})
+}
+
+// An attempt unwraps one encrypted data key, with a call to KMS.
+type attempt func() ([]byte, error)
+
+// tryKeys makes the attempts that there are for the encrypted data keys, in order
+// and until one succeeds, and sets the data key of m. It makes at most maxCalls of
+// them, and collects why they fail. With neither attempt nor error a key is
+// another keyring's.
+func tryKeys(ctx context.Context, name string, maxCalls int, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
+	attemptFor func(keyring.EncryptedDataKey) (attempt, error)) error {
+	if m.DataKey != nil {
+		return fmt.Errorf("%s: %w: the materials already have a data key", name, keyring.ErrInvalidArgument)
+	}
+	failed := &keyring.NoMatchError{Keyring: name}
+	calls := 0
+	for i, edk := range keys {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		try, err := attemptFor(edk)
+		if err == nil && try == nil {
+			continue
+		}
+		if err == nil {
+			if calls++; calls > maxCalls {
+				continue // said once, below
+			}
+			var dataKey []byte
+			if dataKey, err = try(); err == nil {
+				m.DataKey = dataKey
+				return nil
+			}
+			if ctx.Err() != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		failed.Reasons = append(failed.Reasons, fmt.Errorf("encrypted data key %d: %w", i+1, err))
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if calls > maxCalls {
+		// First, since the text of many reasons is cut short.
+		failed.Reasons = slices.Insert(failed.Reasons, 0, fmt.Errorf("%d of %d encrypted data keys were not tried: MaxCalls is %d", calls-maxCalls, calls, maxCalls))
+	}
+	return failed
+}
+
+// checkMaxCalls returns the most calls for what a config says.
+func checkMaxCalls(n int) (int, error) {
+	if n < 0 {
+		return 0, invalid("MaxCalls is %d", n)
+	}
+	if n == 0 {
+		return defaultMaxCalls, nil
+	}
+	return n, nil
+}
