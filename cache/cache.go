@@ -1,0 +1,324 @@
+// Package cache reuses data keys within strict limits, so that a key service is
+// asked rarely.
+//
+//	cached, err := cache.New(kr, cache.Limits{MaxAge: 5 * time.Minute})
+//	if err != nil {
+//		return err
+//	}
+//	defer cached.Close()
+//	client, err := envelope.NewFromManager(cached, nil)
+//
+// Messages that share a data key still have keys of their own, derived from it
+// and a random message ID. What sharing costs is that who gets at one data key
+// reads all messages under it; Limits say how many those may be.
+//
+// Data keys are shared between requests that are alike in operation, suite,
+// commitment policy, partition and encryption context, and to decrypt also in
+// the wrapped keys. A context pair that differs for each record makes each
+// record a miss: put into the context what policies and audits need.
+//
+// Suites that use the data key itself, without derivation, are never cached.
+// Neither are encryption requests of unknown length when there is a limit on
+// bytes.
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// ErrClosed is the error of calls after Close, and of those that were waiting
+// for a data key when it came.
+var ErrClosed = errors.New("cache: closed")
+
+// A Cache is a materials manager that keeps the materials of another. It is safe
+// for concurrent use. It runs a goroutine, and must be closed.
+type Cache struct {
+	manager keyring.MaterialsManager
+	limits  Limits
+	now     func() time.Time
+
+	shards [shardCount]shard
+	admit  sync.Mutex // held to change which entries there are
+	ring   ring       // guarded by admit
+	gone   []Cause    // evictions to announce when admit is released
+
+	loads    loads
+	refresh  chan struct{} // holds a token for each refresh under way
+	counters counters
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	swept  chan struct{} // closed when the sweeper has ended
+}
+
+var _ keyring.MaterialsManager = (*Cache)(nil)
+
+// New returns a cache of a keyring's data keys.
+func New(k keyring.Keyring, limits Limits) (*Cache, error) {
+	m, err := keyring.NewManager(k)
+	if err != nil {
+		return nil, err
+	}
+	return NewFromManager(m, limits)
+}
+
+// NewFromManager returns a cache of the materials of another manager. The cache
+// belongs above a manager that makes signing keys, as the default one does: below
+// it, every request would have another public key in its context.
+func NewFromManager(m keyring.MaterialsManager, limits Limits) (*Cache, error) {
+	return newCache(m, limits, time.Now)
+}
+
+func newCache(m keyring.MaterialsManager, limits Limits, now func() time.Time) (*Cache, error) {
+	if m == nil {
+		return nil, invalid("materials manager is nil")
+	}
+	if err := limits.setDefaults(); err != nil {
+		return nil, err
+	}
+	c := &Cache{
+		manager: m,
+		limits:  limits,
+		now:     now,
+		refresh: make(chan struct{}, limits.MaxRefreshes),
+		swept:   make(chan struct{}),
+	}
+	c.loads.running = map[identity]*load{}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	for i := range c.shards {
+		c.shards[i].entries = map[identity]*entry{}
+	}
+	go c.sweep()
+	return c, nil
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("cache: %w: %s", keyring.ErrInvalidArgument, fmt.Sprintf(format, args...))
+}
+
+// Close ends the cache: it clears all data keys and cancels the loads that are
+// under way. Messages that were begun are not affected. Close may be called more
+// than once.
+func (c *Cache) Close() error {
+	c.cancel()
+	<-c.swept
+	c.purge(func(*entry) bool { return true }, Purged)
+	return nil
+}
+
+// Purge drops all data keys.
+func (c *Cache) Purge() { c.purge(func(*entry) bool { return true }, Purged) }
+
+// PurgePartition drops the data keys of one partition: "" for those of the Cache
+// itself.
+func (c *Cache) PurgePartition(name string) {
+	c.purge(func(e *entry) bool { return e.partition == name }, Purged)
+}
+
+// PurgeKey drops the data keys that are wrapped by a key of this name, alone or
+// among others: a KMS key's ARN, or a raw key's name. See
+// keyring.EncryptedDataKey.KeyName.
+func (c *Cache) PurgeKey(name string) {
+	c.purge(func(e *entry) bool { return e.wrappedBy(name) }, Purged)
+}
+
+// Partition returns a manager that uses this cache and shares data keys only with
+// partitions of the same name. Clients of different tenants that may have equal
+// contexts belong in different ones. It is as good as the Cache until that is
+// closed.
+func (c *Cache) Partition(name string) keyring.MaterialsManager { return partition{c, name} }
+
+type partition struct {
+	cache *Cache
+	name  string
+}
+
+func (p partition) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	return p.cache.encryption(ctx, req, p.name)
+}
+
+func (p partition) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	return p.cache.decryption(ctx, req, p.name)
+}
+
+// EncryptionMaterials implements [keyring.EncryptionManager]. The result is the
+// caller's to clear; what it holds beside the data key is shared, and not to be
+// changed.
+func (c *Cache) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	return c.encryption(ctx, req, "")
+}
+
+// DecryptionMaterials implements [keyring.DecryptionManager]. The result is the
+// caller's to clear; what it holds beside the data key is shared, and not to be
+// changed.
+func (c *Cache) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	return c.decryption(ctx, req, "")
+}
+
+func (c *Cache) encryption(ctx context.Context, req keyring.EncryptionRequest, partition string) (*keyring.EncryptionMaterials, error) {
+	if err := c.check(ctx); err != nil {
+		return nil, err
+	}
+	// The manager turns down what cannot be told apart here, before anything is
+	// kept for it.
+	if !c.cachesEncryption(req) || req.Context.Validate() != nil {
+		c.counters.bypasses.Add(1)
+		return c.manager.EncryptionMaterials(ctx, req)
+	}
+	id := encryptionIdentity(req, partition)
+	if got := c.hit(id, max(req.PlaintextLength, 0)); got != nil {
+		return got.encryption(), nil
+	}
+	return c.encryptionMiss(ctx, id, req, partition)
+}
+
+// encryptionMiss stands apart so that a hit does not allocate for it.
+func (c *Cache) encryptionMiss(ctx context.Context, id identity, req keyring.EncryptionRequest, partition string) (*keyring.EncryptionMaterials, error) {
+	got, err := c.miss(ctx, id, max(req.PlaintextLength, 0), func() *entry {
+		return newEncryptionEntry(id, partition, req)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return got.encryption(), nil
+}
+
+func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, partition string) (*keyring.DecryptionMaterials, error) {
+	if err := c.check(ctx); err != nil {
+		return nil, err
+	}
+	if !req.Suite.DerivesKey() {
+		c.counters.bypasses.Add(1)
+		return c.manager.DecryptionMaterials(ctx, req)
+	}
+	id, err := decryptionIdentity(req, partition)
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	if got := c.hit(id, 0); got != nil {
+		return got.decryption(), nil
+	}
+	return c.decryptionMiss(ctx, id, req, partition)
+}
+
+func (c *Cache) decryptionMiss(ctx context.Context, id identity, req keyring.DecryptionRequest, partition string) (*keyring.DecryptionMaterials, error) {
+	got, err := c.miss(ctx, id, 0, func() *entry {
+		return newDecryptionEntry(id, partition, req)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return got.decryption(), nil
+}
+
+func (c *Cache) check(ctx context.Context) error {
+	if c.ctx.Err() != nil {
+		return ErrClosed
+	}
+	return ctx.Err()
+}
+
+func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
+	s := req.Suite
+	if s == 0 {
+		s = req.CommitmentPolicy.DefaultSuite()
+	}
+	if !s.DerivesKey() {
+		return false
+	}
+	return c.limits.MaxBytes == 0 || req.PlaintextLength >= 0 && req.PlaintextLength <= c.limits.MaxBytes
+}
+
+// hit returns a copy of the materials that id names for a message of n bytes, if
+// they are in the cache and good.
+func (c *Cache) hit(id identity, n int64) *copied {
+	got, state := c.take(id, n)
+	switch state {
+	case due:
+		c.refreshSoon(id)
+	case expired:
+		got.clear()
+		return nil
+	}
+	c.counters.hits.Add(1)
+	return got
+}
+
+// miss has the materials that id names loaded, alone or with others who ask for
+// the same, and returns a copy for a message of n bytes.
+func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() *entry) (*copied, error) {
+	c.counters.misses.Add(1)
+	c.event(Event{Kind: Miss})
+	for {
+		// Somebody may have loaded them meanwhile, and then others may have used
+		// them up again.
+		got, state := c.take(id, n)
+		if state == fresh || state == due {
+			return got, nil
+		}
+		if state == expired && got != nil && c.held(id) {
+			return c.useStale(got, nil), nil
+		}
+		l, leads := c.loads.join(id, func() *load { return c.startLoad(ctx, id, n, describe()) })
+		if !leads {
+			c.counters.shared.Add(1)
+		}
+		if err := c.wait(ctx, l); err != nil {
+			got.clear()
+			if leads {
+				l.abandon()
+			}
+			return nil, err
+		}
+		if l.err != nil {
+			got.clear()
+			if unavailable(l.err) {
+				// Taken anew, since loading may have lasted.
+				if got, state := c.take(id, n); state != expired {
+					return got, nil
+				} else if got != nil {
+					return c.useStale(got, l.err), nil
+				}
+			}
+			return nil, l.err
+		}
+		got.clear()
+		// Whoever started the load has a use of what it brought set aside, so
+		// that somebody always gets on.
+		if leads {
+			return l.reserved, nil
+		}
+	}
+}
+
+// wait returns when the load is done, or the error of whoever ends first.
+func (c *Cache) wait(ctx context.Context, l *load) error {
+	select {
+	case <-l.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.ctx.Done():
+		return ErrClosed
+	}
+}
+
+func (c *Cache) useStale(got *copied, outage error) *copied {
+	c.counters.staleUses.Add(1)
+	c.event(Event{Kind: StaleUse, Err: outage})
+	return got
+}
+
+// counters are what Stats reports.
+type counters struct {
+	hits, misses, shared, loads, failed, refreshes, bypasses, staleUses atomic.Uint64
+
+	evicted [Replaced + 1]atomic.Uint64
+}

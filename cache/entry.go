@@ -1,0 +1,171 @@
+package cache
+
+import (
+	"bytes"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// An entry is one data key with its materials and what it has been used for.
+// What is not atomic is set before the entry can be found, except that the data
+// key is cleared under its shard's lock.
+type entry struct {
+	id        identity
+	partition string
+
+	// One of these two pairs is set: the request, for loading again, and the
+	// materials once there are any.
+	encryptReq *keyring.EncryptionRequest
+	decryptReq *keyring.DecryptionRequest
+	encrypt    *keyring.EncryptionMaterials
+	decrypt    *keyring.DecryptionMaterials
+
+	made      time.Time
+	refreshAt time.Time
+	size      int64
+
+	messages, bytes atomic.Int64
+	used            atomic.Bool // since the ring's hand last came by
+	refreshing      atomic.Bool
+	heldUntil       atomic.Int64 // nanoseconds since 1970; see Cache.held
+
+	place int // in the ring; guarded by Cache.admit
+}
+
+func newEncryptionEntry(id identity, partition string, req keyring.EncryptionRequest) *entry {
+	req.Context = maps.Clone(req.Context)
+	req.RequiredKeys = slices.Clone(req.RequiredKeys)
+	req.PlaintextLength = -1 // whoever comes next has another
+	return &entry{id: id, partition: partition, encryptReq: &req}
+}
+
+func newDecryptionEntry(id identity, partition string, req keyring.DecryptionRequest) *entry {
+	req.Context = maps.Clone(req.Context)
+	req.Reproduced = maps.Clone(req.Reproduced)
+	// The caller's may refer to a whole message.
+	req.EncryptedDataKeys = slices.Clone(req.EncryptedDataKeys)
+	for i, k := range req.EncryptedDataKeys {
+		req.EncryptedDataKeys[i].ProviderInfo = bytes.Clone(k.ProviderInfo)
+		req.EncryptedDataKeys[i].Ciphertext = bytes.Clone(k.Ciphertext)
+	}
+	return &entry{id: id, partition: partition, decryptReq: &req}
+}
+
+// again returns an entry for loading the same materials anew.
+func (e *entry) again() *entry {
+	return &entry{id: e.id, partition: e.partition, encryptReq: e.encryptReq, decryptReq: e.decryptReq}
+}
+
+// born starts the entry's age. The moment of its refresh is drawn from the last
+// quarter of it, so that keys made together do not fall due together.
+func (e *entry) born(now time.Time, limits *Limits) {
+	e.made = now
+	e.refreshAt = now.Add(limits.MaxAge*3/4 + time.Duration(rand.Int64N(int64(limits.MaxAge/5)+1)))
+	e.size = e.measure()
+}
+
+// overhead is about what an entry takes beside the bytes that vary.
+const overhead = 1024
+
+func (e *entry) measure() int64 {
+	n := overhead + len(e.partition)
+	context := func(ec keyring.EncryptionContext) {
+		for k, v := range ec {
+			n += len(k) + len(v) + 64
+		}
+	}
+	keys := func(keys []keyring.EncryptedDataKey) {
+		for _, k := range keys {
+			n += len(k.ProviderID) + len(k.ProviderInfo) + len(k.Ciphertext) + 96
+		}
+	}
+	if e.encrypt != nil {
+		context(e.encryptReq.Context)
+		context(e.encrypt.Context)
+		keys(e.encrypt.EncryptedDataKeys)
+	} else {
+		context(e.decryptReq.Context)
+		context(e.decryptReq.Reproduced)
+		context(e.decrypt.Context)
+		keys(e.decryptReq.EncryptedDataKeys)
+	}
+	return int64(n)
+}
+
+func (e *entry) wrappedBy(name string) bool {
+	var keys []keyring.EncryptedDataKey
+	if e.encrypt != nil {
+		keys = e.encrypt.EncryptedDataKeys
+	} else {
+		keys = e.decryptReq.EncryptedDataKeys
+	}
+	return slices.ContainsFunc(keys, func(k keyring.EncryptedDataKey) bool { return k.KeyName() == name })
+}
+
+// clear overwrites the data key. Uses that were handed out have copies.
+func (e *entry) clear() {
+	e.encrypt.Clear()
+	e.decrypt.Clear()
+}
+
+// spend takes one message of n bytes off the limits, and says whether they held.
+// Decrypting has no such limits.
+func (e *entry) spend(n int64, limits *Limits) bool {
+	if e.encrypt == nil {
+		return true
+	}
+	if limits.MaxBytes > 0 {
+		for {
+			spent := e.bytes.Load()
+			if n > limits.MaxBytes-spent {
+				return false
+			}
+			if e.bytes.CompareAndSwap(spent, spent+n) {
+				break
+			}
+		}
+	}
+	return e.messages.Add(1) <= limits.MaxMessages
+}
+
+// worn says whether most of the messages are spent, so that it is time for
+// another data key.
+func (e *entry) worn(limits *Limits) bool {
+	return e.encrypt != nil && limits.MaxMessages >= 16 && e.messages.Load() > limits.MaxMessages-limits.MaxMessages/8
+}
+
+// copied are materials for one use, with a data key of their own, in one
+// allocation.
+type copied struct {
+	e   keyring.EncryptionMaterials
+	d   keyring.DecryptionMaterials
+	key [32]byte
+}
+
+// copy returns the materials for one use. The shard's lock is held, so that the
+// data key is not cleared meanwhile.
+func (e *entry) copy() *copied {
+	c := &copied{}
+	if e.encrypt != nil {
+		c.e = *e.encrypt
+		c.e.DataKey = append(c.key[:0], e.encrypt.DataKey...)
+	} else {
+		c.d = *e.decrypt
+		c.d.DataKey = append(c.key[:0], e.decrypt.DataKey...)
+	}
+	return c
+}
+
+func (c *copied) encryption() *keyring.EncryptionMaterials { return &c.e }
+func (c *copied) decryption() *keyring.DecryptionMaterials { return &c.d }
+
+func (c *copied) clear() {
+	if c != nil {
+		clear(c.key[:])
+	}
+}

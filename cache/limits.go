@@ -1,0 +1,92 @@
+package cache
+
+import "time"
+
+// Limits bound the use of data keys and the size of a cache. Each holds exactly,
+// however many goroutines there are.
+type Limits struct {
+	// MaxAge is how long a data key may be used after it was made or unwrapped.
+	// It must be set. Access that is revoked in a key's policy takes effect
+	// when the last data key from before has reached it.
+	MaxAge time.Duration
+
+	// MaxMessages is the most messages to encrypt under one data key. Zero is
+	// 2^32, the most that the AWS Encryption SDK allows.
+	MaxMessages int64
+
+	// MaxBytes is the most bytes of plaintext to encrypt under one data key.
+	// Zero is no limit. With a limit, streams of unknown length bypass the cache.
+	MaxBytes int64
+
+	// MaxEntries is the most data keys to hold. Zero is 1000. The one that has
+	// not been used for long gives way.
+	MaxEntries int
+
+	// MaxMemory is about the most bytes to hold, with contexts and wrapped keys.
+	// Zero is 64 MiB. A single entry that is longer is not kept.
+	MaxMemory int64
+
+	// LoadTimeout is how long the manager may take for one request that callers
+	// wait for together. Zero is 30s.
+	LoadTimeout time.Duration
+
+	// NoRefresh switches off that a data key in use is replaced in the
+	// background when it nears MaxAge or MaxMessages, at a moment that differs
+	// for each: with it, one caller in a while waits for the key service.
+	NoRefresh bool
+
+	// MaxRefreshes is the most of these replacements at once. Zero is 4.
+	MaxRefreshes int
+
+	// StaleFor is how long past MaxAge a data key may still be used when the key
+	// service is unreachable: when the manager's error has a method
+	// Unavailable() bool that says so, as those of package awskms have, and
+	// nothing in it is a refusal. Zero, the default, is never. Each use is
+	// counted in Stats.
+	StaleFor time.Duration
+
+	// OnEvent, if not nil, is called with what happens other than hits. Calls
+	// come from several goroutines at once and hold up the caller.
+	OnEvent func(Event)
+}
+
+const (
+	defaultMaxMessages  = 1 << 32
+	defaultMaxEntries   = 1000
+	defaultMaxMemory    = 64 << 20
+	defaultLoadTimeout  = 30 * time.Second
+	defaultMaxRefreshes = 4
+)
+
+func (l *Limits) setDefaults() error {
+	switch {
+	case l.MaxAge <= 0:
+		return invalid("Limits.MaxAge is %v: set how long a data key may be used", l.MaxAge)
+	case l.MaxMessages < 0 || l.MaxMessages > defaultMaxMessages:
+		return invalid("Limits.MaxMessages is %d: it must be 1 to 2^32", l.MaxMessages)
+	case l.MaxBytes < 0:
+		return invalid("Limits.MaxBytes is %d", l.MaxBytes)
+	case l.MaxEntries < 0:
+		return invalid("Limits.MaxEntries is %d", l.MaxEntries)
+	case l.MaxMemory < 0:
+		return invalid("Limits.MaxMemory is %d", l.MaxMemory)
+	case l.LoadTimeout < 0:
+		return invalid("Limits.LoadTimeout is %v", l.LoadTimeout)
+	case l.MaxRefreshes < 0:
+		return invalid("Limits.MaxRefreshes is %d", l.MaxRefreshes)
+	case l.StaleFor < 0:
+		return invalid("Limits.StaleFor is %v", l.StaleFor)
+	}
+	setDefault(&l.MaxMessages, defaultMaxMessages)
+	setDefault(&l.MaxEntries, defaultMaxEntries)
+	setDefault(&l.MaxMemory, defaultMaxMemory)
+	setDefault(&l.LoadTimeout, defaultLoadTimeout)
+	setDefault(&l.MaxRefreshes, defaultMaxRefreshes)
+	return nil
+}
+
+func setDefault[T int | int64 | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}

@@ -1,0 +1,124 @@
+package cache
+
+import "fmt"
+
+// Stats are counts since a cache was made, and its present size.
+type Stats struct {
+	// Hits are requests that were answered from the cache at once, Misses those
+	// that were not, and Bypasses those that the cache does not serve. Shared
+	// are misses that waited for a load which another had started.
+	Hits, Misses, Shared, Bypasses uint64
+
+	// Loads are requests to the manager, Refreshes those of them that were made
+	// ahead of need, and LoadsFailed those that failed.
+	Loads, Refreshes, LoadsFailed uint64
+
+	// StaleUses are uses of a data key past its age, in an outage.
+	StaleUses uint64
+
+	// CallsSaved are requests that cost no load.
+	CallsSaved uint64
+
+	// Evicted are entries that are gone, by cause.
+	Evicted map[Cause]uint64
+
+	// Entries and Bytes are what is held now; Bytes is an estimate.
+	Entries int
+	Bytes   int64
+}
+
+// Stats returns the counts. They are taken one after another, while others go on.
+func (c *Cache) Stats() Stats {
+	n := &c.counters
+	s := Stats{
+		Hits: n.hits.Load(), Misses: n.misses.Load(), Shared: n.shared.Load(), Bypasses: n.bypasses.Load(),
+		Loads: n.loads.Load(), Refreshes: n.refreshes.Load(), LoadsFailed: n.failed.Load(),
+		StaleUses: n.staleUses.Load(),
+		Evicted:   map[Cause]uint64{},
+	}
+	for cause := Expired; cause <= Replaced; cause++ {
+		s.Evicted[cause] = n.evicted[cause].Load()
+	}
+	if asked := s.Hits + s.Misses; asked > s.Loads {
+		s.CallsSaved = asked - s.Loads
+	}
+	c.admit.Lock()
+	s.Entries, s.Bytes = len(c.ring.entries), c.ring.size
+	c.admit.Unlock()
+	return s
+}
+
+// A Cause is why an entry is gone.
+type Cause int
+
+const (
+	Expired   Cause = iota + 1 // reached MaxAge
+	Exhausted                  // reached MaxMessages or MaxBytes
+	Capacity                   // gave way to another, by MaxEntries
+	Memory                     // gave way to another, by MaxMemory
+	Purged                     // by Purge, Close, or a refusal of the key service
+	Replaced                   // by a new data key for the same requests
+)
+
+// String returns the cause's name.
+func (c Cause) String() string {
+	switch c {
+	case Expired:
+		return "expired"
+	case Exhausted:
+		return "exhausted"
+	case Capacity:
+		return "capacity"
+	case Memory:
+		return "memory"
+	case Purged:
+		return "purged"
+	case Replaced:
+		return "replaced"
+	}
+	return fmt.Sprintf("Cause(%d)", int(c))
+}
+
+// An EventKind is what an [Event] is about.
+type EventKind int
+
+const (
+	Miss       EventKind = iota + 1 // a request that the cache could not answer
+	Load                            // materials that the manager made
+	LoadFailed                      // a request to the manager that failed
+	Refresh                         // a load ahead of need that begins
+	Evict                           // an entry that is gone
+	StaleUse                        // a use of a data key past its age, in an outage
+)
+
+// String returns the kind's name.
+func (k EventKind) String() string {
+	switch k {
+	case Miss:
+		return "miss"
+	case Load:
+		return "load"
+	case LoadFailed:
+		return "load failed"
+	case Refresh:
+		return "refresh"
+	case Evict:
+		return "evict"
+	case StaleUse:
+		return "stale use"
+	}
+	return fmt.Sprintf("EventKind(%d)", int(k))
+}
+
+// An Event is something that a cache did.
+type Event struct {
+	Kind  EventKind
+	Cause Cause // of Evict
+	Err   error // of LoadFailed, and the outage of StaleUse
+}
+
+func (c *Cache) event(e Event) {
+	if c.limits.OnEvent != nil {
+		c.limits.OnEvent(e)
+	}
+}
