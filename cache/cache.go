@@ -166,13 +166,14 @@ func (c *Cache) encryption(ctx context.Context, req keyring.EncryptionRequest, p
 	if err := c.check(ctx); err != nil {
 		return nil, err
 	}
-	// The manager turns down what cannot be told apart here, before anything is
-	// kept for it.
-	if !c.cachesEncryption(req) || req.Context.Validate() != nil {
+	if !c.cachesEncryption(req) {
 		c.counters.bypasses.Add(1)
 		return c.manager.EncryptionMaterials(ctx, req)
 	}
-	id := encryptionIdentity(req, partition)
+	id, err := encryptionIdentity(req, partition)
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w: %w", keyring.ErrInvalidArgument, err)
+	}
 	if got := c.hit(id, max(req.PlaintextLength, 0)); got != nil {
 		return got.encryption(), nil
 	}

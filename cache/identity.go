@@ -18,67 +18,61 @@ const (
 	forDecryption = 2
 )
 
-// parts collects what an identity is made of. Its first bytes are on the stack.
-type parts struct{ b []byte }
+// The parts are appended by plain functions, and not by methods on a pointer:
+// so the buffer stays on the stack.
 
-func (p *parts) number(n int) { p.b = binary.BigEndian.AppendUint64(p.b, uint64(n)) }
+func appendNumber(b []byte, n int) []byte { return binary.BigEndian.AppendUint64(b, uint64(n)) }
 
-func (p *parts) bytes(b []byte) {
-	p.number(len(b))
-	p.b = append(p.b, b...)
+func appendPart[T string | []byte](b []byte, part T) []byte {
+	return append(appendNumber(b, len(part)), part...)
 }
 
-func (p *parts) string(s string) {
-	p.number(len(s))
-	p.b = append(p.b, s...)
+// appendContext appends a context in its serialized form, which is one for each
+// context.
+func appendContext(b []byte, ec keyring.EncryptionContext) ([]byte, error) {
+	at := len(b)
+	b, err := ec.AppendBinary(appendNumber(b, 0))
+	binary.BigEndian.PutUint64(b[at:], uint64(len(b)-at-8))
+	return b, err
 }
 
-// context is told in its serialized form, which is one for each context.
-func (p *parts) context(ec keyring.EncryptionContext) error {
-	at := len(p.b)
-	p.number(0)
-	b, err := ec.AppendBinary(p.b)
-	p.b = b
-	binary.BigEndian.PutUint64(p.b[at:], uint64(len(p.b)-at-8))
-	return err
-}
-
-// encryptionIdentity names what a request to encrypt may share. The request's
-// context is valid.
-func encryptionIdentity(req keyring.EncryptionRequest, partition string) identity {
+// encryptionIdentity names what a request to encrypt may share.
+func encryptionIdentity(req keyring.EncryptionRequest, partition string) (identity, error) {
 	var buf [512]byte
-	p := parts{buf[:0]}
-	p.b = append(p.b, forEncryption, byte(req.CommitmentPolicy))
-	p.number(int(req.Suite))
-	p.string(partition)
-	p.context(req.Context)
-	p.number(len(req.RequiredKeys))
+	b := append(buf[:0], forEncryption, byte(req.CommitmentPolicy))
+	b = appendNumber(b, int(req.Suite))
+	b = appendPart(b, partition)
+	b, err := appendContext(b, req.Context)
+	if err != nil {
+		return identity{}, err
+	}
+	b = appendNumber(b, len(req.RequiredKeys))
 	if len(req.RequiredKeys) > 0 {
 		for _, k := range slices.Sorted(slices.Values(req.RequiredKeys)) {
-			p.string(k)
+			b = appendPart(b, k)
 		}
 	}
-	return sha256.Sum256(p.b)
+	return sha256.Sum256(b), nil
 }
 
 // decryptionIdentity names what a request to decrypt may share.
 func decryptionIdentity(req keyring.DecryptionRequest, partition string) (identity, error) {
 	var buf [1024]byte
-	p := parts{buf[:0]}
-	p.b = append(p.b, forDecryption, byte(req.CommitmentPolicy))
-	p.number(int(req.Suite))
-	p.string(partition)
-	if err := p.context(req.Context); err != nil {
+	b := append(buf[:0], forDecryption, byte(req.CommitmentPolicy))
+	b = appendNumber(b, int(req.Suite))
+	b = appendPart(b, partition)
+	b, err := appendContext(b, req.Context)
+	if err != nil {
 		return identity{}, err
 	}
-	if err := p.context(req.Reproduced); err != nil {
+	if b, err = appendContext(b, req.Reproduced); err != nil {
 		return identity{}, err
 	}
-	p.number(len(req.EncryptedDataKeys))
+	b = appendNumber(b, len(req.EncryptedDataKeys))
 	for _, k := range req.EncryptedDataKeys {
-		p.string(k.ProviderID)
-		p.bytes(k.ProviderInfo)
-		p.bytes(k.Ciphertext)
+		b = appendPart(b, k.ProviderID)
+		b = appendPart(b, k.ProviderInfo)
+		b = appendPart(b, k.Ciphertext)
 	}
-	return sha256.Sum256(p.b), nil
+	return sha256.Sum256(b), nil
 }

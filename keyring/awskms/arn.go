@@ -24,10 +24,18 @@ func parseARN(s string) (arn, error) {
 	}
 	kind, id, _ := strings.Cut(parts[5], "/")
 	a := arn{partition: parts[1], region: parts[3], account: parts[4], kind: kind, id: id}
-	if a.partition == "" || a.region == "" || a.account == "" || id == "" || kind != "key" && kind != "alias" {
+	if !isName(a.partition, "") || !isName(a.region, "") || !isName(a.account, "") || !isName(id, "/_") || kind != "key" && kind != "alias" {
 		return arn{}, fmt.Errorf("%q is not the ARN of a KMS key", clip(s))
 	}
 	return a, nil
+}
+
+// isName says whether s is made of letters, digits, hyphens and the extra
+// characters: headers are anybody's, and what they name ends up in logs.
+func isName(s, extra string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && !strings.ContainsRune(extra, r)
+	})
 }
 
 // parseKeyARN parses the ARN of a key, no alias.
@@ -75,11 +83,11 @@ func parseKeyID(s string) (keyID, error) {
 		}
 		return keyID{text: s, arn: a, alias: a.kind == "alias"}, nil
 	case strings.HasPrefix(s, "alias/"):
-		if s == "alias/" {
-			return keyID{}, invalid("%q names no alias", s)
+		if !isName(s, "/_") || s == "alias/" {
+			return keyID{}, invalid("%q names no alias", clip(s))
 		}
 		return keyID{text: s, alias: true}, nil
-	case s == "" || strings.ContainsAny(s, "/: \t\n"):
+	case !isName(s, ""):
 		return keyID{}, invalid("%q is neither the ARN nor the ID of a KMS key, nor an alias", clip(s))
 	default:
 		return keyID{text: s, bare: s}, nil

@@ -11,8 +11,9 @@
 // and [NewECDH] use asymmetric KMS keys.
 //
 // Every request names its key, and every answer's key is compared with the one
-// that was asked for. How many calls one message may cost is bounded by
-// Config.MaxCalls, whatever its header lists.
+// that was asked for. How many calls to unwrap one message may cost is bounded by
+// the MaxCalls of each keyring, and of each region, whatever the header lists;
+// beside that there are the SDK's own retries.
 //
 // The package never loads configuration: make a client with the AWS SDK and
 // hand it over. Package kmstest has a KMS to run tests on.
@@ -72,6 +73,15 @@ func regionOf(client any) string {
 	return ""
 }
 
+// checkRegion refuses a client that asks another region than its key is in, which
+// would show only when the key is needed.
+func checkRegion(client any, region string) error {
+	if asks := regionOf(client); asks != "" && asks != region {
+		return invalid("the client asks %s, and the key is in %s", asks, region)
+	}
+	return nil
+}
+
 const defaultMaxCalls = 10
 
 // wrapping is one key that data keys are wrapped with: how it is asked for, and
@@ -82,6 +92,7 @@ type wrapping struct {
 	region      string
 	grantTokens []string
 	options     []func(*kms.Options)
+	wrapOptions []func(*kms.Options) // for GenerateDataKey and Encrypt
 }
 
 // generate returns a new data key and its wrapped form.
@@ -93,7 +104,7 @@ func (w *wrapping) generate(ctx context.Context, s keyring.Suite, ec keyring.Enc
 		NumberOfBytes:     &n,
 		EncryptionContext: ec,
 		GrantTokens:       w.grantTokens,
-	}, w.options...)
+	}, w.wrapOptions...)
 	if err != nil {
 		return nil, keyring.EncryptedDataKey{}, newError(ctx, op, w.id.text, w.region, err)
 	}
@@ -118,7 +129,7 @@ func (w *wrapping) wrap(ctx context.Context, dataKey []byte, ec keyring.Encrypti
 		Plaintext:         dataKey,
 		EncryptionContext: ec,
 		GrantTokens:       w.grantTokens,
-	}, w.options...)
+	}, w.wrapOptions...)
 	if err != nil {
 		return keyring.EncryptedDataKey{}, newError(ctx, op, w.id.text, w.region, err)
 	}

@@ -5,53 +5,98 @@ import (
 	"time"
 )
 
-// A breaker remembers that a region did not answer, so that not every call waits
-// for its timeout. While it is open the region is asked last; after the cooldown
-// one call at a time tries it again.
+// A breaker remembers that a region does not answer, so that not every call waits
+// for its timeout. While it is open the region is asked last or not at all; after
+// the cooldown one call at a time tries it again.
 type breaker struct {
 	cooldown time.Duration
 
 	mu      sync.Mutex
 	open    bool
 	until   time.Time // when it may be tried again
-	probing bool
+	probing bool      // a call with the turn probe is under way
+	misses  int       // in a row, while closed
+	slow    int       // likewise
+	lastErr error     // what opened it
 }
 
-// admit says whether the region should be asked in its turn, and not last.
-func (b *breaker) admit() bool {
+// A turn is what a call to a region is, as the breaker sees it. Each must be
+// reported, once.
+type turn int
+
+const (
+	regular    turn = iota
+	probe           // the one call that tries a region again
+	lastResort      // the region is down, and not to be asked if there is another
+)
+
+// admit says how the region may be asked.
+func (b *breaker) admit() turn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.open {
-		return true
+	switch {
+	case !b.open:
+		return regular
+	case b.probing || time.Now().Before(b.until):
+		return lastResort
+	default:
+		b.probing = true
+		return probe
 	}
-	if b.probing || time.Now().Before(b.until) {
-		return false
-	}
-	b.probing = true
-	return true
 }
 
-// report takes the result of a call that the region was asked for, and says
-// whether it opened or closed the breaker. A call that says nothing about the
-// region, because its caller went away, is reported as abandoned.
-func (b *breaker) report(r result) (changed bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.probing = false
-	switch r {
-	case answered:
-		changed, b.open = b.open, false
-	case unavailable:
-		changed, b.open = !b.open, true
-		b.until = time.Now().Add(b.cooldown)
-	}
-	return changed
-}
-
+// A result is what a call told of the region.
 type result int
 
 const (
-	answered    result = iota // also with a refusal
+	nothing     result = iota // it was not made, or its caller went away
+	answered                  // also with a refusal
 	unavailable               // see Error.Unavailable
-	abandoned
+	timedOut                  // unavailable, after all the time there was
+	tooSlow                   // another region had answered before
 )
+
+// Failures that cost little open a breaker only when they come in a row, since
+// one dropped connection says little of a region. A timeout opens it at once.
+const (
+	missesToOpen = 2
+	slowToOpen   = 3
+)
+
+// report takes what came of a turn, and says whether it opened or closed the
+// breaker.
+func (b *breaker) report(t turn, r result, err error) (changed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t == probe {
+		b.probing = false
+	}
+	wasOpen := b.open
+	switch r {
+	case nothing:
+		return false
+	case answered:
+		b.open, b.misses, b.slow, b.lastErr = false, 0, 0, nil
+		return wasOpen
+	case unavailable:
+		b.misses++
+	case timedOut:
+		b.misses = missesToOpen
+	case tooSlow:
+		b.slow++
+	}
+	if b.open || b.misses >= missesToOpen || b.slow >= slowToOpen {
+		b.open, b.until = true, time.Now().Add(b.cooldown)
+		if err != nil {
+			b.lastErr = err
+		}
+	}
+	return b.open && !wasOpen
+}
+
+// reason returns what opened the breaker.
+func (b *breaker) reason() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lastErr
+}

@@ -3,17 +3,22 @@ package awskms_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -197,7 +202,7 @@ func TestMalformedProviderInfo(t *testing.T) {
 	k, err := awskms.New(awskms.Config{Client: newClient(s, east), KeyID: s.CreateKey(east, kmstest.SymmetricDefault)})
 	require.NoError(t, err)
 	s.ResetCalls()
-	for _, info := range []string{"", "arn", "alias/orders", "arn:aws:kms:us-east-1:111122223333:alias/orders", "\xff\xfe", strings.Repeat("arn:", 10_000)} {
+	for _, info := range []string{"", "arn", "alias/orders", "arn:aws:kms:us-east-1:111122223333:alias/orders", "\xff\xfe", "arn:aws:kms:us-east-1:111122223333:key/a\nlevel=INFO", strings.Repeat("arn:", 10_000)} {
 		err := refuses(t, k, []keyring.EncryptedDataKey{{ProviderID: "aws-kms", ProviderInfo: []byte(info), Ciphertext: []byte("x")}})
 		assert.ErrorContains(t, err, "is not the ARN of a KMS key")
 		assert.Less(t, len(err.Error()), 1000)
@@ -213,7 +218,8 @@ func TestSignedSuitesRefusedByRSA(t *testing.T) {
 	err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: signedSuite})
 	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
 	err = k.OnDecrypt(t.Context(), &keyring.DecryptionMaterials{Suite: signedSuite}, wrapNew(t, k).EncryptedDataKeys)
-	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+	assert.ErrorContains(t, err, "which the RSA keyring does not serve")
 }
 
 func TestErrors(t *testing.T) {
@@ -406,4 +412,71 @@ func TestNoCredentialsIsNoOutage(t *testing.T) {
 	require.ErrorAs(t, err, &e)
 	assert.True(t, e.Unavailable())
 	assert.ErrorContains(t, err, "no such host")
+}
+
+// cutTransport lets answers be cut in the middle.
+type cutTransport struct{ cut bool }
+
+func (c *cutTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil && c.cut {
+		body, readErr := io.ReadAll(answer.Body)
+		if readErr != nil {
+			return nil, readErr
+		}
+		answer.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:len(body)-3]), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	}
+	return answer, err
+}
+
+// TestAnswerCutShort cuts an answer that holds a data key: it is an outage, and
+// the key must not be left in the error.
+func TestAnswerCutShort(t *testing.T) {
+	s := newServer(t)
+	key := s.CreateKey(east, kmstest.SymmetricDefault)
+	transport := &cutTransport{}
+	client := kms.New(newClient(s, east).Options(), func(o *kms.Options) { o.HTTPClient = &http.Client{Transport: transport} })
+	k, err := awskms.New(awskms.Config{Client: client, KeyID: key})
+	require.NoError(t, err)
+	m := wrapNew(t, k)
+	var secret string
+	s.Tamper(func(_ string, answer map[string]any) {
+		secret = base64.StdEncoding.EncodeToString(answer["Plaintext"].([]byte))
+	})
+	transport.cut = true
+	for _, err := range []error{
+		k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}),
+		refuses(t, k, m.EncryptedDataKeys),
+	} {
+		var e *awskms.Error
+		require.ErrorAs(t, err, &e)
+		assert.True(t, e.Unavailable())
+		var unparsed *smithy.DeserializationError
+		require.ErrorAs(t, err, &unparsed)
+		require.NotEmpty(t, secret)
+		assert.NotContains(t, string(unparsed.Snapshot), secret)
+		assert.NotContains(t, fmt.Sprintf("%+v %#v", err, unparsed), secret)
+	}
+}
+
+// TestCredentialsOfAnotherService has the credentials come from a service that
+// fails: that says nothing about the key or its region.
+func TestCredentialsOfAnotherService(t *testing.T) {
+	for _, cause := range []error{
+		&smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not this role"},
+		&smithyhttp.RequestSendError{Err: errors.New("no route to host")},
+	} {
+		client := kms.New(kms.Options{Region: east, BaseEndpoint: aws.String("http://127.0.0.1:1"), RetryMaxAttempts: 1,
+			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{}, &smithy.OperationError{ServiceID: "STS", OperationName: "AssumeRole", Err: cause}
+			})})
+		k, err := awskms.New(awskms.Config{Client: client, KeyID: "alias/orders"})
+		require.NoError(t, err)
+		err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
+		var e *awskms.Error
+		require.ErrorAs(t, err, &e)
+		assert.Empty(t, e.Code)
+		assert.False(t, e.Unavailable())
+		assert.ErrorContains(t, err, "for want of credentials")
+	}
 }

@@ -73,6 +73,9 @@ func newDiscovery(c DiscoveryConfig, name string, local func(named arn, region s
 	if c.Region == "" {
 		c.Region = regionOf(c.Client)
 	}
+	if err := checkRegion(c.Client, c.Region); err != nil && c.Region != "" {
+		return nil, err
+	}
 	switch {
 	case c.Region == "":
 		return nil, invalid("DiscoveryConfig.Region is empty, and the client does not tell its own")

@@ -30,7 +30,8 @@ type ECDHConfig struct {
 	KeyID string
 
 	// PublicKey is that key's public half. When nil the constructor asks for it
-	// with kms:GetPublicKey.
+	// with kms:GetPublicKey. A wrong one is not noticed here: the keyring reads
+	// what it wrote, and the peer cannot.
 	PublicKey *ecdh.PublicKey
 
 	// Peer is the other party's public key, on the same curve. [NewECDHDecrypter]
@@ -137,6 +138,9 @@ func newAgreement(ctx context.Context, c ECDHConfig) (*agreement, error) {
 		maxCalls:    maxCalls,
 	}
 	if id.arn.region != "" {
+		if err := checkRegion(c.Client, id.arn.region); err != nil {
+			return nil, err
+		}
 		a.region = id.arn.region
 	}
 	if c.PublicKey == nil {

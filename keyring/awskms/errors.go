@@ -31,17 +31,32 @@ type Error struct {
 	// RequestID is AWS's ID of the request; empty when no answer came.
 	RequestID string
 
-	status int // of the HTTP answer; zero when none came
-	err    error
+	status      int // of the HTTP answer; zero when none came
+	credentials bool
+	message     string // the service's own
+	err         error
 }
 
 // newError describes the failure of a call, and lets a context that is done
 // show through whatever the SDK made of it.
 func newError(ctx context.Context, operation, keyID, region string, err error) error {
 	e := &Error{Operation: operation, KeyID: keyID, Region: region, err: err}
+	// What could not be parsed holds the answer, and that a data key.
+	var unparsed *smithy.DeserializationError
+	if errors.As(err, &unparsed) {
+		clear(unparsed.Snapshot)
+		unparsed.Snapshot = nil
+	}
+	// An operation inside the operation is one to get credentials. What it says
+	// is not said of the key.
+	var outer, inner *smithy.OperationError
+	if errors.As(err, &outer) && errors.As(outer.Err, &inner) {
+		e.credentials = true
+		return e.under(ctx)
+	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		e.Code = api.ErrorCode()
+		e.Code, e.message = api.ErrorCode(), api.ErrorMessage()
 	}
 	var answer *smithyhttp.ResponseError
 	if errors.As(err, &answer) {
@@ -51,8 +66,13 @@ func newError(ctx context.Context, operation, keyID, region string, err error) e
 	if errors.As(err, &request) {
 		e.RequestID = request.ServiceRequestID()
 	}
-	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
-		e.err = reasons{cause, err}
+	return e.under(ctx)
+}
+
+// under adds the error of a context that is done.
+func (e *Error) under(ctx context.Context) *Error {
+	if cause := ctx.Err(); cause != nil && !errors.Is(e.err, cause) {
+		e.err = reasons{cause, e.err}
 	}
 	return e
 }
@@ -79,12 +99,14 @@ func (e *Error) sentence() string {
 		return " was cancelled"
 	case errors.Is(e.err, context.DeadlineExceeded):
 		return " timed out"
+	case e.credentials:
+		return fmt.Sprintf(" was not sent, for want of credentials: %v", e.err)
 	}
 	switch e.Code {
 	case invalidAnswer:
 		return fmt.Sprintf(" was not believed: %v", e.err)
 	case "AccessDeniedException":
-		return fmt.Sprintf(" denied: the caller's IAM policy and the key's policy must allow kms:%s on this key, and either may be what is missing", e.Operation)
+		return fmt.Sprintf(" denied: the caller's IAM policy and the key's policy must allow kms:%s on this key, and either may be what is missing%s", e.Operation, e.said())
 	case "DisabledException":
 		return " failed: the key is disabled; kms:EnableKey makes it usable again"
 	case "KMSInvalidStateException":
@@ -104,12 +126,20 @@ func (e *Error) sentence() string {
 	case e.status >= http.StatusInternalServerError:
 		return fmt.Sprintf(" failed: the service answered %d %s", e.status, e.Code)
 	case e.Code != "":
-		return " failed: " + e.Code
+		return " failed: " + e.Code + e.said()
 	case e.status == 0:
 		return fmt.Sprintf(" failed: KMS cannot be reached: %v", e.err)
 	default:
 		return fmt.Sprintf(" failed: %v", e.err)
 	}
+}
+
+// said quotes the service's own words.
+func (e *Error) said() string {
+	if e.message == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%q)", clip(e.message))
 }
 
 func (e *Error) throttled() bool {
@@ -127,17 +157,26 @@ func (e *Error) throttled() bool {
 // refused, and one whose caller went away, is none.
 func (e *Error) Unavailable() bool {
 	switch {
-	case errors.Is(e.err, context.Canceled):
+	case e.credentials, errors.Is(e.err, context.Canceled):
 		return false
 	case errors.Is(e.err, context.DeadlineExceeded), e.throttled(), e.status >= http.StatusInternalServerError:
 		return true
-	case e.Code == "KeyUnavailableException", e.Code == "KMSInternalException", e.Code == "DependencyTimeoutException":
+	case e.status == http.StatusRequestTimeout:
 		return true
 	}
-	// Without an answer and without a reason of the SDK's own, such as missing
-	// credentials, the connection failed.
-	var sent *smithyhttp.RequestSendError
-	return e.status == 0 && e.Code == "" && errors.As(e.err, &sent)
+	switch e.Code {
+	case "":
+	case "KeyUnavailableException", "KMSInternalException", "DependencyTimeoutException", "InternalFailure",
+		"ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException":
+		return true
+	default:
+		return false
+	}
+	// No answer that could be read, and no reason of the SDK's own, such as
+	// missing credentials: the connection failed, before or in the middle.
+	var notSent *smithyhttp.RequestSendError
+	var unparsed *smithy.DeserializationError
+	return errors.As(e.err, &notSent) || errors.As(e.err, &unparsed)
 }
 
 // invalidAnswer is the Code of an answer that was not believed. It is not one of

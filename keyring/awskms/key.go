@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
@@ -51,7 +52,7 @@ var _ keyring.Keyring = (*Keyring)(nil)
 // Source: framework/aws-kms/aws-kms-keyring.md of the AWS Encryption SDK
 // specification.
 func New(c Config) (*Keyring, error) {
-	return newKeyring(c, func(a, b arn) bool { return a == b })
+	return newKeyring(c, false)
 }
 
 // NewMRKAware is [New] for a multi-Region key: a data key that any replica
@@ -61,7 +62,7 @@ func New(c Config) (*Keyring, error) {
 // Source: framework/aws-kms/aws-kms-mrk-keyring.md of the AWS Encryption SDK
 // specification.
 func NewMRKAware(c Config) (*Keyring, error) {
-	return newKeyring(c, arn.related)
+	return newKeyring(c, true)
 }
 
 // NewMulti returns a keyring that wraps each data key with several KMS keys, the
@@ -70,20 +71,57 @@ func NewMRKAware(c Config) (*Keyring, error) {
 // Source: framework/aws-kms/aws-kms-multi-keyrings.md of the AWS Encryption SDK
 // specification.
 func NewMulti(generator Config, others ...Config) (*keyring.Multi, error) {
-	first, err := New(generator)
+	return newMulti(New, generator, others)
+}
+
+// NewMRKAwareMulti is [NewMulti] with keyrings as [NewMRKAware] makes them. No two
+// may be replicas of one key: the second would wrap what the first can unwrap.
+//
+// Source: framework/aws-kms/aws-kms-mrk-multi-keyrings.md of the AWS Encryption
+// SDK specification.
+func NewMRKAwareMulti(generator Config, others ...Config) (*keyring.Multi, error) {
+	var twice []string
+	seen := map[string]string{}
+	for _, c := range append([]Config{generator}, others...) {
+		id, err := parseKeyID(c.KeyID)
+		if err != nil {
+			return nil, err
+		}
+		key := id.bare + id.arn.id
+		if id.alias || !strings.HasPrefix(key, "mrk-") {
+			continue
+		}
+		if other, ok := seen[key]; ok {
+			twice = append(twice, other, c.KeyID)
+		}
+		seen[key] = c.KeyID
+	}
+	if len(twice) > 0 {
+		return nil, invalid("replicas of one multi-Region key: %q", twice)
+	}
+	return newMulti(NewMRKAware, generator, others)
+}
+
+func newMulti(newOne func(Config) (*Keyring, error), generator Config, others []Config) (*keyring.Multi, error) {
+	first, err := newOne(generator)
 	if err != nil {
 		return nil, err
 	}
+	seen := map[string]bool{generator.KeyID: true}
 	children := make([]keyring.Keyring, len(others))
 	for i, c := range others {
-		if children[i], err = New(c); err != nil {
+		if seen[c.KeyID] {
+			return nil, invalid("key %q is listed twice", clip(c.KeyID))
+		}
+		seen[c.KeyID] = true
+		if children[i], err = newOne(c); err != nil {
 			return nil, err
 		}
 	}
 	return keyring.NewMulti(first, children...)
 }
 
-func newKeyring(c Config, matches func(own, named arn) bool) (*Keyring, error) {
+func newKeyring(c Config, mrkAware bool) (*Keyring, error) {
 	if c.Client == nil {
 		return nil, invalid("Config.Client is nil")
 	}
@@ -96,10 +134,13 @@ func newKeyring(c Config, matches func(own, named arn) bool) (*Keyring, error) {
 		return nil, err
 	}
 	if id.arn.region != "" {
+		if err := checkRegion(c.Client, id.arn.region); err != nil {
+			return nil, err
+		}
 		base.region = id.arn.region
 	}
 	base.name = "AWS KMS " + clip(c.KeyID)
-	if base.match, err = strictMatch(c, id, matches); err != nil {
+	if base.match, err = strictMatch(c, id, base.region, mrkAware); err != nil {
 		return nil, err
 	}
 	return &Keyring{
@@ -108,14 +149,14 @@ func newKeyring(c Config, matches func(own, named arn) bool) (*Keyring, error) {
 			id:          id,
 			region:      base.region,
 			grantTokens: base.grantTokens,
-			options:     base.options,
+			wrapOptions: base.options,
 		},
 		unwrapping: *base,
 	}, nil
 }
 
 // strictMatch returns the match for the keys that a Config lists.
-func strictMatch(c Config, id keyID, matches func(own, named arn) bool) (match, error) {
+func strictMatch(c Config, id keyID, region string, mrkAware bool) (match, error) {
 	keys := c.DecryptKeys
 	switch {
 	case len(keys) > 0:
@@ -124,13 +165,22 @@ func strictMatch(c Config, id keyID, matches func(own, named arn) bool) (match, 
 			return "", "", false, fmt.Errorf("alias %q is enough to encrypt, not to decrypt: "+
 				"list in Config.DecryptKeys the ARNs of the keys it stands for or has stood for (ResolveKey tells the present one), or use NewDiscovery", id.text)
 		}, nil
+	case id.bare != "" && region == "":
+		return nil, invalid("Config.KeyID %q does not tell its region, and neither does the client: give the key's ARN", id.text)
 	case id.bare != "":
 		return func(named arn) (string, string, bool, error) {
+			if mrkAware && named.multiRegion() {
+				named = named.in(region)
+			}
 			// KMS finds the key in the caller's own account.
-			return id.text, named.String(), named.id == id.bare, nil
+			return id.text, named.String(), named.id == id.bare && named.region == region, nil
 		}, nil
 	default:
 		keys = []string{c.KeyID}
+	}
+	matches := func(own, named arn) bool { return own == named }
+	if mrkAware {
+		matches = arn.related
 	}
 	own := make([]arn, len(keys))
 	for i, k := range keys {

@@ -129,6 +129,9 @@ func TestMRKAware(t *testing.T) {
 	single := s.CreateKey(east, kmstest.SymmetricDefault)
 	inEast, err = awskms.NewMRKAware(config(east, single))
 	require.NoError(t, err)
+	bare, err := awskms.NewMRKAware(config(west, mrk[strings.LastIndex(mrk, "/")+1:]))
+	require.NoError(t, err)
+	unwraps(t, bare, m)
 	elsewhere, err := awskms.NewMRKAware(config(west, strings.Replace(single, east, west, 1)))
 	require.NoError(t, err)
 	refuses(t, elsewhere, wrapNew(t, inEast).EncryptedDataKeys)
@@ -224,6 +227,22 @@ func TestConfigsRefused(t *testing.T) {
 			_, err := awskms.NewMulti(awskms.Config{Client: client, KeyID: key}, awskms.Config{})
 			return err
 		},
+		"several, one twice": func() error {
+			_, err := awskms.NewMulti(awskms.Config{Client: client, KeyID: key}, awskms.Config{Client: client, KeyID: key})
+			return err
+		},
+		"replicas of one key": func() error {
+			_, err := awskms.NewMRKAwareMulti(awskms.Config{Client: client, KeyID: mrk},
+				awskms.Config{Client: newClient(s, west), KeyID: s.Replicate(mrk, west)})
+			return err
+		},
+		"client of another region": newKey(awskms.Config{Client: newClient(s, west), KeyID: key}),
+		"discovery, other region":  newDiscovery(awskms.DiscoveryConfig{Client: client, Region: west, Accounts: accounts}),
+		"regions, other region":    newRegions(awskms.MultiRegionConfig{Regions: []awskms.RegionKey{{Client: newClient(s, west), KeyARN: key}}}),
+		"silently degraded": newRegions(awskms.MultiRegionConfig{MinRegions: 1, Regions: []awskms.RegionKey{
+			one[0], {Client: newClient(s, west), KeyARN: s.CreateKey(west, kmstest.SymmetricDefault)},
+		}}),
+		"ID without a region":   newKey(awskms.Config{Client: struct{ awskms.Client }{client}, KeyID: "mrk-1234"}),
 		"several, first bad":    func() error { _, err := awskms.NewMulti(awskms.Config{}); return err },
 		"discovery, no client":  newDiscovery(awskms.DiscoveryConfig{Accounts: accounts}),
 		"discovery, no account": newDiscovery(awskms.DiscoveryConfig{Client: client}),
@@ -262,7 +281,7 @@ func TestConfigsRefused(t *testing.T) {
 	for i, id := range []string{
 		"", "alias/", "alias", "key/1234", "arn:aws:kms", "arn:aws:s3:us-east-1:111122223333:key/1234",
 		"arn:aws:kms::111122223333:key/1234", "arn:aws:kms:us-east-1::key/1234", "arn:aws:kms:us-east-1:111122223333:key/",
-		"arn:aws:kms:us-east-1:111122223333:grant/1234", "arn::kms:us-east-1:111122223333:key/1234", "a b", strings.Repeat("x/", 10_000),
+		"arn:aws:kms:us-east-1:111122223333:grant/1234", "arn:aws:kms:us-east-1:111122223333:key/a\nb", key + " ", "alias/\x1b[2J", "arn::kms:us-east-1:111122223333:key/1234", "a b", strings.Repeat("x/", 10_000),
 	} {
 		if id != "alias" { // a key ID, for all that can be told
 			cases[fmt.Sprintf("key ID %d", i)] = newKey(awskms.Config{Client: client, KeyID: id})

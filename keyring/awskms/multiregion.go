@@ -33,13 +33,15 @@ type MultiRegionConfig struct {
 
 	// MinRegions is the least number of regions that must be able to unwrap a
 	// new data key, or else encrypting fails. Zero means all. One is best
-	// effort. A message for fewer than all is announced as [Degraded].
+	// effort. A message for fewer than all is announced as [Degraded], and so
+	// OnEvent must be set unless all are required.
 	//
 	// A replica of a multi-Region key counts, without a call, as soon as any of
 	// its siblings has wrapped the data key.
 	MinRegions int
 
-	// AttemptTimeout is how long one region may take to answer. Zero is 2s.
+	// AttemptTimeout is how long one region may take to answer. Zero is 2s. The
+	// error of a region that took longer wraps context.DeadlineExceeded.
 	AttemptTimeout time.Duration
 
 	// HedgeAfter, if positive, is when the next region is asked to unwrap
@@ -67,8 +69,7 @@ const (
 	// not be reached, throttled, or failed by itself.
 	RegionFailed EventKind = iota + 1
 
-	// RegionDown is the first such failure after the region had answered: it is
-	// asked last from now on.
+	// RegionDown is a region that is asked last from now on.
 	RegionDown
 
 	// RegionUp is the first answer of a region that was down.
@@ -132,13 +133,18 @@ var _ keyring.Keyring = (*MultiRegion)(nil)
 // regions' keys are not its replicas, they wrap it too, as MinRegions says.
 //
 // To decrypt, regions whose key can unwrap are asked in order. The next is asked
-// when one times out, cannot be reached, throttles, or fails by itself. A region
-// that refuses ends the search: denied access, a disabled key or a wrong
-// encryption context is the cause to hear of, and not to be covered up by what
-// another region says. Without failures no region but the first is asked.
+// when one times out, cannot be reached, throttles, or fails by itself, and
+// beside one that is slow if HedgeAfter is set. A region that refuses ends the
+// search: denied access, a disabled key or a wrong encryption context is the
+// cause to hear of, and not to be covered up by what another region says. While
+// the first region answers, no other is asked.
 //
-// The SDK's own retries are switched off for these calls: the next region is
-// the retry.
+// A region that times out once, or fails otherwise twice in a row, is down: it is
+// asked last, and not at all to wrap a data key that another region has made.
+// After the Cooldown one call tries it again. Of a caller's deadline each region
+// gets a share, so that there is time left for the next.
+//
+// The SDK's own retries are switched off where another region is the retry.
 func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 	if len(c.Regions) == 0 {
 		return nil, invalid("MultiRegionConfig.Regions is empty")
@@ -155,6 +161,9 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 	}
 	if c.MinRegions == 0 {
 		c.MinRegions = len(c.Regions)
+	}
+	if c.MinRegions < len(c.Regions) && c.OnEvent == nil {
+		return nil, invalid("MultiRegionConfig.MinRegions is less than all, and OnEvent is nil: nobody would hear that a data key is not for all regions")
 	}
 	if c.AttemptTimeout == 0 {
 		c.AttemptTimeout = 2 * time.Second
@@ -174,6 +183,9 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 		if err != nil {
 			return nil, invalid("MultiRegionConfig.Regions[%d]: %v", i, err)
 		}
+		if err := checkRegion(r.Client, a.region); err != nil {
+			return nil, err
+		}
 		if slices.ContainsFunc(k.regions, func(other *region) bool { return other.region == a.region }) {
 			return nil, invalid("MultiRegionConfig.Regions has region %s twice", a.region)
 		}
@@ -184,10 +196,17 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 				region:      a.region,
 				grantTokens: slices.Clone(r.GrantTokens),
 				options:     []func(*kms.Options){userAgent, func(o *kms.Options) { o.RetryMaxAttempts = 1 }},
+				wrapOptions: []func(*kms.Options){userAgent, func(o *kms.Options) { o.RetryMaxAttempts = 1 }},
 			},
 			breaker: breaker{cooldown: c.Cooldown},
 			timeout: c.AttemptTimeout,
 		})
+	}
+	// Where no replica can take a region's place, the SDK tries twice to wrap.
+	for _, r := range k.regions {
+		if !slices.ContainsFunc(k.regions, func(other *region) bool { return other != r && other.id.arn.related(r.id.arn) }) {
+			r.wrapOptions = []func(*kms.Options){userAgent, func(o *kms.Options) { o.RetryMaxAttempts = 2 }}
+		}
 	}
 	return k, nil
 }
@@ -197,40 +216,87 @@ func (k *MultiRegion) String() string {
 	return fmt.Sprintf("AWS KMS multi-region, %s first", k.regions[0].id.text)
 }
 
-// order returns the regions as they are to be asked: those that are down last,
-// each group in the caller's order. Whoever gets it must report on, or skip,
-// each region that it has admitted.
-func (k *MultiRegion) order(candidates []*region) []*region {
-	var up, down []*region
-	for _, r := range candidates {
-		if r.breaker.admit() {
-			up = append(up, r)
+// A candidate is a region that may be asked, and the turn that it is asked with.
+type candidate struct {
+	*region
+	turn turn
+}
+
+// order returns regions as they are to be asked: those that are down last, each
+// group in the caller's order. Whoever gets it sees to it that each turn is
+// reported.
+func order(regions []*region) []candidate {
+	var up, down []candidate
+	for _, r := range regions {
+		c := candidate{r, r.breaker.admit()}
+		if c.turn == lastResort {
+			down = append(down, c)
 		} else {
-			down = append(down, r)
+			up = append(up, c)
 		}
 	}
 	return append(up, down...)
 }
 
-// ask makes one region's calls under its timeout and records how it did.
-func (k *MultiRegion) ask(ctx context.Context, r *region, call func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	err := call(limited)
-	var e *Error
-	switch {
-	case ctx.Err() != nil:
-		r.breaker.report(abandoned)
-	case errors.As(err, &e) && e.Unavailable():
-		k.onEvent(Event{Kind: RegionFailed, Region: r.region, Err: err})
-		if r.breaker.report(unavailable) {
-			k.onEvent(Event{Kind: RegionDown, Region: r.region, Err: err})
-		}
-	default:
-		if r.breaker.report(answered) {
-			k.onEvent(Event{Kind: RegionUp, Region: r.region})
-		}
+// release gives back turns that were not used.
+func release(candidates []candidate) {
+	for _, c := range candidates {
+		c.breaker.report(c.turn, nothing, nil)
 	}
+}
+
+// ask makes one region's calls, each of them with its share of the time that the
+// caller has left, and reports what they tell of the region. The caller's
+// context is ctx; limited may end before it, when the answer is not needed
+// any more. Left is how many regions can still be asked, this one included.
+func (k *MultiRegion) ask(ctx, limited context.Context, c candidate, left int, call func(attempt func(func(context.Context) error) error) error) (err error) {
+	what := nothing
+	heard := false // any answer
+	defer func() {
+		// Before anybody is told, so that a panic there leaves no turn open.
+		changed := c.breaker.report(c.turn, what, err)
+		switch {
+		case what == unavailable || what == timedOut:
+			k.onEvent(Event{Kind: RegionFailed, Region: c.region.region, Err: err})
+			fallthrough
+		case what == tooSlow:
+			if changed {
+				k.onEvent(Event{Kind: RegionDown, Region: c.region.region, Err: err})
+			}
+		case changed:
+			k.onEvent(Event{Kind: RegionUp, Region: c.region.region})
+		}
+	}()
+	err = call(func(do func(context.Context) error) error {
+		timeout := c.timeout
+		if deadline, ok := ctx.Deadline(); ok {
+			timeout = min(timeout, time.Until(deadline)/time.Duration(left))
+		}
+		attempt, cancel := context.WithTimeout(limited, timeout)
+		defer cancel()
+		err := do(attempt)
+		var e *Error
+		switch {
+		case err == nil:
+			heard, what = true, answered
+		case ctx.Err() != nil:
+			what = nothing
+		case limited.Err() != nil:
+			what = tooSlow
+		case errors.As(err, &e) && e.credentials:
+			what = nothing
+		case !goOn(err):
+			heard, what = true, answered
+		case heard:
+			// It answered just before: the call is to blame, not the region.
+			what = answered
+		case attempt.Err() != nil:
+			what = timedOut
+		default:
+			what = unavailable
+		}
+		return err
+	})
 	return err
 }
 
@@ -238,13 +304,6 @@ func (k *MultiRegion) ask(ctx context.Context, r *region, call func(context.Cont
 func goOn(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Unavailable()
-}
-
-// release gives back the turns of regions that were admitted and not asked.
-func release(regions []*region) {
-	for _, r := range regions {
-		r.breaker.report(abandoned)
-	}
 }
 
 // OnEncrypt implements [keyring.Encrypter].
@@ -275,28 +334,38 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 			}
 		}
 	}
-	order := k.order(k.regions)
-	for i, r := range order {
-		if slices.Contains(covered, r) {
-			r.breaker.report(abandoned)
+	order := order(k.regions)
+	asked := 0
+	defer func() { release(order[asked:]) }()
+	for i, c := range order {
+		asked = i + 1
+		switch {
+		case slices.Contains(covered, c.region):
+			release(order[i : i+1])
+			continue
+		case c.turn == lastResort && len(covered) > 0:
+			// To wait for a region that is down would cost every message its
+			// timeout. Only for want of any other is it asked.
+			release(order[i : i+1])
+			failures = append(failures, fmt.Errorf("%s is not asked, since it is down: %w", c.region.region, c.breaker.reason()))
 			continue
 		}
-		err := k.ask(ctx, r, func(ctx context.Context) error { return r.onEncrypt(ctx, m) })
-		switch {
-		case err == nil:
-			cover(r)
-		case ctx.Err() != nil || !goOn(err) && k.minRegions == len(k.regions):
-			release(order[i+1:])
-			return err
-		default:
-			failures = append(failures, err)
-			// A region that refuses to make the data key is misconfigured, and
-			// another making it in its place would hide that.
-			if m.DataKey == nil && !goOn(err) {
-				release(order[i+1:])
-				return err
-			}
+		err := k.ask(ctx, ctx, c, len(order)-i, func(attempt func(func(context.Context) error) error) error {
+			return attempt(func(ctx context.Context) error { return c.onEncrypt(ctx, m) })
+		})
+		if err == nil {
+			cover(c.region)
+			continue
 		}
+		if cause := ctx.Err(); cause != nil {
+			return append(reasons{cause, err}, failures...)
+		}
+		// A region that refuses to make the data key is misconfigured, and
+		// another making it in its place would hide that.
+		if !goOn(err) && (m.DataKey == nil || k.minRegions == len(k.regions)) {
+			return append(reasons{err}, failures...)
+		}
+		failures = append(failures, err)
 	}
 	var missing []string
 	for _, r := range k.regions {
@@ -304,7 +373,7 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 			missing = append(missing, r.region)
 		}
 	}
-	if len(covered) < k.minRegions || len(covered) == 0 {
+	if len(covered) < k.minRegions {
 		return fmt.Errorf("data key wrapped for %d regions of the %d that are required, not for %v: %w",
 			len(covered), k.minRegions, missing, failures)
 	}
@@ -328,9 +397,7 @@ func (k *MultiRegion) OnDecrypt(ctx context.Context, m *keyring.DecryptionMateri
 			candidates = append(candidates, r)
 		}
 	}
-	dataKey, failed := k.race(ctx, k.order(candidates), func(ctx context.Context, r *region) ([]byte, error) {
-		return k.unwrapIn(ctx, r, m, keys)
-	})
+	dataKey, failed := k.race(ctx, order(candidates), m, keys)
 	if err := ctx.Err(); err != nil {
 		clear(dataKey)
 		return fmt.Errorf("%v: %w", k, append(reasons{err}, failed...))
@@ -347,8 +414,10 @@ func (r *region) canUnwrap(edk keyring.EncryptedDataKey) bool {
 	return err == nil && edk.ProviderID == ProviderID && r.id.arn.related(named)
 }
 
-// unwrapIn tries the data keys that one region's key can unwrap.
-func (k *MultiRegion) unwrapIn(ctx context.Context, r *region, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) ([]byte, error) {
+// unwrapIn tries the data keys that one region's key can unwrap. The error that
+// decides whether another region is asked comes first.
+func (k *MultiRegion) unwrapIn(r *region, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
+	attempt func(func(context.Context) error) error) (dataKey []byte, err error) {
 	var failed reasons
 	calls := 0
 	for _, edk := range keys {
@@ -359,22 +428,25 @@ func (k *MultiRegion) unwrapIn(ctx context.Context, r *region, m *keyring.Decryp
 			failed = append(failed, fmt.Errorf("more encrypted data keys in %s than MaxCalls, which is %d", r.region, k.maxCalls))
 			break
 		}
-		dataKey, err := unwrap(ctx, r.client, r.id.text, r.id.text, r.region, r.grantTokens, r.options, m.Suite, m.Context, edk.Ciphertext)
+		err := attempt(func(ctx context.Context) (err error) {
+			dataKey, err = unwrap(ctx, r.client, r.id.text, r.id.text, r.region, r.grantTokens, r.options, m.Suite, m.Context, edk.Ciphertext)
+			return err
+		})
 		if err == nil {
 			return dataKey, nil
 		}
-		failed = append(failed, err)
-		if goOn(err) || ctx.Err() != nil {
-			return nil, err // the region, not the key
+		if goOn(err) || errors.Is(err, context.Canceled) {
+			return nil, append(reasons{err}, failed...) // the region, not the key
 		}
+		failed = append(failed, err)
 	}
 	return nil, failed
 }
 
 // race asks regions in order: the next when one fails so that it may go on, or
-// when it is time to hedge. It returns the first data key, or why there is none.
-// No goroutine outlives it.
-func (k *MultiRegion) race(ctx context.Context, order []*region, call func(context.Context, *region) ([]byte, error)) ([]byte, []error) {
+// when it is time to hedge. It returns the first data key, or why there is none,
+// what decided it first. No goroutine outlives it.
+func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) ([]byte, []error) {
 	type outcome struct {
 		dataKey []byte
 		err     error
@@ -393,45 +465,49 @@ func (k *MultiRegion) race(ctx context.Context, order []*region, call func(conte
 	}()
 
 	asked, pending := 0, 0
+	defer func() { release(order[asked:]) }()
+	var hedge <-chan time.Time
 	askNext := func() {
 		if asked == len(order) {
 			return
 		}
-		r := order[asked]
+		c, left := order[asked], len(order)-asked
 		asked++
 		pending++
 		running.Go(func() {
-			var got []byte
-			err := k.ask(limited, r, func(ctx context.Context) (err error) {
-				got, err = call(ctx, r)
+			var o outcome
+			o.err = k.ask(ctx, limited, c, left, func(attempt func(func(context.Context) error) error) (err error) {
+				o.dataKey, err = k.unwrapIn(c.region, m, keys, attempt)
 				return err
 			})
-			outcomes <- outcome{got, err}
+			outcomes <- o
 		})
-	}
-	defer func() { release(order[asked:]) }()
-
-	var hedge <-chan time.Time
-	if k.hedgeAfter > 0 {
-		ticker := time.NewTicker(k.hedgeAfter)
-		defer ticker.Stop()
-		hedge = ticker.C
+		if k.hedgeAfter > 0 {
+			hedge = time.After(k.hedgeAfter)
+		}
 	}
 	var failed []error
+	refused := false
 	for askNext(); pending > 0; {
 		select {
 		case <-hedge:
 			askNext()
 		case o := <-outcomes:
 			pending--
-			if o.err == nil {
+			switch {
+			case o.err == nil:
 				return o.dataKey, nil
+			case goOn(o.err):
+				failed = append(failed, o.err)
+			default:
+				// No other region is asked to cover it up, but one that was asked
+				// earlier may still answer.
+				failed = slices.Insert(failed, 0, o.err)
+				refused, hedge = true, nil
 			}
-			failed = append(failed, o.err)
-			if !goOn(o.err) {
-				return nil, failed
+			if !refused {
+				askNext()
 			}
-			askNext()
 		}
 	}
 	return nil, failed

@@ -122,6 +122,9 @@ func NewRSADecrypter(c RSAConfig) (*RSADecrypter, error) {
 	if err != nil {
 		return nil, invalid("RSAConfig.KeyARN: %v", err)
 	}
+	if err := checkRegion(c.Client, key.region); err != nil {
+		return nil, err
+	}
 	algorithm, _, err := rsaAlgorithm(c.Algorithm)
 	if err != nil {
 		return nil, err
@@ -200,7 +203,8 @@ func (k *RSAEncrypter) OnEncrypt(ctx context.Context, m *keyring.EncryptionMater
 // OnDecrypt implements [keyring.Decrypter].
 func (k *RSADecrypter) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 	if err := checkUnsigned(m.Suite); err != nil {
-		return err
+		// As a reason, since beside other keyrings it is no fault of the caller's.
+		return &keyring.NoMatchError{Keyring: k.String(), Reasons: []error{err}}
 	}
 	return tryKeys(ctx, k.String(), k.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
 		if edk.ProviderID != RSAProviderID {

@@ -95,11 +95,15 @@ func tryKeys(ctx context.Context, name string, maxCalls int, m *keyring.Decrypti
 				m.DataKey = dataKey
 				return nil
 			}
-			if ctx.Err() != nil {
-				return fmt.Errorf("%s: %w", name, err)
+			if cause := ctx.Err(); cause != nil {
+				return fmt.Errorf("%s: %w", name, reasons{cause, err})
 			}
 		}
 		failed.Reasons = append(failed.Reasons, fmt.Errorf("encrypted data key %d: %w", i+1, err))
+		// The next call would meet the same outage.
+		if goOn(err) {
+			return failed
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err

@@ -92,7 +92,7 @@ func Run(t *testing.T, k Keyring) {
 var contexts = map[string]keyring.EncryptionContext{
 	"none":    nil,
 	"pair":    {"tenant": "42"},
-	"several": {"tenant": "42", "table": "patients", "": "", "π": "ключ", "\U0001F511": "～"},
+	"several": {"tenant": "42", "table": "patients", "empty": "", "π": "ключ", "\U0001F511": "～"},
 }
 
 // wrapNew has the keyring generate and wrap a data key.
