@@ -139,7 +139,11 @@ func (e *Error) said() string {
 	if e.message == "" {
 		return ""
 	}
-	return fmt.Sprintf(" (%q)", clip(e.message))
+	const most = 500 // holds the sentence that names the policy and the caller
+	if len(e.message) > most {
+		return fmt.Sprintf(" (%q...)", strings.ToValidUTF8(e.message[:most], ""))
+	}
+	return fmt.Sprintf(" (%q)", e.message)
 }
 
 func (e *Error) throttled() bool {
