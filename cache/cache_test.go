@@ -378,7 +378,7 @@ func TestCallerLeaves(t *testing.T) {
 		}
 	})
 	c := newTestCache(t, m, Limits{}, nil)
-	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), "trace", "1"))
+	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan error, 2)
 	go func() { // starts the load
 		_, err := c.EncryptionMaterials(ctx, request("42"))

@@ -36,6 +36,21 @@ func (h *Header) PlaintextSize(n int64) (int64, error) {
 	return size, nil
 }
 
+// MessageRange returns the part of the message with this header that holds n bytes
+// of plaintext from offset off on: the frames that they are in, for one ranged
+// read of an object store. The message is size bytes long; a range that goes past
+// the plaintext's end is cut there. An off or n that is negative, a size that no
+// message has, and a non-framed message are [ErrLimit] or [ErrMalformed].
+//
+// To decrypt that part, give a [ReaderAt] a source that reads such ranges.
+func (h *Header) MessageRange(off, n, size int64) (start, length int64, err error) {
+	start, length, err = h.layout().messageRange(off, n, size)
+	if err != nil {
+		return 0, 0, fmt.Errorf("envelope: %w", err)
+	}
+	return start, length, nil
+}
+
 func (h *Header) layout() layout {
 	return layout{suite.ByID(uint16(h.Suite)), int64(h.Length), int64(h.FrameLength)}
 }
@@ -98,4 +113,44 @@ func (l layout) plaintextSize(n int64) (int64, error) {
 
 func (l layout) noSuchSize(n int64) error {
 	return fmt.Errorf("%w: no message with this header is %d bytes long", ErrMalformed, n)
+}
+
+// A span is where a frame lies in a message.
+type span struct {
+	before         int64 // count of the frames before it
+	offset, length int64 // in bytes
+}
+
+// finalFrame returns where the final frame of a message of size bytes lies, which
+// plaintextSize has found to be possible.
+func (l layout) finalFrame(size int64) span {
+	wire := l.frameLen + message.RegularOverhead
+	regular := (size - l.headerLen - l.footerLen() - message.FinalOverhead) / wire
+	start := l.headerLen + regular*wire
+	return span{regular, start, size - l.footerLen() - start}
+}
+
+func (l layout) messageRange(off, n, size int64) (start, length int64, err error) {
+	plaintext, err := l.plaintextSize(size)
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case l.frameLen <= 0:
+		return 0, 0, fmt.Errorf("%w: a non-framed message has no parts", ErrLimit)
+	case off < 0 || n < 0:
+		return 0, 0, fmt.Errorf("%w: range of %d bytes at %d", ErrLimit, n, off)
+	}
+	off = min(off, plaintext)
+	n = min(n, plaintext-off)
+	if n == 0 {
+		return l.headerLen, 0, nil
+	}
+	wire := l.frameLen + message.RegularOverhead
+	final := l.finalFrame(size)
+	first, last := off/l.frameLen, (off+n-1)/l.frameLen
+	start = l.headerLen + first*wire
+	if last >= final.before {
+		return start, final.offset + final.length - start, nil
+	}
+	return start, (last - first + 1) * wire, nil
 }
