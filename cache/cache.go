@@ -53,9 +53,13 @@ type Cache struct {
 	refresh  chan struct{} // holds a token for each refresh under way
 	counters counters
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	swept  chan struct{} // closed when the sweeper has ended
+	// generation counts the purges that the user asked for. A load that began
+	// before one brings nothing into the cache. Guarded by admit.
+	generation uint64
+
+	started time.Time
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
 }
 
 var _ keyring.MaterialsManager = (*Cache)(nil)
@@ -88,7 +92,7 @@ func newCache(m keyring.MaterialsManager, limits Limits, now func() time.Time) (
 		limits:  limits,
 		now:     now,
 		refresh: make(chan struct{}, limits.MaxRefreshes),
-		swept:   make(chan struct{}),
+		started: now(),
 	}
 	c.loads.running = map[identity]*load{}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -104,16 +108,16 @@ func invalid(format string, args ...any) error {
 }
 
 // Close ends the cache: it clears all data keys and cancels the loads that are
-// under way. Messages that were begun are not affected. Close may be called more
-// than once.
+// under way, without waiting for them. Messages that were begun are not affected.
+// Close may be called more than once.
 func (c *Cache) Close() error {
 	c.cancel()
-	<-c.swept
 	c.purge(func(*entry) bool { return true }, Purged)
 	return nil
 }
 
-// Purge drops all data keys.
+// Purge drops all data keys. What is being loaded serves those who wait for it,
+// and is not kept; that holds for the other purges too, whatever is loaded.
 func (c *Cache) Purge() { c.purge(func(*entry) bool { return true }, Purged) }
 
 // PurgePartition drops the data keys of one partition: "" for those of the Cache
@@ -123,8 +127,8 @@ func (c *Cache) PurgePartition(name string) {
 }
 
 // PurgeKey drops the data keys that are wrapped by a key of this name, alone or
-// among others: a KMS key's ARN, or a raw key's name. See
-// keyring.EncryptedDataKey.KeyName.
+// among others, as keyring.EncryptedDataKey.KeyName gives it: a KMS key's ARN, a
+// raw key's name, the recipient's public key for key agreement.
 func (c *Cache) PurgeKey(name string) {
 	c.purge(func(e *entry) bool { return e.wrappedBy(name) }, Purged)
 }
@@ -175,7 +179,10 @@ func (c *Cache) encryption(ctx context.Context, req keyring.EncryptionRequest, p
 		return nil, fmt.Errorf("cache: %w: %w", keyring.ErrInvalidArgument, err)
 	}
 	if got := c.hit(id, max(req.PlaintextLength, 0)); got != nil {
-		return got.encryption(), nil
+		if got.answersEncryption(&req) {
+			return got.encryption(), nil
+		}
+		c.poisoned(id, got)
 	}
 	return c.encryptionMiss(ctx, id, req, partition)
 }
@@ -204,7 +211,10 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	if got := c.hit(id, 0); got != nil {
-		return got.decryption(), nil
+		if got.answersDecryption(&req) {
+			return got.decryption(), nil
+		}
+		c.poisoned(id, got)
 	}
 	return c.decryptionMiss(ctx, id, req, partition)
 }
@@ -231,7 +241,8 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 	if s == 0 {
 		s = req.CommitmentPolicy.DefaultSuite()
 	}
-	if !s.DerivesKey() {
+	// One message for each key leaves nothing to share.
+	if !s.DerivesKey() || c.limits.MaxMessages == 1 {
 		return false
 	}
 	return c.limits.MaxBytes == 0 || req.PlaintextLength >= 0 && req.PlaintextLength <= c.limits.MaxBytes
@@ -240,82 +251,143 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 // hit returns a copy of the materials that id names for a message of n bytes, if
 // they are in the cache and good.
 func (c *Cache) hit(id identity, n int64) *copied {
-	got, state := c.take(id, n)
-	switch state {
-	case due:
-		c.refreshSoon(id)
-	case expired:
-		got.clear()
+	got, dueSoon := c.take(id, n)
+	if got == nil {
 		return nil
+	}
+	if dueSoon && !c.limits.NoRefresh {
+		c.refreshSoon(id)
 	}
 	c.counters.hits.Add(1)
 	return got
 }
+
+// poisoned drops materials that do not answer the requests they are kept for:
+// somebody changed what is shared.
+func (c *Cache) poisoned(id identity, got *copied) {
+	got.clear()
+	if e := c.find(id); e != nil {
+		c.drop(e, Purged)
+	}
+}
+
+// patience is how long a caller waits for a load while there is a key past its
+// age that may be used in an outage.
+const patience = 200 * time.Millisecond
 
 // miss has the materials that id names loaded, alone or with others who ask for
 // the same, and returns a copy for a message of n bytes.
 func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() *entry) (*copied, error) {
 	c.counters.misses.Add(1)
 	c.event(Event{Kind: Miss})
-	for {
+	for turn := 0; ; turn++ {
 		// Somebody may have loaded them meanwhile, and then others may have used
 		// them up again.
-		got, state := c.take(id, n)
-		if state == fresh || state == due {
+		if got, _ := c.take(id, n); got != nil {
 			return got, nil
 		}
-		if state == expired && got != nil && c.held(id) {
-			return c.useStale(got, nil), nil
+		if got := c.stale(id, n, true); got != nil {
+			return got, nil
 		}
-		l, leads := c.loads.join(id, func() *load { return c.startLoad(ctx, id, n, describe()) })
-		if !leads {
+		l, leads := c.join(id, n, func() *load { return c.startLoad(ctx, id, n, describe()) })
+		if l == nil {
+			continue
+		}
+		if !leads && turn == 0 {
 			c.counters.shared.Add(1)
 		}
-		if err := c.wait(ctx, l); err != nil {
-			got.clear()
+		if err := c.wait(ctx, l, id); err != nil {
 			if leads {
 				l.abandon()
+			}
+			if errors.Is(err, errImpatient) {
+				continue
 			}
 			return nil, err
 		}
 		if l.err != nil {
-			got.clear()
 			if unavailable(l.err) {
-				// Taken anew, since loading may have lasted.
-				if got, state := c.take(id, n); state != expired {
+				if got := c.stale(id, n, false); got != nil {
 					return got, nil
-				} else if got != nil {
-					return c.useStale(got, l.err), nil
 				}
 			}
 			return nil, l.err
 		}
-		got.clear()
 		// Whoever started the load has a use of what it brought set aside, so
 		// that somebody always gets on.
 		if leads {
 			return l.reserved, nil
 		}
+		if !l.kept {
+			// Waiting in line for loads that serve one caller each would only
+			// make a queue of them.
+			l = c.startLoad(ctx, id, n, describe())
+			if err := c.wait(ctx, l, id); err != nil && !errors.Is(err, errImpatient) {
+				l.abandon()
+				return nil, err
+			}
+			<-l.done
+			return l.reserved, l.err
+		}
 	}
 }
 
-// wait returns when the load is done, or the error of whoever ends first.
-func (c *Cache) wait(ctx context.Context, l *load) error {
-	select {
-	case <-l.done:
+var errImpatient = errors.New("cache: waited long enough")
+
+// wait returns when the load is done, or the error of whoever ends first. Where
+// there is a key for an outage, it takes a load that lasts for one.
+func (c *Cache) wait(ctx context.Context, l *load, id identity) error {
+	var impatient <-chan time.Time
+	if c.limits.StaleFor > 0 && c.find(id) != nil {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		impatient = timer.C
+	}
+	for {
+		select {
+		case <-l.done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.ctx.Done():
+			return ErrClosed
+		case <-impatient:
+			if e := c.find(id); e != nil && c.staleNow(e) {
+				e.outage.Store(true)
+				e.heldUntil.Store(int64(c.elapsed() + c.limits.LoadTimeout)) // one load is under way
+				return errImpatient
+			}
+		}
+	}
+}
+
+// stale returns a use of a key past its age, if the key service is known to be
+// out, and has somebody look from time to time whether it is back. After a load
+// that was met by an outage just now, it is known.
+func (c *Cache) stale(id identity, n int64, ask bool) *copied {
+	if c.limits.StaleFor == 0 {
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.ctx.Done():
-		return ErrClosed
 	}
-}
-
-func (c *Cache) useStale(got *copied, outage error) *copied {
+	e := c.find(id)
+	if e == nil || ask && !e.outage.Load() {
+		return nil
+	}
+	got := c.takeStale(e, n)
+	if got == nil {
+		return nil
+	}
+	if until, now := e.heldUntil.Load(), int64(c.elapsed()); ask && (now >= until || until-now > int64(max(outageHold, c.limits.LoadTimeout))) &&
+		e.heldUntil.CompareAndSwap(until, now+int64(outageHold)) {
+		c.refreshSoon(id)
+	}
 	c.counters.staleUses.Add(1)
-	c.event(Event{Kind: StaleUse, Err: outage})
+	c.event(Event{Kind: StaleUse})
 	return got
 }
+
+// elapsed is the time since the cache was made, by a clock that does not jump
+// when the system's is set.
+func (c *Cache) elapsed() time.Duration { return c.now().Sub(c.started) }
 
 // counters are what Stats reports.
 type counters struct {

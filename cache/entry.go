@@ -32,7 +32,13 @@ type entry struct {
 	messages, bytes atomic.Int64
 	used            atomic.Bool // since the ring's hand last came by
 	refreshing      atomic.Bool
-	heldUntil       atomic.Int64 // nanoseconds since 1970; see Cache.held
+
+	// outage says that replacing the entry has met an outage, and heldUntil, in
+	// nanoseconds of Cache.elapsed, until when not to try again.
+	outage    atomic.Bool
+	heldUntil atomic.Int64
+
+	generation uint64 // of the cache, when loading began
 
 	place int // in the ring; guarded by Cache.admit
 }
@@ -65,7 +71,7 @@ func (e *entry) again() *entry {
 // quarter of it, so that keys made together do not fall due together.
 func (e *entry) born(now time.Time, limits *Limits) {
 	e.made = now
-	e.refreshAt = now.Add(limits.MaxAge*3/4 + time.Duration(rand.Int64N(int64(limits.MaxAge/5)+1)))
+	e.refreshAt = now.Add(limits.MaxAge/4*3 + time.Duration(rand.Int64N(int64(limits.MaxAge/5)+1)))
 	e.size = e.measure()
 }
 
@@ -133,10 +139,20 @@ func (e *entry) spend(n int64, limits *Limits) bool {
 	return e.messages.Add(1) <= limits.MaxMessages
 }
 
-// worn says whether most of the messages are spent, so that it is time for
-// another data key.
+// holds says whether spend would succeed.
+func (e *entry) holds(n int64, limits *Limits) bool {
+	return e.encrypt == nil ||
+		e.messages.Load() < limits.MaxMessages && (limits.MaxBytes == 0 || n <= limits.MaxBytes-e.bytes.Load())
+}
+
+// worn says whether most of the messages or bytes are spent, so that it is time
+// for another data key.
 func (e *entry) worn(limits *Limits) bool {
-	return e.encrypt != nil && limits.MaxMessages >= 16 && e.messages.Load() > limits.MaxMessages-limits.MaxMessages/8
+	if e.encrypt == nil {
+		return false
+	}
+	return limits.MaxMessages >= 16 && e.messages.Load() > limits.MaxMessages-limits.MaxMessages/8 ||
+		limits.MaxBytes >= 16 && e.bytes.Load() > limits.MaxBytes-limits.MaxBytes/8
 }
 
 // copied are materials for one use, with a data key of their own, in one
@@ -159,6 +175,23 @@ func (e *entry) copy() *copied {
 		c.d.DataKey = append(c.key[:0], e.decrypt.DataKey...)
 	}
 	return c
+}
+
+// answersEncryption checks a hit again, as far as that is cheap: the client that
+// gets it checks all.
+func (c *copied) answersEncryption(req *keyring.EncryptionRequest) bool {
+	return (req.Suite == 0 || c.e.Suite == req.Suite) && req.CommitmentPolicy.CheckEncrypt(c.e.Suite) == nil &&
+		len(c.e.DataKey) == c.e.Suite.DataKeyLen() && c.key != [32]byte{}
+}
+
+func (c *copied) answersDecryption(req *keyring.DecryptionRequest) bool {
+	for k, v := range req.Reproduced {
+		if got, ok := c.d.Context[k]; !ok || got != v {
+			return false
+		}
+	}
+	return c.d.Suite == req.Suite && req.CommitmentPolicy.CheckDecrypt(c.d.Suite) == nil &&
+		len(c.d.DataKey) == c.d.Suite.DataKeyLen()
 }
 
 func (c *copied) encryption() *keyring.EncryptionMaterials { return &c.e }

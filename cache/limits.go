@@ -2,8 +2,8 @@ package cache
 
 import "time"
 
-// Limits bound the use of data keys and the size of a cache. Each holds exactly,
-// however many goroutines there are.
+// Limits bound the use of data keys and the size of a cache. They hold however
+// many goroutines there are.
 type Limits struct {
 	// MaxAge is how long a data key may be used after it was made or unwrapped.
 	// It must be set. Access that is revoked in a key's policy takes effect
@@ -11,7 +11,7 @@ type Limits struct {
 	MaxAge time.Duration
 
 	// MaxMessages is the most messages to encrypt under one data key. Zero is
-	// 2^32, the most that the AWS Encryption SDK allows.
+	// 2^32, the most that the AWS Encryption SDK allows. One bypasses the cache.
 	MaxMessages int64
 
 	// MaxBytes is the most bytes of plaintext to encrypt under one data key.
@@ -22,8 +22,9 @@ type Limits struct {
 	// not been used for long gives way.
 	MaxEntries int
 
-	// MaxMemory is about the most bytes to hold, with contexts and wrapped keys.
-	// Zero is 64 MiB. A single entry that is longer is not kept.
+	// MaxMemory is the most bytes to hold, with contexts and wrapped keys, by an
+	// estimate. Zero is 64 MiB, the least is 16 KiB. A single entry that is longer
+	// is not kept.
 	MaxMemory int64
 
 	// LoadTimeout is how long the manager may take for one request that callers
@@ -31,8 +32,8 @@ type Limits struct {
 	LoadTimeout time.Duration
 
 	// NoRefresh switches off that a data key in use is replaced in the
-	// background when it nears MaxAge or MaxMessages, at a moment that differs
-	// for each: with it, one caller in a while waits for the key service.
+	// background when it nears MaxAge, MaxMessages or MaxBytes, at a moment that
+	// differs for each: with it, one caller in a while waits for the key service.
 	NoRefresh bool
 
 	// MaxRefreshes is the most of these replacements at once. Zero is 4.
@@ -40,9 +41,9 @@ type Limits struct {
 
 	// StaleFor is how long past MaxAge a data key may still be used when the key
 	// service is unreachable: when the manager's error has a method
-	// Unavailable() bool that says so, as those of package awskms have, and
-	// nothing in it is a refusal. Zero, the default, is never. Each use is
-	// counted in Stats.
+	// Unavailable() bool that says so, as those of package awskms have, or is a
+	// timeout, and there is nothing else in it. Zero, the default, is never. Each
+	// use is counted in Stats.
 	StaleFor time.Duration
 
 	// OnEvent, if not nil, is called with what happens other than hits. Calls
@@ -51,6 +52,9 @@ type Limits struct {
 }
 
 const (
+	longest     = 10 * 365 * 24 * time.Hour
+	leastMemory = 16 << 10
+
 	defaultMaxMessages  = 1 << 32
 	defaultMaxEntries   = 1000
 	defaultMaxMemory    = 64 << 20
@@ -62,13 +66,15 @@ func (l *Limits) setDefaults() error {
 	switch {
 	case l.MaxAge <= 0:
 		return invalid("Limits.MaxAge is %v: set how long a data key may be used", l.MaxAge)
+	case l.MaxAge > longest || l.StaleFor > longest:
+		return invalid("Limits.MaxAge and Limits.StaleFor are %v at the most", longest)
 	case l.MaxMessages < 0 || l.MaxMessages > defaultMaxMessages:
 		return invalid("Limits.MaxMessages is %d: it must be 1 to 2^32", l.MaxMessages)
 	case l.MaxBytes < 0:
 		return invalid("Limits.MaxBytes is %d", l.MaxBytes)
 	case l.MaxEntries < 0:
 		return invalid("Limits.MaxEntries is %d", l.MaxEntries)
-	case l.MaxMemory < 0:
+	case l.MaxMemory < 0 || l.MaxMemory > 0 && l.MaxMemory < leastMemory:
 		return invalid("Limits.MaxMemory is %d", l.MaxMemory)
 	case l.LoadTimeout < 0:
 		return invalid("Limits.LoadTimeout is %v", l.LoadTimeout)

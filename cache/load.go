@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-sealring/sealring/keyring"
 )
 
 // A load is one call of the manager, for all who miss the same entry meanwhile.
@@ -17,12 +19,19 @@ type load struct {
 	// reserved is a use of what was loaded, set aside for whoever started the
 	// load, who may be gone by then.
 	reserved *copied
+	kept     bool // others find it in the cache
+
+	ended    atomic.Bool // set by the first: the manager is done, or out of time
 	handover atomic.Bool // set by the first: reserved is there, or nobody waits
 }
 
-// deliver ends the load.
-func (l *load) deliver(reserved *copied, err error) {
-	l.reserved, l.err = reserved, err
+// deliver ends the load, if it has not ended.
+func (l *load) deliver(reserved *copied, kept bool, err error) {
+	if !l.ended.CompareAndSwap(false, true) {
+		reserved.clear()
+		return
+	}
+	l.reserved, l.kept, l.err = reserved, kept, err
 	if !l.handover.CompareAndSwap(false, true) {
 		reserved.clear()
 	}
@@ -44,33 +53,63 @@ type loads struct {
 }
 
 // join returns the load of an identity, which start begins if there is none, and
-// whether it did. No lock is held while the manager is asked.
-func (l *loads) join(id identity, start func() *load) (one *load, leads bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if one, ok := l.running[id]; ok {
+// whether it did. It returns none when another has just ended whose result is in
+// the cache. No lock is held while the manager is asked.
+func (c *Cache) join(id identity, n int64, start func() *load) (one *load, leads bool) {
+	c.loads.mu.Lock()
+	defer c.loads.mu.Unlock()
+	if one, ok := c.loads.running[id]; ok {
 		return one, false
 	}
+	// A load is in the cache before it leaves.
+	if c.usable(id, n) {
+		return nil, false
+	}
 	one = start()
-	l.running[id] = one
+	c.loads.running[id] = one
 	return one, true
 }
 
-func (l *loads) leave(id identity) {
+func (l *loads) leave(id identity, one *load) {
 	l.mu.Lock()
-	delete(l.running, id)
+	if l.running[id] == one {
+		delete(l.running, id)
+	}
 	l.mu.Unlock()
 }
 
 // startLoad asks the manager in a goroutine of its own: it outlives the caller's
-// context, whose values it keeps, since others may be waiting too.
+// context, whose values it keeps, since others may be waiting too. A manager that
+// does not end in time is given up.
 func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *load {
 	l := &load{done: make(chan struct{})}
 	ctx = context.WithoutCancel(ctx)
+	c.admit.Lock()
+	e.generation = c.generation
+	c.admit.Unlock()
+	end := func(reserved *copied, kept bool, err error) {
+		c.loads.leave(id, l)
+		l.deliver(reserved, kept, err)
+	}
+	// Somewhat later than the context that tells the manager.
+	giveUp := time.AfterFunc(c.limits.LoadTimeout+c.limits.LoadTimeout/8, func() {
+		end(nil, false, fmt.Errorf("cache: the materials manager did not heed its context: %w", context.DeadlineExceeded))
+	})
 	go func() {
-		reserved, err := c.fill(ctx, e, n)
-		c.loads.leave(id)
-		l.deliver(reserved, err)
+		var reserved *copied
+		var kept bool
+		err := errors.New("cache: the materials manager ended its goroutine")
+		defer func() {
+			giveUp.Stop()
+			end(reserved, kept, err)
+			// Last, since who is told may come back.
+			if err == nil {
+				c.event(Event{Kind: Load})
+			} else {
+				c.event(Event{Kind: LoadFailed, Err: err})
+			}
+		}()
+		reserved, kept, err = c.fill(ctx, e, n)
 	}()
 	return l
 }
@@ -78,13 +117,7 @@ func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *
 // refreshSoon replaces an entry in the background, unless that is being done or
 // enough is.
 func (c *Cache) refreshSoon(id identity) {
-	if c.limits.NoRefresh {
-		return
-	}
-	s := c.shard(id)
-	s.mu.RLock()
-	e := s.entries[id]
-	s.mu.RUnlock()
+	e := c.find(id)
 	if e == nil || !e.refreshing.CompareAndSwap(false, true) {
 		return
 	}
@@ -94,58 +127,55 @@ func (c *Cache) refreshSoon(id identity) {
 		e.refreshing.Store(false)
 		return
 	}
-	c.counters.refreshes.Add(1)
-	c.event(Event{Kind: Refresh})
 	go func() {
 		defer func() { <-c.refresh }()
-		l, leads := c.loads.join(id, func() *load { return c.startLoad(c.ctx, id, 0, e.again()) })
-		if leads {
+		c.loads.mu.Lock()
+		l, others := c.loads.running[id]
+		if !others {
+			l = c.startLoad(c.ctx, id, 0, e.again())
+			c.loads.running[id] = l
+		}
+		c.loads.mu.Unlock()
+		if !others {
+			c.counters.refreshes.Add(1)
+			c.event(Event{Kind: Refresh})
 			l.abandon()
 		}
 		<-l.done
 		// A failure shows to the caller who comes when the key has expired;
-		// until then the next hit tries again, if not at once.
+		// until then a later hit tries again.
 		if l.err != nil {
-			time.AfterFunc(c.limits.MaxAge/20, func() { e.refreshing.Store(false) })
+			time.AfterFunc(min(c.limits.MaxAge/20, outageHold), func() { e.refreshing.Store(false) })
 		}
 	}()
 }
 
 // fill has the manager make the materials of an entry, inserts it, and returns
-// a use of n bytes of it.
-func (c *Cache) fill(ctx context.Context, e *entry, n int64) (reserved *copied, err error) {
+// a use of n bytes of it, and whether the entry was kept.
+func (c *Cache) fill(ctx context.Context, e *entry, n int64) (reserved *copied, kept bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limits.LoadTimeout)
 	defer cancel()
 	stop := context.AfterFunc(c.ctx, cancel)
 	defer stop()
-	defer func() {
-		if err != nil {
-			c.counters.failed.Add(1)
-			c.event(Event{Kind: LoadFailed, Err: err})
-			if c.ctx.Err() != nil {
-				err = ErrClosed
-			}
-			// A refusal ends what was granted before. An outage does not.
-			c.settle(e, unavailable(err))
-		}
-	}()
 
 	// The age counts from before the manager was asked.
 	now := c.now()
 	c.counters.loads.Add(1)
 	if err := c.call(ctx, e); err != nil {
-		return nil, err
+		c.counters.failed.Add(1)
+		if c.ctx.Err() != nil {
+			return nil, false, ErrClosed
+		}
+		c.settle(e.id, err)
+		return nil, false, err
 	}
 	e.born(now, &c.limits)
-	if !e.spend(n, &c.limits) {
-		return nil, fmt.Errorf("cache: a message of %d bytes is past the limits of a new data key", n)
-	}
+	e.spend(n, &c.limits) // a message that is past the limits alone does not come here
 	reserved = e.copy()
-	c.event(Event{Kind: Load})
-	if !c.insert(e) {
+	if kept = c.insert(e); !kept {
 		e.clear()
 	}
-	return reserved, nil
+	return reserved, kept, nil
 }
 
 // call asks the manager, and turns a panic into an error: it would end the
@@ -186,59 +216,73 @@ func (c *Cache) call(ctx context.Context, e *entry) (err error) {
 }
 
 // outageHold is how long after an outage was met a key past its age is used
-// without asking the key service again, so that not every caller waits for it.
+// without asking the key service again.
 const outageHold = time.Second
 
-// settle deals with the entry in whose place e was to be, when loading failed.
-func (c *Cache) settle(e *entry, outage bool) {
-	s := c.shard(e.id)
-	s.mu.RLock()
-	old := s.entries[e.id]
-	s.mu.RUnlock()
+// settle deals with the entry that was to be replaced, when loading failed. An
+// outage leaves it, for StaleFor. A refusal ends what was granted before. Of
+// another error nothing is known, so that the entry lives to its age, and not
+// past it.
+func (c *Cache) settle(id identity, err error) {
+	e := c.find(id)
 	switch {
-	case old == nil:
-	case outage:
-		old.heldUntil.Store(c.now().Add(outageHold).UnixNano())
-	default:
-		c.drop(old, Purged)
+	case e == nil:
+	case unavailable(err):
+		e.outage.Store(true)
+		e.heldUntil.Store(int64(c.elapsed() + outageHold))
+	case refused(err) || c.now().Sub(e.made) >= c.limits.MaxAge:
+		c.drop(e, Purged)
 	}
 }
 
-// unavailable says whether an error is an outage and nothing else: something in
-// it says that the service was unavailable, and nothing that it was not.
+// unavailable says whether an error is an outage and nothing else.
 func unavailable(err error) bool {
-	outage, refusal := false, false
-	var walk func(error)
-	walk = func(err error) {
-		if u, ok := err.(interface{ Unavailable() bool }); ok {
-			if u.Unavailable() {
-				outage = true
-			} else {
-				refusal = true
-			}
-			return
-		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			outage = true
-		}
-		switch u := err.(type) {
-		case interface{ Unwrap() error }:
-			if inner := u.Unwrap(); inner != nil {
-				walk(inner)
-			}
-		case interface{ Unwrap() []error }:
-			for _, inner := range u.Unwrap() {
-				walk(inner)
-			}
-		}
+	outages, others := causes(err)
+	return outages > 0 && others == 0
+}
+
+// refused says whether a key service has said no.
+func refused(err error) bool {
+	if errors.Is(err, keyring.ErrPolicy) {
+		return true
 	}
-	walk(err)
-	return outage && !refusal
+	var u interface{ Unavailable() bool }
+	return errors.As(err, &u) && !unavailable(err)
+}
+
+// causes counts what an error comes from: outages, which say so of themselves or
+// are timeouts, and everything else.
+func causes(err error) (outages, others int) {
+	if u, ok := err.(interface{ Unavailable() bool }); ok {
+		if u.Unavailable() {
+			return 1, 0
+		}
+		return 0, 1
+	}
+	switch u := err.(type) {
+	case interface{ Unwrap() error }:
+		if inner := u.Unwrap(); inner != nil {
+			return causes(inner)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range u.Unwrap() {
+			o, t := causes(inner)
+			outages, others = outages+o, others+t
+		}
+		return outages, others
+	}
+	switch err {
+	case context.DeadlineExceeded:
+		return 1, 0
+	case keyring.ErrNoMatchingKey, keyring.ErrContextMismatch:
+		// What keyrings say beside their reasons.
+		return 0, 0
+	}
+	return 0, 1
 }
 
 // sweep removes expired entries that nobody asks for.
 func (c *Cache) sweep() {
-	defer close(c.swept)
 	life := c.limits.MaxAge + c.limits.StaleFor
 	ticker := time.NewTicker(min(max(life/4, time.Millisecond), time.Minute))
 	defer ticker.Stop()
@@ -247,9 +291,8 @@ func (c *Cache) sweep() {
 		case <-c.ctx.Done():
 			return
 		case <-ticker.C:
-			now := c.now()
 			c.purge(func(e *entry) bool {
-				age := now.Sub(e.made)
+				age := c.now().Sub(e.made)
 				return age < 0 || age >= life
 			}, Expired)
 		}

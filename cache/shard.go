@@ -13,53 +13,76 @@ type shard struct {
 
 func (c *Cache) shard(id identity) *shard { return &c.shards[id[0]%shardCount] }
 
-// state is what an entry is good for.
-type state int
-
-const (
-	expired state = iota // good only in an outage, if there is one at all
-	fresh
-	due // good, and to be replaced soon
-)
+// find returns the entry that id names, good or not.
+func (c *Cache) find(id identity) *entry {
+	s := c.shard(id)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.entries[id]
+}
 
 // take returns a copy of the materials that id names for one message of n bytes,
-// or nil when there are none that may be used.
-func (c *Cache) take(id identity, n int64) (*copied, state) {
+// or nil when there are none that are good, and says whether they are to be
+// replaced soon.
+func (c *Cache) take(id identity, n int64) (got *copied, dueSoon bool) {
 	s := c.shard(id)
-	now := c.now()
 	s.mu.RLock()
 	e := s.entries[id]
 	if e == nil {
 		s.mu.RUnlock()
-		return nil, expired
+		return nil, false
 	}
+	// Read under the lock, so that no entry is younger than this moment unless
+	// the clock went back: then every age is uncertain.
+	now := c.now()
 	age := now.Sub(e.made)
-	// A clock that went back makes every age uncertain.
-	past := age < 0 || age >= c.limits.MaxAge
-	if past && (age < 0 || age >= c.limits.MaxAge+c.limits.StaleFor) {
+	switch {
+	case age < 0 || age >= c.limits.MaxAge+c.limits.StaleFor:
 		s.mu.RUnlock()
 		c.drop(e, Expired)
-		return nil, expired
-	}
-	if !e.spend(n, &c.limits) {
+		return nil, false
+	case age >= c.limits.MaxAge:
+		s.mu.RUnlock()
+		return nil, false
+	case !e.spend(n, &c.limits):
 		s.mu.RUnlock()
 		c.drop(e, Exhausted)
-		return nil, expired
+		return nil, false
 	}
-	got := e.copy()
+	got = e.copy()
 	s.mu.RUnlock()
 	// Written only when it changes, to keep the line in every core's cache.
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
-	switch {
-	case past:
-		return got, expired
-	case !now.Before(e.refreshAt) || e.worn(&c.limits):
-		return got, due
-	default:
-		return got, fresh
+	return got, !now.Before(e.refreshAt) || e.worn(&c.limits)
+}
+
+// staleNow says whether an entry is past its age, and may be used in an outage.
+func (c *Cache) staleNow(e *entry) bool {
+	age := c.now().Sub(e.made)
+	return age >= c.limits.MaxAge && age < c.limits.MaxAge+c.limits.StaleFor
+}
+
+// takeStale is take for an outage.
+func (c *Cache) takeStale(e *entry, n int64) *copied {
+	s := c.shard(e.id)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.entries[e.id] != e || !c.staleNow(e) || !e.spend(n, &c.limits) {
+		return nil
 	}
+	return e.copy()
+}
+
+// usable says whether take would give something, without taking it.
+func (c *Cache) usable(id identity, n int64) bool {
+	e := c.find(id)
+	if e == nil {
+		return false
+	}
+	age := c.now().Sub(e.made)
+	return age >= 0 && age < c.limits.MaxAge && e.holds(n, &c.limits)
 }
 
 // insert puts an entry in its place, in that of an older one if there is one,
@@ -70,14 +93,11 @@ func (c *Cache) insert(e *entry) bool {
 	}
 	c.admit.Lock()
 	defer c.release()
-	if c.ctx.Err() != nil {
+	if c.ctx.Err() != nil || e.generation != c.generation {
 		return false
 	}
 	s := c.shard(e.id)
-	s.mu.RLock()
-	older := s.entries[e.id]
-	s.mu.RUnlock()
-	if older != nil {
+	if older := c.find(e.id); older != nil {
 		c.remove(older, Replaced)
 	}
 	for len(c.ring.entries) >= c.limits.MaxEntries {
@@ -97,11 +117,7 @@ func (c *Cache) insert(e *entry) bool {
 func (c *Cache) drop(e *entry, why Cause) {
 	c.admit.Lock()
 	defer c.release()
-	s := c.shard(e.id)
-	s.mu.RLock()
-	there := s.entries[e.id] == e
-	s.mu.RUnlock()
-	if there {
+	if c.find(e.id) == e {
 		c.remove(e, why)
 	}
 }
@@ -124,6 +140,9 @@ func (c *Cache) remove(e *entry, why Cause) {
 func (c *Cache) purge(match func(*entry) bool, why Cause) {
 	c.admit.Lock()
 	defer c.release()
+	if why == Purged {
+		c.generation++
+	}
 	for i := len(c.ring.entries) - 1; i >= 0; i-- {
 		if e := c.ring.entries[i]; match(e) {
 			c.remove(e, why)
@@ -140,16 +159,6 @@ func (c *Cache) release() {
 	for _, why := range gone {
 		c.event(Event{Kind: Evict, Cause: why})
 	}
-}
-
-// held says whether an outage was met so shortly ago that the key service is not
-// to be asked again yet.
-func (c *Cache) held(id identity) bool {
-	s := c.shard(id)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	e := s.entries[id]
-	return e != nil && c.now().UnixNano() < e.heldUntil.Load()
 }
 
 // A ring holds all entries, and finds one that has not been used for long: a

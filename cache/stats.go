@@ -10,7 +10,7 @@ type Stats struct {
 	Hits, Misses, Shared, Bypasses uint64
 
 	// Loads are requests to the manager, Refreshes those of them that were made
-	// ahead of need, and LoadsFailed those that failed.
+	// in the background, and LoadsFailed those that failed.
 	Loads, Refreshes, LoadsFailed uint64
 
 	// StaleUses are uses of a data key past its age, in an outage.
@@ -114,7 +114,7 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind  EventKind
 	Cause Cause // of Evict
-	Err   error // of LoadFailed, and the outage of StaleUse
+	Err   error // of LoadFailed
 }
 
 func (c *Cache) event(e Event) {

@@ -121,7 +121,7 @@ func TestLocalRegionDown(t *testing.T) {
 	var out bytes.Buffer
 	err := run(t.Context(), &out, []string{"-keys", primary + "," + replica})
 	require.ErrorContains(t, err, "decrypt in us-west-2: calls map[us-east-1:1 us-west-2:1]")
-	assert.Contains(t, out.String(), "event: region down: us-west-2")
+	assert.Contains(t, out.String(), "event: region failed: us-west-2")
 }
 
 func TestBadFlags(t *testing.T) {
