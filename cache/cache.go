@@ -322,12 +322,14 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 			// Waiting in line for loads that serve one caller each would only
 			// make a queue of them.
 			l = c.startLoad(ctx, id, n, describe())
-			if err := c.wait(ctx, l, id); err != nil && !errors.Is(err, errImpatient) {
-				l.abandon()
+			err := c.wait(ctx, l, id)
+			if err == nil {
+				return l.reserved, l.err
+			}
+			l.abandon()
+			if !errors.Is(err, errImpatient) {
 				return nil, err
 			}
-			<-l.done
-			return l.reserved, l.err
 		}
 	}
 }
