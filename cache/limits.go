@@ -15,7 +15,8 @@ type Limits struct {
 	MaxMessages int64
 
 	// MaxBytes is the most bytes of plaintext to encrypt under one data key.
-	// Zero is no limit. With a limit, streams of unknown length bypass the cache.
+	// Zero is no limit. With a limit, streams of unknown length bypass the cache:
+	// envelope's Options.MaxStreamLength makes theirs known.
 	MaxBytes int64
 
 	// MaxEntries is the most data keys to hold. Zero is 1000. The one that has

@@ -504,6 +504,7 @@ func TestOptionsRefused(t *testing.T) {
 		"huge max frame length":     {MaxFrameLength: math.MaxInt},
 		"unreadable frame length":   {FrameLength: 100, MaxFrameLength: 99},
 		"negative non-framed":       {MaxNonFramedLength: -1},
+		"negative stream":           {MaxStreamLength: -1},
 		"huge non-framed":           {MaxNonFramedLength: 1 << 36},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,6 +26,11 @@ type Options struct {
 	// the least that a range read opens. Each frame adds 32 bytes. Zero is 4096.
 	FrameLength int
 
+	// MaxStreamLength, if set, is the most bytes of plaintext that a Writer
+	// takes; more is ErrLimit. It lets a cache with a limit on bytes serve
+	// streams, each of which counts as that long.
+	MaxStreamLength int64
+
 	// RefuseSigned refuses to decrypt signed messages, with ErrPolicy and right
 	// after the header. Of a signed stream only the end says whether to trust
 	// it; this is for programs that act on plaintext before.
@@ -86,6 +91,8 @@ func (o *Options) withDefaults() (Options, error) {
 	switch {
 	case c.FrameLength < 0 || int64(c.FrameLength) > longest:
 		return c, invalid("Options.FrameLength %d: it must be 1 to %d", c.FrameLength, longest)
+	case c.MaxStreamLength < 0:
+		return c, invalid("Options.MaxStreamLength %d: it must be positive", c.MaxStreamLength)
 	case c.MaxEncryptedDataKeys < 0 || c.MaxEncryptedDataKeys > math.MaxUint16:
 		return c, invalid("Options.MaxEncryptedDataKeys %d: it must be 1 to 65535", c.MaxEncryptedDataKeys)
 	case c.MaxHeaderLength < 0:

@@ -420,3 +420,49 @@ func TestSlowInputOfLongFrames(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(plaintext, got))
 }
+
+func TestMaxStreamLength(t *testing.T) {
+	c := newClient(t, &envelope.Options{MaxStreamLength: 10_000})
+	for _, n := range []int{0, 9_999, 10_000} {
+		plaintext := randomBytes(n)
+		for way, encrypt := range encryptWays {
+			msg, err := encrypt(t.Context(), c.Encrypter, plaintext, nil)
+			require.NoError(t, err, way)
+			decryptsTo(t, c, msg, plaintext, nil)
+		}
+	}
+	for way, encrypt := range encryptWays {
+		_, err := encrypt(t.Context(), c.Encrypter, randomBytes(10_001), nil)
+		if way == "Encrypt" { // its length is known
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, envelope.ErrLimit, way)
+		}
+	}
+
+	// The manager hears of it.
+	manager, err := keyring.NewManager(zeroKey(t))
+	require.NoError(t, err)
+	asked := &askedManager{MaterialsManager: manager}
+	for bound, want := range map[int64]int64{0: -1, 500: 500} {
+		c, err := envelope.NewFromManager(asked, &envelope.Options{MaxStreamLength: bound})
+		require.NoError(t, err)
+		_, err = c.NewWriter(t.Context(), io.Discard, nil)
+		require.NoError(t, err)
+		assert.Equal(t, want, asked.length)
+		_, err = c.Encrypt(t.Context(), make([]byte, 7), nil)
+		require.NoError(t, err)
+		assert.EqualValues(t, 7, asked.length)
+	}
+}
+
+// askedManager remembers what length it was asked for.
+type askedManager struct {
+	keyring.MaterialsManager
+	length int64
+}
+
+func (m *askedManager) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	m.length = req.PlaintextLength
+	return m.MaterialsManager.EncryptionMaterials(ctx, req)
+}

@@ -26,6 +26,7 @@ type Writer struct {
 	sealer *sealer
 	tail   []byte // plaintext that may yet be in the final frame: at most a frame
 	out    []byte // sealed, not yet written
+	left   int64  // how many bytes may still be written; -1 is no limit
 	err    error  // sticks
 	closed bool
 }
@@ -46,11 +47,15 @@ func (e *Encrypter) NewWriter(ctx context.Context, dst io.Writer, ec keyring.Enc
 	if dst == nil {
 		return nil, invalid("destination is nil")
 	}
-	s, err := e.newSealer(ctx, ec, -1)
+	length := int64(-1)
+	if e.opts.MaxStreamLength > 0 {
+		length = e.opts.MaxStreamLength
+	}
+	s, err := e.newSealer(ctx, ec, length)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: encrypt: %w", err)
 	}
-	return &Writer{ctx: ctx, dst: dst, sealer: s, out: append([]byte(nil), s.header.Raw...)}, nil
+	return &Writer{ctx: ctx, dst: dst, sealer: s, left: length, out: append([]byte(nil), s.header.Raw...)}, nil
 }
 
 // Header returns the header of the message. [Header.MessageSize] tells from it
@@ -80,6 +85,12 @@ func (w *Writer) Write(p []byte) (int, error) {
 func (w *Writer) write(p []byte) (int, error) {
 	frameLen := w.sealer.frameLen
 	total := len(p)
+	if w.left >= 0 {
+		if int64(total) > w.left {
+			return 0, fmt.Errorf("%w: the plaintext is longer than Options.MaxStreamLength", ErrLimit)
+		}
+		w.left -= int64(total)
+	}
 	for len(p) > 0 {
 		switch {
 		case len(w.tail) == frameLen:
