@@ -591,8 +591,8 @@ func TestErrorsKeepSecrets(t *testing.T) {
 			assert.NotContains(t, text, "SECRET")
 			assert.LessOrEqual(t, len(text), 600, text)
 			for n := 0; n+8 <= len(altered)-40; n++ {
-				if piece := altered[n : n+8]; !isASCII(piece) {
-					assert.NotContains(t, text, string(piece))
+				if piece := altered[n : n+8]; !isASCII(piece) && strings.Contains(text, string(piece)) {
+					t.Fatalf("ciphertext in %q", text)
 				}
 			}
 		}
@@ -636,7 +636,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	plaintext := bytes.Repeat([]byte{0xaa}, 4096)
 	msg := encrypt(t, c, plaintext)
 	msg = message.AppendFooter(msg[:len(msg)-105], bytes.Repeat([]byte{0x55}, 60))
-	for capacity := range 5000 {
+	for capacity := 3950; capacity < 4350; capacity++ {
 		dst := make([]byte, capacity)
 		got, err := c.AppendDecrypt(t.Context(), dst[:0], msg, nil)
 		require.ErrorIs(t, err, envelope.ErrSignature)
