@@ -23,52 +23,51 @@ func AppendContext(dst []byte, context map[string]string) ([]byte, error) {
 	if len(context) == 0 {
 		return dst, nil
 	}
-	total, err := contextLen(context)
-	if err != nil {
-		return dst, err
+	type pair struct{ key, value string }
+	var few [8]pair // no allocation for the usual context
+	pairs := few[:0]
+	total := 2
+	for k, v := range context {
+		if err := addPair(&total, k, v); err != nil {
+			return dst, err
+		}
+		pairs = append(pairs, pair{k, v})
 	}
-
-	var few [8]string // no allocation for the usual context
-	keys := few[:0]
-	for k := range context {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
+	slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.key, b.key) })
 
 	dst = slices.Grow(dst, total)
-	dst = appendUint16(dst, len(keys))
-	for _, k := range keys {
-		dst = appendString16(dst, k)
-		dst = appendString16(dst, context[k])
+	dst = appendUint16(dst, len(pairs))
+	for _, p := range pairs {
+		dst = appendString16(dst, p.key)
+		dst = appendString16(dst, p.value)
 	}
 	return dst, nil
 }
 
 // CheckContext returns the error that [AppendContext] would.
 func CheckContext(context map[string]string) error {
-	_, err := contextLen(context)
-	return err
-}
-
-// contextLen returns the length of a serialized context that is not empty. The
-// key and value lengths fit their 16 bits because the total does.
-func contextLen(context map[string]string) (int, error) {
 	total := 2
 	for k, v := range context {
-		if !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return 0, malformed("encryption context: pair with key %q is not UTF-8", clip(k))
+		if err := addPair(&total, k, v); err != nil {
+			return err
 		}
-		// Before it is added up, since the sum could overflow.
-		if len(k) > MaxContextLen || len(v) > MaxContextLen || total > MaxContextLen {
-			total = MaxContextLen + 1
-			break
+	}
+	return nil
+}
+
+// addPair adds a pair's serialized length to the total, and refuses what the
+// format does not hold. The lengths fit their 16 bits because the total does.
+func addPair(total *int, k, v string) error {
+	if !utf8.ValidString(k) || !utf8.ValidString(v) {
+		return malformed("encryption context: pair with key %q is not UTF-8", clip(k))
+	}
+	// Each length before the sum, which could overflow.
+	if len(k) <= MaxContextLen && len(v) <= MaxContextLen {
+		if *total += 4 + len(k) + len(v); *total <= MaxContextLen {
+			return nil
 		}
-		total += 4 + len(k) + len(v)
 	}
-	if total > MaxContextLen {
-		return 0, fmt.Errorf("%w: encryption context is longer than the %d bytes that the format holds", ErrLimit, MaxContextLen)
-	}
-	return total, nil
+	return fmt.Errorf("%w: encryption context is longer than the %d bytes that the format holds", ErrLimit, MaxContextLen)
 }
 
 // ParseContext parses what [AppendContext] wrote. It also takes a count of zero
