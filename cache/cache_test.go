@@ -101,7 +101,6 @@ func TestIdentity(t *testing.T) {
 	for name, change := range map[string]func(*keyring.DecryptionRequest){
 		"base":        func(*keyring.DecryptionRequest) {},
 		"policy":      func(r *keyring.DecryptionRequest) { r.CommitmentPolicy = keyring.RequireEncryptAllowDecrypt },
-		"reproduced":  func(r *keyring.DecryptionRequest) { r.Reproduced = r.Context },
 		"not stored":  func(r *keyring.DecryptionRequest) { r.Reproduced, r.Context = r.Context, nil },
 		"wrapped key": func(r *keyring.DecryptionRequest) { r.EncryptedDataKeys = again.EncryptedDataKeys },
 		"wrapped keys": func(r *keyring.DecryptionRequest) {
@@ -114,6 +113,18 @@ func TestIdentity(t *testing.T) {
 			misses(t, func() { decrypt(t, c, req) })
 		})
 	}
+	t.Run("decrypt: pairs that confirm what is stored", func(t *testing.T) {
+		req := base
+		req.Reproduced = req.Context
+		before := m.loads.Load()
+		decrypt(t, c, req)
+		assert.Equal(t, before, m.loads.Load())
+
+		// What contradicts it is no hit, and never was.
+		req.Reproduced = keyring.EncryptionContext{"tenant": "43"}
+		_, err := c.DecryptionMaterials(t.Context(), req)
+		require.ErrorIs(t, err, keyring.ErrContextMismatch)
+	})
 	t.Run("partition of decrypts", func(t *testing.T) {
 		misses(t, func() { decrypt(t, c.Partition("a"), base) })
 	})
