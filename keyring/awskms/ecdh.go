@@ -25,8 +25,9 @@ type ECDHConfig struct {
 	// Client asks KMS.
 	Client KeyAgreementClient
 
-	// KeyID names this party's key: the ARN or ID of a key on P-256, P-384 or
-	// P-521 for key agreement.
+	// KeyID names this party's key, on P-256, P-384 or P-521 and for key
+	// agreement: key ARN, key ID, alias ARN or alias. An alias is resolved by the
+	// constructor, with kms:GetPublicKey, and the key it stands for then is used.
 	KeyID string
 
 	// PublicKey is that key's public half. When nil the constructor asks for it
@@ -123,9 +124,6 @@ func newAgreement(ctx context.Context, c ECDHConfig) (*agreement, error) {
 	if err != nil {
 		return nil, err
 	}
-	if id.alias {
-		return nil, invalid("ECDHConfig.KeyID %q is an alias, which could come to stand for another key: give the key's ARN", clip(c.KeyID))
-	}
 	maxCalls, err := checkMaxCalls(c.MaxCalls)
 	if err != nil {
 		return nil, err
@@ -143,10 +141,15 @@ func newAgreement(ctx context.Context, c ECDHConfig) (*agreement, error) {
 		}
 		a.region = id.arn.region
 	}
-	if c.PublicKey == nil {
-		if c.PublicKey, err = a.fetchPublicKey(ctx); err != nil {
+	if c.PublicKey == nil || id.alias {
+		public, err := a.fetchPublicKey(ctx)
+		if err != nil {
 			return nil, err
 		}
+		if c.PublicKey != nil && !c.PublicKey.Equal(public) {
+			return nil, invalid("ECDHConfig.PublicKey is not that of the key which %q stands for", clip(c.KeyID))
+		}
+		c.PublicKey = public
 	}
 	if a.curve, err = ecdhwrap.CurveOf(c.PublicKey.Curve()); err != nil {
 		return nil, invalid("ECDH: %v", err)
@@ -166,6 +169,11 @@ func (a *agreement) fetchPublicKey(ctx context.Context) (*ecdh.PublicKey, error)
 	}
 	if out.KeyUsage != types.KeyUsageTypeKeyAgreement {
 		return nil, invalid("KMS key %s is for %s, not for key agreement", clip(a.id.text), out.KeyUsage)
+	}
+	// From here on the key is the one that was answered: an alias may be pointed
+	// at another, whose secrets would not be those of this public key.
+	if a.id, err = parseKeyID(*out.KeyId); err != nil {
+		return nil, err
 	}
 	key, err := x509.ParsePKIXPublicKey(out.PublicKey)
 	if err != nil {

@@ -267,7 +267,7 @@ func TestConfigsRefused(t *testing.T) {
 		"RSA, calls":            newRSA(awskms.RSAConfig{Client: client, KeyARN: rsaKey, PublicKey: public, MaxCalls: -1}),
 		"ECDH, no client":       newECDH(awskms.ECDHConfig{KeyID: ecKey, Peer: peer}),
 		"ECDH, no peer":         newECDH(awskms.ECDHConfig{Client: client, KeyID: ecKey}),
-		"ECDH, alias":           newECDH(awskms.ECDHConfig{Client: client, KeyID: "alias/orders", Peer: peer}),
+		"ECDH, other key":       newECDH(awskms.ECDHConfig{Client: client, KeyID: s.Alias("agreement", s.CreateKey(east, kmstest.ECCP256)), PublicKey: peer, Peer: peer}),
 		"ECDH, other curve":     newECDH(awskms.ECDHConfig{Client: client, KeyID: otherCurve, Peer: peer}),
 		"ECDH, not for it":      newECDH(awskms.ECDHConfig{Client: client, KeyID: rsaKey, Peer: peer}),
 		"ECDH, calls":           newECDH(awskms.ECDHConfig{Client: client, KeyID: ecKey, Peer: peer, MaxCalls: -1}),
@@ -293,5 +293,24 @@ func TestConfigsRefused(t *testing.T) {
 			require.ErrorIs(t, err, keyring.ErrInvalidArgument)
 			assert.Less(t, len(err.Error()), 500)
 		})
+	}
+}
+
+// TestECDHAlias pins the key that an alias stands for.
+func TestECDHAlias(t *testing.T) {
+	s := newServer(t)
+	client := newClient(s, east)
+	mine, theirs := s.CreateKey(east, kmstest.ECCP256), s.CreateKey(east, kmstest.ECCP256)
+	aliasARN := s.Alias("agreement", mine)
+	for _, id := range []string{"alias/agreement", aliasARN} {
+		s.Alias("agreement", mine)
+		k, err := awskms.NewECDH(t.Context(), awskms.ECDHConfig{Client: client, KeyID: id, Peer: ecdhPublicKey(t, s, theirs)})
+		require.NoError(t, err)
+		other, err := awskms.NewECDHDecrypter(t.Context(), awskms.ECDHConfig{Client: client, KeyID: theirs})
+		require.NoError(t, err)
+		s.Alias("agreement", s.CreateKey(east, kmstest.ECCP256))
+		m := wrapNew(t, k)
+		unwraps(t, k, m)
+		unwraps(t, other, m)
 	}
 }
