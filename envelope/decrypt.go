@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -52,12 +53,19 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 	// The plaintext is shorter than this whatever the message holds, so that dst
 	// grows once and leaves no plaintext behind in a shorter array.
 	dst = slices.Grow(dst, len(rest))
-	for opened := 0; !o.done; {
-		if opened >= ctxEvery {
-			if err := ctx.Err(); err != nil {
+	if len(rest) > batchlen.Bulk() {
+		if dst, rest, err = o.bulk(ctx, dst, rest, d.opts.concurrency()); err != nil {
+			return dst, err
+		}
+	}
+	for !o.done {
+		if wire := rest[:o.regular(rest)]; len(wire) > 0 {
+			if dst, err = o.openFrames(dst, wire, o.seq, &o.state); err != nil {
 				return dst, err
 			}
-			opened = 0
+			o.took(wire)
+			rest = rest[len(wire):]
+			continue
 		}
 		p, err := o.next(rest)
 		if err != nil {
@@ -70,7 +78,6 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 			return dst, err
 		}
 		rest = rest[p.need:]
-		opened += p.need
 	}
 	n := o.footerLen(rest)
 	if len(rest) >= n {
@@ -86,4 +93,38 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 		return dst, errTrailing
 	}
 	return dst, nil
+}
+
+// bulk appends the content of the regular frames that msg begins with to dst,
+// which has room for it, and returns what follows them. On error dst is as long as
+// what was opened may be, so that all of it can be cleared.
+func (o *opener) bulk(ctx context.Context, dst, msg []byte, concurrency int) (_, rest []byte, err error) {
+	line := newPipeline(concurrency, 4*concurrency, o.state.aad, o.work)
+	defer line.stop()
+	room := dst[len(dst):cap(dst)]
+	for {
+		if wire := msg[:o.regular(msg)]; len(wire) > 0 && !line.full() && err == nil {
+			if err = ctx.Err(); err != nil {
+				continue
+			}
+			b := line.free()
+			plain := len(wire) / (o.frameLen + message.RegularOverhead) * o.frameLen
+			b.in, b.seq, b.out = wire, o.seq, room[:0:plain]
+			msg, room = msg[len(wire):], room[plain:]
+			line.start(b)
+			o.took(wire)
+			continue
+		}
+		if line.flying == 0 {
+			if err != nil {
+				dst = dst[:cap(dst)-len(room)]
+			}
+			return dst, msg, err
+		}
+		b := line.next(nil)
+		dst = dst[:len(dst)+len(b.out)]
+		if err == nil {
+			err = b.err
+		}
+	}
 }

@@ -6,12 +6,10 @@ import (
 	"math"
 	"slices"
 
+	"github.com/go-sealring/sealring/internal/batchlen"
+	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
-
-// ctxEvery is how many bytes are encrypted or decrypted between two looks at
-// the context.
-const ctxEvery = 1 << 20
 
 // Encrypt returns plaintext as an encrypted message with the encryption context
 // in it. Neither argument is kept or changed; both may be nil.
@@ -47,17 +45,47 @@ func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 	}
 	dst = slices.Grow(dst, int(size))
 	dst = append(dst, s.header.Raw...)
-	for sealed := 0; len(plaintext) > s.frameLen; sealed += s.frameLen {
-		if sealed >= ctxEvery {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			sealed = 0
-		}
-		if dst, err = s.regular(dst, plaintext[:s.frameLen]); err != nil {
-			return nil, err
-		}
-		plaintext = plaintext[s.frameLen:]
+	if len(plaintext) > batchlen.Bulk() {
+		dst, plaintext, err = s.bulk(ctx, dst, plaintext, e.opts.concurrency())
+	}
+	for n := s.whole(plaintext); n > 0 && err == nil; n = s.whole(plaintext) {
+		dst, err = s.regular(dst, plaintext[:n])
+		plaintext = plaintext[n:]
+	}
+	if err != nil {
+		return nil, err
 	}
 	return s.final(dst, plaintext)
+}
+
+// bulk appends the regular frames of plaintext to dst, which has room for them,
+// and returns what is left for the final frame. On error dst is nil.
+func (s *sealer) bulk(ctx context.Context, dst, plaintext []byte, concurrency int) ([]byte, []byte, error) {
+	line := newPipeline(concurrency, 4*concurrency, s.state.aad, s.work)
+	defer line.stop()
+	room := dst[len(dst):cap(dst)]
+	for {
+		if n := s.whole(plaintext); n > 0 && !line.full() {
+			if err := ctx.Err(); err != nil {
+				return nil, nil, err
+			}
+			b := line.free()
+			count := n / s.frameLen
+			var err error
+			if b.seq, err = s.reserve(count); err != nil {
+				return nil, nil, err
+			}
+			wire := n + count*message.RegularOverhead
+			b.in, b.out = plaintext[:n], room[:0:wire]
+			plaintext, room = plaintext[n:], room[wire:]
+			line.start(b)
+			continue
+		}
+		if line.flying == 0 {
+			return dst, plaintext, nil
+		}
+		b := line.next(nil)
+		s.hashed(b.out)
+		dst = dst[:len(dst)+len(b.out)]
+	}
 }

@@ -90,6 +90,25 @@ var encryptWays = map[string]func(context.Context, *envelope.Encrypter, []byte, 
 			return err
 		})
 	},
+	"ReadFrom ahead": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return written(ctx, e, ec, func(w *envelope.Writer) error {
+			_, err := w.ReadFrom(onlyReader{bytes.NewReader(pt)})
+			return err
+		})
+	},
+	"Write and ReadFrom": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return written(ctx, e, ec, func(w *envelope.Writer) error {
+			n := len(pt) / 3
+			if _, err := w.Write(pt[:n]); err != nil {
+				return err
+			}
+			if _, err := w.ReadFrom(bytes.NewBuffer(pt[n : 2*n])); err != nil {
+				return err
+			}
+			_, err := w.ReadFrom(onlyReader{bytes.NewReader(pt[2*n:])})
+			return err
+		})
+	},
 	"ReadFrom halves": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
 		return written(ctx, e, ec, func(w *envelope.Writer) error {
 			_, err := w.ReadFrom(iotest.HalfReader(bytes.NewReader(pt)))
@@ -97,6 +116,9 @@ var encryptWays = map[string]func(context.Context, *envelope.Encrypter, []byte, 
 		})
 	},
 }
+
+// onlyReader hides all but Read.
+type onlyReader struct{ io.Reader }
 
 func written(ctx context.Context, e *envelope.Encrypter, ec keyring.EncryptionContext, write func(*envelope.Writer) error) ([]byte, error) {
 	var dst bytes.Buffer
@@ -140,6 +162,33 @@ var decryptWays = map[string]func(context.Context, *envelope.Decrypter, []byte, 
 				err = io.EOF
 			}
 			return out, stuck(r, err)
+		})
+	},
+	"Read ahead": func(ctx context.Context, d *envelope.Decrypter, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return readAll(ctx, d, onlyReader{bytes.NewReader(msg)}, ec, func(r *envelope.Reader) ([]byte, error) {
+			// A piece of each kind, and then the rest.
+			var out bytes.Buffer
+			_, err := io.CopyN(&out, r, int64(len(msg)/5))
+			if err == nil {
+				_, err = io.CopyN(&out, onlyReader{r}, int64(len(msg)/5))
+			}
+			if err == nil {
+				_, err = r.WriteTo(&out)
+			}
+			if err == nil {
+				err = io.EOF
+			}
+			return out.Bytes(), stuck(r, err)
+		})
+	},
+	"WriteTo in place": func(ctx context.Context, d *envelope.Decrypter, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return readAll(ctx, d, bytes.NewBuffer(msg), ec, func(r *envelope.Reader) ([]byte, error) {
+			var out bytes.Buffer
+			_, err := r.WriteTo(&out)
+			if err == nil {
+				err = io.EOF
+			}
+			return out.Bytes(), stuck(r, err)
 		})
 	},
 	"WriteTo": func(ctx context.Context, d *envelope.Decrypter, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 
+	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
@@ -19,7 +20,7 @@ import (
 type opener struct {
 	header       *message.Header
 	aead         cipher.AEAD
-	aad          message.BodyAAD
+	state        frameState
 	frameLen     int
 	maxNonFramed int64
 	seq          uint32 // of the last frame that was opened
@@ -86,7 +87,7 @@ func (d *Decrypter) newOpener(ctx context.Context, h *message.Header, ec keyring
 	o := &opener{
 		header:       h,
 		aead:         aead,
-		aad:          message.NewBodyAAD(h.MessageID),
+		state:        frameState{aad: message.NewBodyAAD(h.MessageID)},
 		frameLen:     int(h.FrameLength),
 		maxNonFramed: d.opts.MaxNonFramedLength,
 		verifyKey:    m.VerificationKey,
@@ -124,10 +125,8 @@ func (o *opener) next(b []byte) (part, error) {
 		}
 		return part{need: message.FinalPrefix}, nil
 	}
-	// A sum that wraps is zero, which no frame has.
-	if f.Seq != o.seq+1 || f.Seq == 0 {
-		return part{}, fmt.Errorf("%w: frame %d has sequence number %d: frames are missing, repeated or out of order",
-			ErrMalformed, int64(o.seq)+1, f.Seq)
+	if err := checkSeq(f.Seq, o.seq); err != nil {
+		return part{}, err
 	}
 	p := part{final: f.Final, prefix: f.Len, n: o.frameLen, seq: f.Seq, iv: f.IV}
 	if f.Final {
@@ -156,6 +155,69 @@ func (o *opener) nextNonFramed(b []byte) (part, error) {
 	return p, nil
 }
 
+// regular returns how many bytes at the beginning of b are whole regular frames,
+// a batch at most. It believes all but the end marker: openFrames does not.
+func (o *opener) regular(b []byte) int {
+	if o.frameLen == 0 {
+		return 0
+	}
+	wire := o.frameLen + message.RegularOverhead
+	n := 0
+	for range batchlen.Frames(wire) {
+		if len(b)-n < wire || binary.BigEndian.Uint32(b[n:]) == message.EndMarker {
+			break
+		}
+		n += wire
+	}
+	return n
+}
+
+// openFrames verifies whole regular frames, whose numbers follow seq, and appends their content to dst. On error it has appended that of the frames
+// before. It only reads the opener, so that several goroutines may call it, each
+// with a state of its own. Whoever calls it hashes the frames in order.
+func (o *opener) openFrames(dst, wire []byte, seq uint32, state *frameState) ([]byte, error) {
+	length := o.frameLen + message.RegularOverhead
+	for ; len(wire) > 0; wire = wire[length:] {
+		f, _ := message.ParseFramePrefix(wire)
+		if f.Final {
+			return dst, fmt.Errorf("%w: frame %d is a final frame, and others follow", ErrMalformed, int64(seq)+1)
+		}
+		if err := checkSeq(f.Seq, seq); err != nil {
+			return dst, err
+		}
+		out, err := o.aead.Open(dst, f.IV, wire[f.Len:length], state.aad.Regular(f.Seq, o.frameLen))
+		if err != nil {
+			return dst, fmt.Errorf("frame %d: %w", f.Seq, ErrAuthentication)
+		}
+		dst = out
+		seq++
+	}
+	return dst, nil
+}
+
+// work opens a batch.
+func (o *opener) work(b *batch) {
+	b.out, b.err = o.openFrames(b.out, b.in, b.seq, &b.state)
+}
+
+// took counts frames as opened, which they are or will be, and hashes them.
+func (o *opener) took(wire []byte) {
+	o.seq += uint32(len(wire) / (o.frameLen + message.RegularOverhead))
+	if o.hash != nil {
+		o.hash.Write(wire)
+	}
+}
+
+// checkSeq returns an error if a frame does not come after number prev.
+func checkSeq(seq, prev uint32) error {
+	// A sum that wraps is zero, which no frame has.
+	if seq != prev+1 || seq == 0 {
+		return fmt.Errorf("%w: frame %d has sequence number %d: frames are missing, repeated or out of order",
+			ErrMalformed, int64(prev)+1, seq)
+	}
+	return nil
+}
+
 // open verifies the whole part p that b begins with and appends its content to
 // dst.
 func (o *opener) open(dst, b []byte, p part) ([]byte, error) {
@@ -164,9 +226,9 @@ func (o *opener) open(dst, b []byte, p part) ([]byte, error) {
 	case o.frameLen == 0:
 		aad = message.NonFramedAAD(o.header.MessageID, uint64(p.n))
 	case p.final:
-		aad = o.aad.Final(p.seq, p.n)
+		aad = o.state.aad.Final(p.seq, p.n)
 	default:
-		aad = o.aad.Regular(p.seq, p.n)
+		aad = o.state.aad.Regular(p.seq, p.n)
 	}
 	out, err := o.aead.Open(dst, p.iv, b[p.prefix:p.need], aad)
 	if err != nil {

@@ -31,6 +31,11 @@ type Options struct {
 	// streams, each of which counts as that long.
 	MaxStreamLength int64
 
+	// Concurrency is how many goroutines may work on one message at once, once
+	// it is long enough to gain from it: about 256 KiB. They never outlive the
+	// call that started them. One means the caller's alone. Zero is GOMAXPROCS.
+	Concurrency int
+
 	// RefuseSigned refuses to decrypt signed messages, with ErrPolicy and right
 	// after the header. Of a signed stream only the end says whether to trust
 	// it; this is for programs that act on plaintext before.
@@ -93,6 +98,8 @@ func (o *Options) withDefaults() (Options, error) {
 		return c, invalid("Options.FrameLength %d: it must be 1 to %d", c.FrameLength, longest)
 	case c.MaxStreamLength < 0:
 		return c, invalid("Options.MaxStreamLength %d: it must be positive", c.MaxStreamLength)
+	case c.Concurrency < 0:
+		return c, invalid("Options.Concurrency %d: it must be positive", c.Concurrency)
 	case c.MaxEncryptedDataKeys < 0 || c.MaxEncryptedDataKeys > math.MaxUint16:
 		return c, invalid("Options.MaxEncryptedDataKeys %d: it must be 1 to 65535", c.MaxEncryptedDataKeys)
 	case c.MaxHeaderLength < 0:

@@ -16,15 +16,16 @@ import (
 // message is signed, only io.EOF says that all of it was: until then treat the
 // plaintext as unverified, and undo what was done with it on any other error.
 //
-// A Reader is not safe for concurrent use. It needs no Close: it starts no
-// goroutine and owns nothing but memory.
+// A Reader is not safe for concurrent use. It needs no Close: between calls it
+// has no goroutine and owns nothing but memory.
 type Reader struct {
 	ctx    context.Context
 	src    source
 	opener *opener
-	unread []byte // verified, not yet read; in buf
-	buf    []byte
-	err    error // sticks
+	line   *pipeline
+	unread []byte // verified, not yet read; in a batch's memory, or last
+	last   []byte // the content of the final frame, or of a non-framed body
+	err    error  // sticks
 }
 
 var (
@@ -43,7 +44,7 @@ func (d *Decrypter) NewReader(ctx context.Context, src io.Reader, ec keyring.Enc
 	if src == nil {
 		return nil, invalid("source is nil")
 	}
-	r := &Reader{ctx: ctx, src: source{src: src}}
+	r := &Reader{ctx: ctx, src: newSource(src)}
 	if err := r.readHeader(d, ec); err != nil {
 		return nil, fmt.Errorf("envelope: decrypt: %w", err)
 	}
@@ -59,8 +60,15 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 	if err != nil {
 		return err
 	}
-	r.opener, err = d.newOpener(r.ctx, h, ec)
-	return err
+	if r.opener, err = d.newOpener(r.ctx, h, ec); err != nil {
+		return err
+	}
+	o := r.opener
+	r.line = streamPipeline(&d.opts, o.frameLen, o.state.aad, o.work)
+	if o.frameLen > 0 {
+		r.src.frames(o.frameLen+message.RegularOverhead, 0, len(r.line.ring))
+	}
+	return nil
 }
 
 // Header returns the message's header, which has been authenticated. In a signed
@@ -74,14 +82,14 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 && r.err == nil {
 		return 0, nil
 	}
+	r.src.look()
 	// A long read is served without a copy.
-	if len(r.unread) == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
-		out := r.openInto(p[:0:len(p)])
-		if len(out) > 0 {
-			return len(out), nil
+	if len(r.unread) == 0 && r.line.flying == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
+		if n := r.readInto(p); n > 0 {
+			return n, nil
 		}
 	}
-	if err := r.more(); err != nil {
+	if err := r.more(false); err != nil {
 		return 0, err
 	}
 	n := copy(p, r.unread)
@@ -89,13 +97,87 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// readInto opens the regular frames that are at hand, at least one, into p as far
+// as it goes. It returns none when the last part of the message is next, and when
+// it has set r.err, which it may do too when it returns some.
+func (r *Reader) readInto(p []byte) (n int) {
+	if part, err := r.nextPart(); err != nil {
+		r.fail(err)
+		return 0
+	} else if part.final {
+		return 0
+	}
+	defer r.line.stop()
+	room := p
+	for {
+		wire := r.atHand()
+		// As many of them as there is room for.
+		count := min(len(wire)/(r.opener.frameLen+message.RegularOverhead), len(room)/r.opener.frameLen)
+		if count > 0 && !r.line.full() {
+			b := r.line.free()
+			plain := count * r.opener.frameLen
+			wire = wire[:count*(r.opener.frameLen+message.RegularOverhead)]
+			b.out = room[:0:plain]
+			room = room[plain:]
+			if !r.start(b, wire) {
+				return n
+			}
+			continue
+		}
+		if r.line.flying == 0 {
+			return n
+		}
+		b := r.line.next(nil)
+		r.src.giveBack(b.lent)
+		n += len(b.out)
+		if b.err != nil {
+			r.fail(b.err)
+			clear(p[n : len(p)-len(room)]) // what comes after is not released
+			return n
+		}
+	}
+}
+
+// atHand returns the whole regular frames at hand, a batch at most.
+func (r *Reader) atHand() []byte {
+	window := r.src.window()
+	return window[:r.opener.regular(window)]
+}
+
+// start has frames at hand opened. The pipeline is not full. It returns false
+// when it has set r.err instead.
+func (r *Reader) start(b *batch, wire []byte) bool {
+	if err := r.ctx.Err(); err != nil {
+		r.fail(err)
+		return false
+	}
+	b.in, b.seq = wire, r.opener.seq
+	b.lent = r.src.lend()
+	r.src.skip(len(wire))
+	r.line.start(b)
+	r.opener.took(wire)
+	return true
+}
+
 // WriteTo implements [io.WriterTo]: it writes the rest of the plaintext to w,
 // frames as they are verified. Errors of the message stick; those of w do not,
 // and the plaintext that w did not take is still to be read.
+//
+// With a concurrency of more than one, the source is read by another goroutine
+// while this one writes to w, but for the first reads and those after the source
+// gave less than was asked of it.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	r.src.look()
+	defer r.src.settle()
+	defer r.line.stop()
 	var total int64
 	for {
-		if err := r.more(); err != nil {
+		n, err := r.writeUnread(w)
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+		if err := r.more(true); err != nil {
 			if err == io.EOF {
 				return total, nil
 			}
@@ -106,81 +188,89 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 			}
 			return total, err
 		}
-		n, err := w.Write(r.unread)
-		if n < 0 || n > len(r.unread) {
-			return total, errors.New("envelope: destination returned an impossible count of bytes")
-		}
-		total += int64(n)
-		r.unread = r.unread[n:]
-		if err == nil && len(r.unread) > 0 {
-			err = io.ErrShortWrite
-		}
-		if err != nil {
-			return total, err
-		}
 	}
 }
 
+func (r *Reader) writeUnread(w io.Writer) (int, error) {
+	if len(r.unread) == 0 {
+		return 0, nil
+	}
+	n, err := w.Write(r.unread)
+	if n < 0 || n > len(r.unread) {
+		return 0, errors.New("envelope: destination returned an impossible count of bytes")
+	}
+	r.unread = r.unread[n:]
+	if err == nil && len(r.unread) > 0 {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
 // more sees to it that there is plaintext to read, or returns the error that
-// there is instead.
-func (r *Reader) more() error {
+// there is instead. For one who wants all, it has frames opened, and the source
+// read, that come after.
+func (r *Reader) more(all bool) error {
 	for len(r.unread) == 0 {
-		if r.err != nil {
-			clear(r.buf)
-			r.buf = nil
-			return r.err
-		}
-		p, err := r.nextPart(true)
+		wire := r.atHand()
 		switch {
-		case err != nil:
-			r.fail(err)
-		case p.final:
-			r.unread = r.openLast(p)
+		case len(wire) > 0 && (r.line.flying == 0 || all && !r.line.full()):
+			r.startOwn(wire)
+		case r.line.flying > 0:
+			var wake <-chan struct{}
+			if all && len(wire) == 0 {
+				r.src.ahead()
+				wake = r.src.wake()
+			}
+			if !r.take(wake) {
+				r.src.arrived()
+			}
+		case r.err != nil:
+			r.drop()
+			return r.err
 		default:
-			r.growBuf(max(p.n, min(len(r.src.window()), batchLen)))
-			r.unread = r.openInto(r.buf[:0])
+			p, err := r.nextPart()
+			switch {
+			case err != nil:
+				r.fail(err)
+			case p.final:
+				r.unread = r.openLast(p)
+			}
 		}
 	}
 	return nil
 }
 
-// openInto opens the regular frames that are at hand, at least one, into dst as
-// far as its capacity goes. It returns none when the last part of the message is
-// next, when dst is too short for a frame, or when it has set r.err.
-func (r *Reader) openInto(dst []byte) []byte {
-	for {
-		first := len(dst) == 0
-		p, err := r.nextPart(first)
-		if err == nil {
-			if !p.whole || p.final || cap(dst)-len(dst) < p.n {
-				return dst
-			}
-			dst, err = r.opener.open(dst, r.src.window(), p)
-		}
-		if err != nil {
-			// What was verified before is released first. The same frame then
-			// fails again.
-			if first {
-				r.fail(err)
-			}
-			return dst
-		}
-		r.src.skip(p.need)
-	}
+// startOwn has frames opened into memory of the Reader's.
+func (r *Reader) startOwn(wire []byte) {
+	b := r.line.free()
+	b.room(len(wire) / (r.opener.frameLen + message.RegularOverhead) * r.opener.frameLen)
+	r.start(b, wire)
 }
 
-// nextPart returns the part that comes next, reading for it if it must be whole.
-func (r *Reader) nextPart(wait bool) (part, error) {
+// take makes what was opened first unread. It returns false when wake had
+// something before.
+func (r *Reader) take(wake <-chan struct{}) bool {
+	b := r.line.next(wake)
+	if b == nil {
+		return false
+	}
+	r.src.giveBack(b.lent)
+	r.unread = b.out
+	if b.err != nil {
+		r.fail(b.err)
+	}
+	return true
+}
+
+// nextPart returns the part that comes next, which is at hand then.
+func (r *Reader) nextPart() (part, error) {
 	for {
 		p, err := r.opener.next(r.src.window())
-		if err != nil || !wait {
-			return p, err
+		if err == nil {
+			err = r.ctx.Err()
 		}
-		if err := r.ctx.Err(); err != nil {
+		if err != nil || p.whole {
 			return p, err
-		}
-		if p.whole {
-			return p, nil
 		}
 		if err := r.src.fill(p.need); err != nil {
 			return p, r.sourceError(r.opener.name(p), err)
@@ -191,8 +281,8 @@ func (r *Reader) nextPart(wait bool) (part, error) {
 // openLast opens the last part of the message, and returns its content once all
 // that follows has been verified.
 func (r *Reader) openLast(p part) []byte {
-	r.growBuf(p.n)
-	out, err := r.opener.open(r.buf[:0], r.src.window(), p)
+	var err error
+	r.last, err = r.opener.open(nil, r.src.window(), p)
 	if err == nil {
 		r.src.skip(p.need)
 		err = r.finish()
@@ -203,15 +293,7 @@ func (r *Reader) openLast(p part) []byte {
 	}
 	r.err = io.EOF
 	r.dropKeys()
-	return out
-}
-
-// growBuf makes the buffer, which holds nothing unread, at least n bytes long.
-func (r *Reader) growBuf(n int) {
-	if len(r.buf) < n {
-		clear(r.buf)
-		r.buf = make([]byte, n)
-	}
+	return r.last
 }
 
 // finish verifies the footer and that nothing follows it.
@@ -239,13 +321,26 @@ func (r *Reader) sourceError(part string, err error) error {
 	return fmt.Errorf("%s: source: %w", part, err)
 }
 
+// fail makes err stick. What was opened after it is not released, and what is
+// unread still is.
 func (r *Reader) fail(err error) {
 	r.err = fmt.Errorf("envelope: decrypt: %w", err)
+	r.line.stop()
+	for r.line.flying > 0 {
+		clear(r.line.next(nil).out)
+	}
 	r.dropKeys()
 }
 
 // dropKeys lets go of what is not needed any more.
 func (r *Reader) dropKeys() {
 	r.opener.aead = nil
-	r.src.buf, r.src.r, r.src.w = nil, 0, 0
+	r.src.drop()
+}
+
+// drop clears plaintext that has been read.
+func (r *Reader) drop() {
+	r.line.drop()
+	clear(r.last)
+	r.last = nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -16,11 +17,12 @@ import (
 //
 // What it returns has been verified: that it is those bytes of the plaintext, of
 // this message. It is safe for concurrent use if its source is. It needs no
-// Close: it starts no goroutine and owns nothing but memory.
+// Close: between calls it has no goroutine and owns nothing but memory.
 type ReaderAt struct {
 	ctx     context.Context
 	src     io.ReaderAt
-	opener  *opener // its AEAD and header are read, and nothing of it is changed
+	opts    *Options
+	opener  *opener // not changed any more
 	layout  layout
 	size    int64  // of the plaintext
 	regular int64  // count of the regular frames
@@ -48,7 +50,7 @@ func (d *Decrypter) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64
 	case size < 0:
 		return nil, invalid("message of %d bytes", size)
 	}
-	r := &ReaderAt{ctx: ctx, src: src}
+	r := &ReaderAt{ctx: ctx, src: src, opts: &d.opts}
 	if err := r.open(d, size, ec); err != nil {
 		return nil, fmt.Errorf("envelope: decrypt: %w", err)
 	}
@@ -59,7 +61,8 @@ func (r *ReaderAt) open(d *Decrypter, size int64, ec keyring.EncryptionContext) 
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
-	h, err := message.ReadHeader(&source{src: io.NewSectionReader(r.src, 0, size)}, d.opts.limits())
+	head := newSource(io.NewSectionReader(r.src, 0, size))
+	h, err := message.ReadHeader(&head, d.opts.limits())
 	if err != nil {
 		return err
 	}
@@ -82,24 +85,16 @@ func (r *ReaderAt) open(d *Decrypter, size int64, ec keyring.EncryptionContext) 
 	if err := r.readFull(wire, end.offset); err != nil {
 		return fmt.Errorf("final frame: %w", err)
 	}
-	o := r.at(r.regular)
-	p, err := o.next(wire)
+	r.opener.seq = uint32(r.regular)
+	p, err := r.opener.next(wire)
 	if err == nil && (!p.final || !p.whole || p.need != len(wire)) {
 		err = fmt.Errorf("%w: the final frame is not where it belongs: the message is cut short or has bytes added", ErrMalformed)
 	}
 	if err != nil {
 		return err
 	}
-	r.final, err = o.open(nil, wire, p)
+	r.final, err = r.opener.open(nil, wire, p)
 	return err
-}
-
-// at returns an opener that stands behind n frames. It shares only what does not
-// change.
-func (r *ReaderAt) at(n int64) *opener {
-	o := *r.opener
-	o.seq = uint32(n)
-	return &o
 }
 
 // Size returns the length of the plaintext in bytes.
@@ -111,6 +106,9 @@ func (r *ReaderAt) Header() *Header { return newHeader(r.opener.header) }
 // ReadAt implements [io.ReaderAt]. On error the bytes of p that were counted are
 // verified plaintext, and the others hold nothing of use. Errors do not stick:
 // another part of the message may be sound.
+//
+// A read of much is split into parts of about 128 KiB, which with a concurrency
+// of more than one are read from the source and opened in parallel.
 func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, invalid("negative offset %d", off)
@@ -129,25 +127,25 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// buffers are what one call of ReadAt needs.
-type buffers struct{ wire, plain []byte }
-
+// readAt reads all of p, which ends before the plaintext does.
 func (r *ReaderAt) readAt(p []byte, off int64) (n int, err error) {
-	b, _ := r.scratch.Get().(*buffers)
-	if b == nil {
-		b = &buffers{}
-	}
-	defer func() {
-		clear(b.plain)
-		r.scratch.Put(b)
-	}()
 	for n < len(p) {
-		frame := (off + int64(n)) / r.layout.frameLen
+		frame, skip := (off+int64(n))/r.layout.frameLen, (off+int64(n))%r.layout.frameLen
 		if frame == r.regular {
-			n += copy(p[n:], r.final[off+int64(n)-frame*r.layout.frameLen:])
+			n += copy(p[n:], r.final[skip:])
 			break
 		}
-		got, err := r.readFrames(b, p[n:], off+int64(n), frame)
+		// Frames that are wanted whole are opened into their place.
+		whole := min(int64(len(p)-n)/r.layout.frameLen, r.regular-frame)
+		read := r.readFrame
+		switch {
+		case skip > 0 || whole == 0:
+		case whole*r.layout.frameLen > int64(batchlen.Bulk()):
+			read = r.readBulk
+		default:
+			read = r.readFrames
+		}
+		got, err := read(p[n:], frame, skip, whole)
 		n += got
 		if err != nil {
 			return n, err
@@ -156,54 +154,97 @@ func (r *ReaderAt) readAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// readFrames reads a batch of regular frames from the source at once, and copies
-// the plaintext from off on, which is in the first of them.
-func (r *ReaderAt) readFrames(b *buffers, p []byte, off, frame int64) (n int, err error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	frameLen := r.layout.frameLen
-	wireLen := frameLen + message.RegularOverhead
-	last := min((off+int64(len(p))-1)/frameLen, r.regular-1)
-	count := min(last-frame+1, max(1, batchLen/wireLen))
-	b.wire = sized(b.wire, int(count*wireLen))
-	if err := r.readFull(b.wire, r.layout.headerLen+frame*wireLen); err != nil {
-		return 0, fmt.Errorf("frame %d: %w", frame+1, err)
-	}
-	o := r.at(frame)
-	for i := range count {
-		wire := b.wire[i*wireLen : (i+1)*wireLen]
-		part, err := o.next(wire)
-		if err == nil && part.final {
-			err = fmt.Errorf("%w: frame %d is a final frame, and others follow", ErrMalformed, frame+i+1)
-		}
-		if err != nil {
-			return n, err
-		}
-		skip := off + int64(n) - (frame+i)*frameLen
-		// A frame that is wanted whole is opened into its place.
-		if skip == 0 && int64(len(p)-n) >= frameLen {
-			if _, err := o.open(p[n:n:int64(n)+frameLen], wire, part); err != nil {
-				return n, err
-			}
-			n += int(frameLen)
-			continue
-		}
-		b.plain = sized(b.plain, int(frameLen))
-		plain, err := o.open(b.plain[:0], wire, part)
-		if err != nil {
-			return n, err
-		}
-		n += copy(p[n:], plain[skip:])
-	}
-	return n, nil
+// buffers are what a read of few frames needs.
+type buffers struct {
+	wire, plain []byte
+	state       frameState
 }
 
-func sized(b []byte, n int) []byte {
-	if cap(b) < n {
-		return make([]byte, n)
+func (r *ReaderAt) buffers() *buffers {
+	if b, ok := r.scratch.Get().(*buffers); ok {
+		return b
 	}
-	return b[:n]
+	return &buffers{state: r.opener.state}
+}
+
+// readFrame reads a part of a regular frame.
+func (r *ReaderAt) readFrame(p []byte, frame, skip, _ int64) (int, error) {
+	b := r.buffers()
+	defer r.scratch.Put(b)
+	plain := sized(&b.plain, r.layout.frameLen)
+	defer clear(plain)
+	if _, err := r.openAt(plain[:0], &b.wire, frame, 1, &b.state); err != nil {
+		return 0, err
+	}
+	return copy(p, plain[skip:]), nil
+}
+
+// readFrames reads whole regular frames, a batch at most.
+func (r *ReaderAt) readFrames(p []byte, frame, _, whole int64) (int, error) {
+	b := r.buffers()
+	defer r.scratch.Put(b)
+	count := min(whole, int64(batchlen.Frames(int(r.layout.frameLen))))
+	out, err := r.openAt(p[:0:count*r.layout.frameLen], &b.wire, frame, count, &b.state)
+	return len(out), err
+}
+
+// readBulk reads whole regular frames, several batches at once.
+func (r *ReaderAt) readBulk(p []byte, frame, _, whole int64) (n int, err error) {
+	concurrency := r.opts.concurrency()
+	line := newPipeline(concurrency, 4*concurrency, r.opener.state.aad, r.work)
+	defer line.stop()
+	frameLen := r.layout.frameLen
+	room := p
+	for {
+		if whole > 0 && !line.full() && err == nil {
+			count := min(whole, int64(batchlen.Frames(int(frameLen))))
+			b := line.free()
+			b.out, b.frame, b.count = room[:0:count*frameLen], frame, count
+			room = room[count*frameLen:]
+			frame, whole = frame+count, whole-count
+			line.start(b)
+			continue
+		}
+		if line.flying == 0 {
+			if err != nil {
+				clear(p[n : len(p)-len(room)])
+			}
+			return n, err
+		}
+		// What follows an error is not counted.
+		if b := line.next(nil); err == nil {
+			n += len(b.out)
+			err = b.err
+		}
+	}
+}
+
+// work reads and opens a batch.
+func (r *ReaderAt) work(b *batch) {
+	b.out, b.err = r.openAt(b.out, &b.buf, b.frame, b.count, &b.state)
+}
+
+// openAt reads regular frames from the source at once, into wire, which it makes
+// longer if need be, and appends their content to dst. On error it has appended
+// that of the frames before.
+func (r *ReaderAt) openAt(dst []byte, wire *[]byte, frame, count int64, state *frameState) ([]byte, error) {
+	if err := r.ctx.Err(); err != nil {
+		return dst, err
+	}
+	length := r.layout.frameLen + message.RegularOverhead
+	from := sized(wire, count*length)
+	if err := r.readFull(from, r.layout.headerLen+frame*length); err != nil {
+		return dst, fmt.Errorf("frame %d: %w", frame+1, err)
+	}
+	return r.opener.openFrames(dst, from, uint32(frame), state)
+}
+
+// sized returns n bytes in b's array, or has b be a longer one.
+func sized(b *[]byte, n int64) []byte {
+	if int64(cap(*b)) < n {
+		*b = make([]byte, n)
+	}
+	return (*b)[:n]
 }
 
 // readFull fills p from the source. A source that ends before has cut the

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 
+	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
@@ -20,8 +21,7 @@ import (
 type sealer struct {
 	header     *message.Header
 	aead       cipher.AEAD
-	aad        message.BodyAAD
-	iv         [suite.NonceLen]byte
+	state      frameState
 	frameLen   int
 	seq        uint32 // of the last frame that was sealed
 	hash       hash.Hash
@@ -96,7 +96,7 @@ func (s *sealer) writeHeader(m *keyring.EncryptionMaterials) error {
 	if s.aead, h.Commitment, err = messageCipher(h.Suite, m.DataKey, h.MessageID); err != nil {
 		return err
 	}
-	s.aad = message.NewBodyAAD(h.MessageID)
+	s.state.aad = message.NewBodyAAD(h.MessageID)
 
 	if h.Raw, err = h.AppendBody(make([]byte, 0, 512)); err != nil {
 		return err
@@ -112,25 +112,68 @@ func (s *sealer) writeHeader(m *keyring.EncryptionMaterials) error {
 	return nil
 }
 
-// regular appends a regular frame of the sealer's frame length to dst.
+// regular appends whole regular frames to dst.
 func (s *sealer) regular(dst, plaintext []byte) ([]byte, error) {
-	if s.done {
-		return dst, errEnded
+	seq, err := s.reserve(len(plaintext) / s.frameLen)
+	if err != nil {
+		return dst, err
 	}
-	// The final frame needs a number too, and this one's must not read as the
-	// end marker.
-	if s.seq >= message.MaxFrames-1 {
-		return dst, fmt.Errorf("%w: the plaintext takes more than %d frames of %d bytes: choose a longer Options.FrameLength",
+	start := len(dst)
+	dst = s.sealFrames(dst, plaintext, seq, &s.state)
+	s.hashed(dst[start:])
+	return dst, nil
+}
+
+// reserve takes the numbers of the next n regular frames, so that no others get
+// them: a frame's number is its nonce. It returns the number before the first.
+func (s *sealer) reserve(n int) (seq uint32, err error) {
+	if s.done {
+		return 0, errEnded
+	}
+	// The final frame needs a number too, and the last one of these must not
+	// read as the end marker.
+	if int64(s.seq)+int64(n) > message.MaxFrames-1 {
+		return 0, fmt.Errorf("%w: the plaintext takes more than %d frames of %d bytes: choose a longer Options.FrameLength",
 			ErrLimit, int64(message.MaxFrames), s.frameLen)
 	}
-	s.next()
-	start := len(dst)
-	dst = message.AppendRegularPrefix(dst, s.seq, s.iv[:])
-	dst = s.aead.Seal(dst, s.iv[:], plaintext, s.aad.Regular(s.seq, len(plaintext)))
-	if s.hash != nil {
-		s.hash.Write(dst[start:])
+	seq = s.seq
+	s.seq += uint32(n)
+	return seq, nil
+}
+
+// sealFrames appends plaintext to dst as regular frames, all of the frame length,
+// whose numbers after seq were reserved. It only reads the sealer, so that several
+// goroutines may call it, each with a state of its own. What it appends must then
+// be hashed in order.
+func (s *sealer) sealFrames(dst, plaintext []byte, seq uint32, state *frameState) []byte {
+	for len(plaintext) > 0 {
+		frame := plaintext[:s.frameLen]
+		plaintext = plaintext[s.frameLen:]
+		seq++
+		iv := state.nonce(seq)
+		dst = message.AppendRegularPrefix(dst, seq, iv)
+		dst = s.aead.Seal(dst, iv, frame, state.aad.Regular(seq, len(frame)))
 	}
-	return dst, nil
+	return dst
+}
+
+// whole returns how many bytes of plaintext may be sealed as regular frames: a
+// batch at most, and not the last ones, which may be the final frame's.
+func (s *sealer) whole(plaintext []byte) int {
+	frames := max(len(plaintext)-1, 0) / s.frameLen
+	return min(frames, batchlen.Frames(s.frameLen)) * s.frameLen
+}
+
+// work seals a batch.
+func (s *sealer) work(b *batch) {
+	b.out = s.sealFrames(b.out, b.in, b.seq, &b.state)
+}
+
+// hashed adds to what the signature covers.
+func (s *sealer) hashed(b []byte) {
+	if s.hash != nil {
+		s.hash.Write(b)
+	}
 }
 
 // final appends the final frame to dst, of at most the frame length, and the
@@ -140,10 +183,11 @@ func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
 		return dst, errEnded
 	}
 	s.done = true
-	s.next()
+	s.seq++
+	iv := s.state.nonce(s.seq)
 	start := len(dst)
-	dst = message.AppendFinalPrefix(dst, s.seq, s.iv[:], len(plaintext))
-	dst = s.aead.Seal(dst, s.iv[:], plaintext, s.aad.Final(s.seq, len(plaintext)))
+	dst = message.AppendFinalPrefix(dst, s.seq, iv, len(plaintext))
+	dst = s.aead.Seal(dst, iv, plaintext, s.state.aad.Final(s.seq, len(plaintext)))
 	if s.hash == nil {
 		return dst, nil
 	}
@@ -158,7 +202,9 @@ func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
 // errEnded keeps a sealer that is misused from going around its frame numbers.
 var errEnded = errors.New("the message has its final frame already")
 
-func (s *sealer) next() {
-	s.seq++
-	binary.BigEndian.PutUint32(s.iv[suite.NonceLen-4:], s.seq)
+// nonce returns the nonce of a frame that is written. The next call overwrites
+// it.
+func (f *frameState) nonce(seq uint32) []byte {
+	binary.BigEndian.PutUint32(f.iv[suite.NonceLen-4:], seq)
+	return f.iv[:]
 }

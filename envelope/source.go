@@ -1,42 +1,141 @@
 package envelope
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-)
+	"runtime"
 
-// batchLen is about how many bytes are read, sealed or written at once: enough
-// to make the calls around the cipher cheap, few enough for a core's cache.
-const batchLen = 128 << 10
+	"github.com/go-sealring/sealring/internal/batchlen"
+)
 
 // A source is a window on a reader: the bytes that were read and not yet used.
 // It never reads for more than it was asked to have, so that what has arrived
-// can be used without waiting.
+// can be used without waiting; except ahead, which does not make one wait.
 type source struct {
 	src  io.Reader
-	buf  []byte
-	r, w int   // buf[r:w] is the window
+	buf  *buffer
+	r, w int   // buf.bytes[r:w] is the window
 	err  error // what src ended with
+
+	inPlace inPlace // if not nil, the window is the rest of it and buf is unused
+	rest    []byte
+
+	size     int       // how long buf becomes, at least; zero is batchlen.Len
+	headroom int       // how long a window may be left over when more was read ahead
+	eager    bool      // there is something to gain from reading ahead
+	short    bool      // the last read got less than there was room for
+	spare    []*buffer // those that nobody uses
+	dropped  bool
+	reading  *readAhead // nil if none is under way
+}
+
+// A buffer holds what was read. While it has users, what they use of it stays as
+// it is.
+type buffer struct {
+	bytes []byte
+	users int // batches
+}
+
+// inPlace is a source that is in memory, and used there.
+type inPlace interface {
+	bytes() []byte // what is left
+	skip(n int)
+}
+
+type bytesReader struct{ *bytes.Reader }
+
+// bytes relies on what bytes.Reader does: it offers all that is left at once,
+// and counts as read what was taken of it.
+func (r bytesReader) bytes() []byte {
+	var offered capture
+	r.WriteTo(&offered)
+	return offered
+}
+
+func (r bytesReader) skip(n int) { r.Seek(int64(n), io.SeekCurrent) }
+
+// capture takes nothing of what is written to it, and remembers it.
+type capture []byte
+
+func (c *capture) Write(p []byte) (int, error) {
+	*c = p
+	return 0, nil
+}
+
+type bytesBuffer struct{ *bytes.Buffer }
+
+func (b bytesBuffer) bytes() []byte { return b.Bytes() }
+func (b bytesBuffer) skip(n int)    { b.Next(n) }
+
+// newSource returns a source that takes from src where it is, if it can.
+func newSource(src io.Reader) source {
+	s := source{src: src, buf: &buffer{}}
+	switch src := src.(type) {
+	case *bytes.Reader:
+		s.inPlace = bytesReader{src}
+	case *bytes.Buffer:
+		s.inPlace = bytesBuffer{src}
+	}
+	s.look()
+	return s
+}
+
+// look sees what src has. It is called first in every call of the user, between
+// which src is theirs.
+func (s *source) look() {
+	if s.inPlace != nil {
+		s.rest = s.inPlace.bytes()
+	}
+}
+
+// frames tells the source that it is read in batches of frames of n bytes, with
+// some bytes more. If several batches can be in flight it reads as many at once,
+// and ahead.
+func (s *source) frames(n, more, inFlight int) {
+	s.size = min(inFlight, 8)*batchlen.Frames(n)*n + more
+	s.headroom = min(n, 128<<10)
+	s.eager = inFlight > 1
 }
 
 // window returns the bytes at hand.
-func (s *source) window() []byte { return s.buf[s.r:s.w] }
+func (s *source) window() []byte {
+	if s.inPlace != nil {
+		return s.rest
+	}
+	return s.buf.bytes[s.r:s.w]
+}
 
 // skip drops n bytes of the window.
-func (s *source) skip(n int) { s.r += n }
+func (s *source) skip(n int) {
+	if s.inPlace != nil {
+		s.inPlace.skip(n)
+		s.rest = s.rest[n:]
+		return
+	}
+	s.r += n
+}
 
 // fill reads until the window has n bytes. An error is src's own, io.EOF
 // included.
 func (s *source) fill(n int) error {
-	for s.w-s.r < n {
-		if s.err != nil {
+	for len(s.window()) < n {
+		switch {
+		case s.inPlace != nil:
+			return io.EOF
+		case s.reading != nil:
+			<-s.reading.done
+			s.arrived()
+		case s.err != nil:
 			return s.err
+		default:
+			s.makeRoom(n)
+			var got int
+			got, s.err = careful{s.src}.Read(s.buf.bytes[s.w:])
+			s.short = got < len(s.buf.bytes)-s.w
+			s.w += got
 		}
-		s.makeRoom(n)
-		var got int
-		got, s.err = careful{s.src}.Read(s.buf[s.w:])
-		s.w += got
 	}
 	return nil
 }
@@ -59,26 +158,161 @@ func (c careful) Read(p []byte) (int, error) {
 }
 
 // makeRoom makes buf fit for reading towards a window of n bytes. The buffer
-// doubles only once it has been filled: up to a batch, since src has much at a
+// doubles only once it has been filled: up to its size, since src has much at a
 // time, and beyond if n asks for it. So a number that nobody vouches for never
 // makes it much longer than what has arrived.
 func (s *source) makeRoom(n int) {
-	full := s.w == len(s.buf)
+	size := s.size
+	if size == 0 {
+		size = batchlen.Len
+	}
+	longest := max(n, size)
+	length := len(s.buf.bytes)
+	full := s.w == length
+	used := s.buf.users > 0
 	switch {
-	case full && (len(s.buf) < batchLen || s.r == 0):
-		longest := max(n, batchLen)
-		size := max(4096, 2*min(len(s.buf), longest))
-		if len(s.buf) > longest/2 {
-			size = longest // and no overflow on the way
+	case full && (length < size || s.r == 0 && !used):
+		grown := max(4096, 2*min(length, longest))
+		if length > longest/2 {
+			grown = longest // and no overflow on the way
 		}
-		bigger := make([]byte, size)
-		s.w = copy(bigger, s.window())
-		clear(s.buf) // plaintext, in a Writer
-		s.buf, s.r = bigger, 0
-	case full || s.r == s.w || len(s.buf)-s.r < n:
-		s.w = copy(s.buf, s.window())
+		s.move(&buffer{bytes: make([]byte, grown)})
+	case used && (full || length-s.r < n):
+		// To a buffer as long as this one, which was filled before.
+		s.move(s.buffer(max(n, length)))
+	case used: // there is room behind the window
+	case full || s.r == s.w || length-s.r < n:
+		s.w = copy(s.buf.bytes, s.window())
 		s.r = 0
 	}
+}
+
+// move takes the window to another buffer.
+func (s *source) move(to *buffer) {
+	w := copy(to.bytes, s.window())
+	if s.buf.users == 0 {
+		clear(s.buf.bytes) // plaintext, in a Writer
+	}
+	s.buf, s.r, s.w = to, 0, w
+}
+
+// buffer returns one of n bytes or more.
+func (s *source) buffer(n int) *buffer {
+	for len(s.spare) > 0 {
+		last := len(s.spare) - 1
+		b := s.spare[last]
+		s.spare = s.spare[:last]
+		if len(b.bytes) >= n {
+			return b
+		}
+		clear(b.bytes)
+	}
+	return &buffer{bytes: make([]byte, n)}
+}
+
+// lend returns the buffer that the window is in, nil for one that is in place.
+// Every one that was lent is given back.
+func (s *source) lend() *buffer {
+	if s.inPlace != nil {
+		return nil
+	}
+	s.buf.users++
+	return s.buf
+}
+
+func (s *source) giveBack(b *buffer) {
+	if b == nil {
+		return
+	}
+	if b.users--; b.users == 0 && b != s.buf {
+		s.spare = append(s.spare, b)
+	}
+}
+
+// readAhead is one read of the source beside other work.
+type readAhead struct {
+	buf      *buffer
+	want, n  int
+	err      error
+	panicked any
+	done     chan struct{}
+}
+
+// ahead starts to read what follows the window, if src seems to have it: if the
+// last read got as much as it could. What is in the window then must fit the
+// headroom.
+func (s *source) ahead() {
+	switch {
+	case !s.eager || s.inPlace != nil || s.reading != nil || s.err != nil:
+		return
+	case s.short || len(s.buf.bytes) < s.size || s.w-s.r > s.headroom:
+		return
+	}
+	want := s.size - (s.w - s.r) // so that the window ends with a frame, as it should
+	a := &readAhead{buf: s.buffer(s.headroom + s.size), want: want, done: make(chan struct{}, 1)}
+	s.reading = a
+	src, into := careful{s.src}, a.buf.bytes[s.headroom:s.headroom+want]
+	go func() {
+		a.err = errors.New("source ended its goroutine")
+		defer func() {
+			a.panicked = recover()
+			a.done <- struct{}{}
+		}()
+		a.n, a.err = src.Read(into)
+	}()
+	// Lets the read begin before this goroutine takes to the cipher, which it
+	// does not leave for long.
+	runtime.Gosched()
+}
+
+// wake returns a channel that has something when the read ahead is done, and
+// then arrived must be called.
+func (s *source) wake() <-chan struct{} {
+	if s.reading == nil {
+		return nil
+	}
+	return s.reading.done
+}
+
+// arrived puts the window before what was read ahead.
+func (s *source) arrived() {
+	a := s.reading
+	s.reading = nil
+	if s.dropped {
+		clear(a.buf.bytes)
+		return
+	}
+	left := s.window()
+	r := s.headroom - len(left)
+	copy(a.buf.bytes[r:], left)
+	if s.buf.users == 0 {
+		s.spare = append(s.spare, s.buf)
+	}
+	s.buf, s.r, s.w = a.buf, r, s.headroom+a.n
+	s.short, s.err = a.n < a.want, a.err
+	if a.panicked != nil {
+		panic(a.panicked)
+	}
+}
+
+// settle waits for a read that is under way. It is called last in every call of
+// the user that reads ahead.
+func (s *source) settle() {
+	if s.reading != nil {
+		<-s.reading.done
+		s.arrived()
+	}
+}
+
+// drop leaves nothing in the window ever after. It clears the buffers and lets go
+// of them, but for those that batches use.
+func (s *source) drop() {
+	clear(s.buf.bytes)
+	for _, b := range s.spare {
+		clear(b.bytes)
+	}
+	s.buf, s.r, s.w, s.spare = &buffer{}, 0, 0, nil
+	s.inPlace, s.rest, s.dropped = nil, nil, true
 }
 
 // Read implements io.Reader for the header, which is parsed field by field.

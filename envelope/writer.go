@@ -2,10 +2,12 @@ package envelope
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 
+	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -15,8 +17,8 @@ import (
 //
 // The message is whole when Close has returned nil; before, what the destination
 // has does not decrypt. A Writer that is not to be closed, because its input
-// failed, is just dropped, or its context cancelled: it starts no goroutine and
-// owns nothing but memory. So do not defer Close where the input can fail, or
+// failed, is just dropped, or its context cancelled: between calls it has no
+// goroutine and owns nothing but memory. So do not defer Close where the input can fail, or
 // cancel the context first, lest a shortened plaintext becomes a valid message.
 //
 // A Writer is not safe for concurrent use.
@@ -27,7 +29,9 @@ type Writer struct {
 	tail   []byte // plaintext that may yet be in the final frame: at most a frame
 	out    []byte // sealed, not yet written
 	left   int64  // how many bytes may still be written; -1 is no limit
-	err    error  // sticks
+	opts   *Options
+	line   *pipeline // nil until there is much to seal
+	err    error     // sticks
 	closed bool
 }
 
@@ -55,7 +59,7 @@ func (e *Encrypter) NewWriter(ctx context.Context, dst io.Writer, ec keyring.Enc
 	if err != nil {
 		return nil, fmt.Errorf("envelope: encrypt: %w", err)
 	}
-	return &Writer{ctx: ctx, dst: dst, sealer: s, left: length, out: append([]byte(nil), s.header.Raw...)}, nil
+	return &Writer{ctx: ctx, dst: dst, sealer: s, left: length, opts: &e.opts, out: append([]byte(nil), s.header.Raw...)}, nil
 }
 
 // Header returns the header of the message. [Header.MessageSize] tells from it
@@ -85,11 +89,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 func (w *Writer) write(p []byte) (int, error) {
 	frameLen := w.sealer.frameLen
 	total := len(p)
-	if w.left >= 0 {
-		if int64(total) > w.left {
-			return 0, fmt.Errorf("%w: the plaintext is longer than Options.MaxStreamLength", ErrLimit)
-		}
-		w.left -= int64(total)
+	if err := w.spend(total); err != nil {
+		return 0, err
 	}
 	for len(p) > 0 {
 		switch {
@@ -98,6 +99,12 @@ func (w *Writer) write(p []byte) (int, error) {
 				return total - len(p), err
 			}
 			w.tail = w.tail[:0]
+		case len(w.tail) == 0 && len(p) > max(batchlen.Bulk(), frameLen):
+			n, err := w.bulk(p)
+			p = p[n:]
+			if err != nil {
+				return total - len(p), err
+			}
 		case len(w.tail) == 0 && len(p) > frameLen:
 			if err := w.seal(p[:frameLen]); err != nil {
 				return total - len(p), err
@@ -113,6 +120,86 @@ func (w *Writer) write(p []byte) (int, error) {
 	return total, nil
 }
 
+// bulk seals and writes p but for the frame's length or less at its end. The tail
+// is empty. It returns how much of p it has written.
+func (w *Writer) bulk(p []byte) (int, error) {
+	if err := w.makeLine(); err != nil {
+		return 0, err
+	}
+	defer w.line.stop()
+	done := 0
+	for {
+		for n := w.sealer.whole(p); n > 0 && !w.line.full(); n = w.sealer.whole(p) {
+			if _, err := w.start(p[:n]); err != nil {
+				return done, err
+			}
+			p = p[n:]
+		}
+		if w.line.flying == 0 {
+			return done, nil
+		}
+		b := w.line.next(nil)
+		if err := w.put(b); err != nil {
+			return done, err
+		}
+		done += len(b.in)
+	}
+}
+
+func (w *Writer) makeLine() error {
+	if w.line == nil {
+		w.line = streamPipeline(w.opts, w.sealer.frameLen, w.sealer.state.aad, w.sealer.work)
+	}
+	if w.line.flying > 0 {
+		return errors.New("an earlier call panicked")
+	}
+	return nil
+}
+
+// start has whole regular frames sealed. The pipeline is not full.
+func (w *Writer) start(frames []byte) (*batch, error) {
+	if err := w.ctx.Err(); err != nil {
+		return nil, err
+	}
+	b := w.line.free()
+	count := len(frames) / w.sealer.frameLen
+	var err error
+	if b.seq, err = w.sealer.reserve(count); err != nil {
+		return nil, err
+	}
+	b.in = frames
+	b.room(len(frames) + count*message.RegularOverhead)
+	w.line.start(b)
+	return b, nil
+}
+
+// put writes what was sealed: with what else there is if it is little.
+func (w *Writer) put(b *batch) error {
+	w.sealer.hashed(b.out)
+	if len(w.out)+len(b.out) <= batchlen.Len/2 {
+		w.out = append(w.out, b.out...)
+		return nil
+	}
+	if len(w.out) > 0 {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	return w.writeOut(b.out)
+}
+
+// spend counts n bytes that are to be written.
+func (w *Writer) spend(n int) error {
+	if w.left < 0 {
+		return nil
+	}
+	if int64(n) > w.left {
+		return fmt.Errorf("%w: the plaintext is longer than Options.MaxStreamLength", ErrLimit)
+	}
+	w.left -= int64(n)
+	return nil
+}
+
 // growTail makes room for n more bytes, and leaves no plaintext behind.
 func (w *Writer) growTail(n int) {
 	if need := len(w.tail) + n; need > cap(w.tail) {
@@ -125,7 +212,7 @@ func (w *Writer) growTail(n int) {
 
 // seal seals a regular frame, and writes when there is a batch.
 func (w *Writer) seal(frame []byte) error {
-	if len(w.out) > 0 && len(w.out)+len(frame)+message.RegularOverhead > batchLen {
+	if len(w.out) > 0 && len(w.out)+len(frame)+message.RegularOverhead > batchlen.Len {
 		if err := w.flush(); err != nil {
 			return err
 		}
@@ -136,17 +223,24 @@ func (w *Writer) seal(frame []byte) error {
 }
 
 func (w *Writer) flush() error {
+	err := w.writeOut(w.out)
+	if err == nil {
+		w.out = w.out[:0]
+	}
+	return err
+}
+
+func (w *Writer) writeOut(p []byte) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	n, err := w.dst.Write(w.out)
-	if err == nil && n != len(w.out) {
+	n, err := w.dst.Write(p)
+	if err == nil && n != len(p) {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
 		return fmt.Errorf("destination: %w", err)
 	}
-	w.out = w.out[:0]
 	return nil
 }
 
@@ -155,34 +249,107 @@ func (w *Writer) flush() error {
 // a Close after it does not pass off what was read as the whole. io.Copy calls
 // it, unless the source has a WriteTo of its own: then look at Copy's error
 // before Close. A [Reader] as the source is safe either way.
+//
+// With a concurrency of more than one, src is read by another goroutine while
+// this one writes to the destination, but for the first reads and those after
+// src gave less than was asked of it.
 func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
-	in := source{src: src}
-	defer func() { clear(in.buf) }()
-	var total int64
-	for {
-		if err := w.ctx.Err(); err != nil {
-			w.fail(err)
-			return total, w.err
-		}
-		// Asking for one byte gets as many as src has to give.
-		if err := in.fill(1); err != nil {
-			if err == io.EOF { // an error that wraps it is no clean end
-				return total, nil
-			}
-			w.fail(fmt.Errorf("source: %w", err))
-			return total, w.err
-		}
-		n, err := w.write(in.window())
-		total += int64(n)
-		if err != nil {
-			w.fail(err)
-			return total, w.err
-		}
-		in.skip(n)
+	in := newSource(src)
+	defer in.drop()
+	n, err := w.readFrom(&in)
+	if err != nil {
+		w.fail(err)
+		return n, w.err
 	}
+	return n, nil
+}
+
+func (w *Writer) readFrom(in *source) (total int64, err error) {
+	if err := w.makeLine(); err != nil {
+		return 0, err
+	}
+	in.frames(w.sealer.frameLen, 1, len(w.line.ring))
+	defer in.settle()
+	defer w.line.stop()
+
+	for {
+		// Frames begin where the tail is empty.
+		n := 0
+		if len(w.tail) == 0 {
+			n = w.sealer.whole(in.window())
+		}
+		switch {
+		case n > 0 && !w.line.full():
+			if err := w.spend(n); err != nil {
+				return total, err
+			}
+			b, err := w.start(in.window()[:n])
+			if err != nil {
+				return total, err
+			}
+			b.lent = in.lend()
+			in.skip(n)
+			total += int64(n)
+
+		case w.line.flying > 0:
+			var wake <-chan struct{}
+			if n == 0 {
+				in.ahead()
+				wake = in.wake()
+			}
+			b := w.line.next(wake)
+			if b == nil {
+				in.arrived()
+				continue
+			}
+			in.giveBack(b.lent)
+			if err := w.put(b); err != nil {
+				return total, err
+			}
+
+		default:
+			n, end, err := w.more(in)
+			total += int64(n)
+			if end || err != nil {
+				return total, err
+			}
+		}
+	}
+}
+
+// more waits for src to have more, when there is not enough at hand for a whole
+// frame. What belongs into the tail it takes there, and says how much that was.
+func (w *Writer) more(in *source) (n int, end bool, err error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, false, err
+	}
+	// Asking for one byte gets as many as src has to give.
+	need := 1
+	if len(w.tail) == 0 {
+		need = len(in.window()) + 1
+	}
+	err = in.fill(need)
+	switch {
+	case err == io.EOF: // an error that wraps it is no clean end
+		end, err = true, nil
+	case err != nil:
+		err = fmt.Errorf("source: %w", err)
+	case len(w.tail) == 0:
+		return 0, false, nil
+	case len(w.tail) == w.sealer.frameLen:
+		err = w.seal(w.tail)
+		w.tail = w.tail[:0]
+		return 0, false, err
+	}
+	n, errWrite := w.write(in.window()[:min(len(in.window()), w.sealer.frameLen-len(w.tail))])
+	in.skip(n)
+	if errWrite != nil {
+		err = errWrite
+	}
+	return n, end, err
 }
 
 // Close ends the message: it seals and writes the final frame, and the signature
@@ -217,5 +384,9 @@ func (w *Writer) fail(err error) {
 	w.err = fmt.Errorf("envelope: encrypt: %w", err)
 	clear(w.tail[:cap(w.tail)])
 	w.tail, w.out = nil, nil
+	if w.line != nil {
+		w.line.drop()
+		w.line = nil
+	}
 	w.sealer.aead, w.sealer.signingKey = nil, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -29,35 +31,44 @@ func vectorFile(t *testing.T, name string) string {
 	return filepath.Join(vectorsDir, name)
 }
 
-func runVectors(t *testing.T, path string, wantError bool) *totals {
-	totals := &totals{skipped: map[string]int{}}
-	var out bytes.Buffer
-	require.NoError(t, runManifest(t.Context(), &out, totals, path, wantError))
-	assert.Empty(t, out.String())
-	return totals
+// eachBatchLen runs a test as users run the package, and with batches so short
+// that the vectors take the ways of long messages.
+func eachBatchLen(t *testing.T, test func(t *testing.T)) {
+	was := batchlen.Len
+	defer func() { batchlen.Len = was }()
+	for _, batchlen.Len = range []int{was, 64} {
+		t.Run(fmt.Sprint(batchlen.Len), test)
+	}
+}
+
+func runVectors(t *testing.T, path string, wantError bool, want *totals) {
+	eachBatchLen(t, func(t *testing.T) {
+		got := &totals{skipped: map[string]int{}}
+		var out bytes.Buffer
+		require.NoError(t, runManifest(t.Context(), &out, got, path, wantError))
+		assert.Empty(t, out.String())
+		assert.Equal(t, want, got)
+	})
 }
 
 func TestManifestV5(t *testing.T) {
-	got := runVectors(t, vectorFile(t, "esdk-manifest-v5/manifest.json"), false)
-	assert.Equal(t, &totals{
+	runVectors(t, vectorFile(t, "esdk-manifest-v5/manifest.json"), false, &totals{
 		// raw 40, raw-ecdh 41, multi-keyring 22, required-encryption-context-cmm 26
 		passed: 129,
 		skipped: map[string]int{
 			"aws-kms": 9, "aws-kms-ecdh": 39, "aws-kms-hierarchy": 5, "aws-kms-mrk-aware": 25,
 			"aws-kms-mrk-aware-discovery": 22, "aws-kms-rsa": 9,
 		},
-	}, got)
+	})
 }
 
 func TestManifestV4(t *testing.T) {
-	got := runVectors(t, vectorFile(t, "valid-Net-4.0.0/manifest.json"), false)
-	assert.Equal(t, &totals{passed: 5, skipped: map[string]int{}}, got)
+	runVectors(t, vectorFile(t, "valid-Net-4.0.0/manifest.json"), false, &totals{passed: 5, skipped: map[string]int{}})
 }
 
 func TestManifestInvalid(t *testing.T) {
 	path := vectorFile(t, "invalid-Net-4.0.0/manifest.json")
-	got := runVectors(t, path, true)
-	assert.Equal(t, &totals{passed: 28, skipped: map[string]int{}}, got)
+	runVectors(t, path, true, &totals{passed: 28, skipped: map[string]int{}})
 
 	// The runner must be able to fail.
 	totals := &totals{skipped: map[string]int{}}
@@ -80,7 +91,9 @@ func (k dataKey) OnDecrypt(_ context.Context, m *keyring.DecryptionMaterials, _ 
 }
 
 // TestCommitment runs the key-commitment cases, which come with their data keys.
-func TestCommitment(t *testing.T) {
+func TestCommitment(t *testing.T) { eachBatchLen(t, testCommitment) }
+
+func testCommitment(t *testing.T) {
 	var file struct {
 		Tests []struct {
 			Comment    string

@@ -1,0 +1,199 @@
+package envelope
+
+import (
+	"runtime"
+	"sync"
+
+	"github.com/go-sealring/sealring/internal/batchlen"
+	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/internal/suite"
+)
+
+// A batch is a run of whole frames, sealed or opened by one goroutine.
+type batch struct {
+	in  []byte // what to work on
+	out []byte // when started, where the result goes; when done, the result
+	seq uint32 // of the frame before the first
+	err error  // with what came before the error in out
+
+	frame, count int64 // instead of in and seq: which to read, in a ReaderAt
+
+	state    frameState
+	buf      []byte  // out's own memory, in streams; what is read, in a ReaderAt
+	lent     *buffer // the source's that in is part of, nil if none
+	done     chan struct{}
+	panicked any
+}
+
+// frameState is what sealing or opening a frame changes.
+type frameState struct {
+	aad message.BodyAAD
+	iv  [suite.NonceLen]byte
+}
+
+// room makes out empty with room for n bytes of the batch's own.
+func (b *batch) room(n int) {
+	if cap(b.buf) < n {
+		clear(b.buf[:cap(b.buf)]) // plaintext, in a Reader
+		b.buf = make([]byte, 0, n)
+	}
+	b.out = b.buf[:0]
+}
+
+// A pipeline has batches worked on by the calling goroutine and by others beside
+// it, and gives them back in the order in which they were started. The others
+// live from start to stop. Sources and destinations are not theirs: only work is.
+//
+// Its methods are for one goroutine.
+type pipeline struct {
+	work    func(*batch)
+	ring    []batch
+	first   int // of the batches in flight
+	flying  int
+	queue   chan *batch // what nobody works on yet; nil sends a goroutine home
+	helpers int         // goroutines there may be
+	running int
+	wait    sync.WaitGroup
+}
+
+// concurrency returns how many goroutines may work on one message.
+func (o *Options) concurrency() int {
+	if o.Concurrency == 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return o.Concurrency
+}
+
+// newPipeline returns a pipeline of at most inFlight batches, with helpers if the
+// concurrency is more than one.
+func newPipeline(concurrency, inFlight int, aad message.BodyAAD, work func(*batch)) *pipeline {
+	n := 1
+	if concurrency > 1 {
+		// Two for each, so that the next is there when one is done.
+		n = max(1, min(4*concurrency, inFlight))
+	}
+	p := &pipeline{work: work, ring: make([]batch, n), helpers: min(concurrency, n) - 1}
+	for i := range p.ring {
+		p.ring[i].done = make(chan struct{}, 1)
+		p.ring[i].state.aad = aad
+	}
+	p.queue = make(chan *batch, n+p.helpers)
+	return p
+}
+
+// streamPipeline returns a pipeline for a stream. Long frames make it shorter.
+func streamPipeline(o *Options, frameLen int, aad message.BodyAAD, work func(*batch)) *pipeline {
+	return newPipeline(o.concurrency(), batchlen.MaxInFlight(frameLen), aad, work)
+}
+
+func (p *pipeline) full() bool { return p.flying == len(p.ring) }
+
+// free returns the batch to be started next. The pipeline is not full.
+func (p *pipeline) free() *batch {
+	b := &p.ring[(p.first+p.flying)%len(p.ring)]
+	b.err = nil
+	return b
+}
+
+// start has the batch that free returned worked on.
+func (p *pipeline) start(b *batch) {
+	p.flying++
+	p.queue <- b
+	// The caller itself takes one.
+	if p.running < min(p.helpers, p.flying-1) {
+		p.running++
+		p.wait.Add(1)
+		go p.help()
+	}
+}
+
+func (p *pipeline) help() {
+	defer p.wait.Done()
+	for b := range p.queue {
+		if b == nil {
+			return
+		}
+		p.do(b)
+	}
+}
+
+// do works on a batch. A panic is kept for the goroutine that takes the batch
+// back, where it can be recovered.
+func (p *pipeline) do(b *batch) {
+	defer func() {
+		b.panicked = recover()
+		b.done <- struct{}{}
+	}()
+	p.work(b)
+}
+
+// next takes back the oldest batch in flight, of which there is one, and helps
+// until it is done. It returns nil when wake has something first.
+func (p *pipeline) next(wake <-chan struct{}) *batch {
+	b := &p.ring[p.first]
+	for {
+		select {
+		case <-b.done:
+			return p.landed(b)
+		default:
+		}
+		select {
+		case <-wake:
+			return nil
+		default:
+		}
+		select {
+		case <-b.done:
+			return p.landed(b)
+		case <-wake:
+			return nil
+		case other := <-p.queue:
+			p.do(other)
+		}
+	}
+}
+
+func (p *pipeline) landed(b *batch) *batch {
+	p.first = (p.first + 1) % len(p.ring)
+	p.flying--
+	if v := b.panicked; v != nil {
+		b.panicked = nil
+		panic(v)
+	}
+	return b
+}
+
+// stop ends the goroutines. What is in flight has been worked on then.
+func (p *pipeline) stop() {
+	for {
+		select {
+		case b := <-p.queue:
+			p.do(b)
+			continue
+		default:
+		}
+		break
+	}
+	for ; p.running > 0; p.running-- {
+		p.queue <- nil
+	}
+	p.wait.Wait()
+}
+
+// drop forgets what is in flight and clears what has been worked on.
+func (p *pipeline) drop() {
+	p.stop()
+	for i := range p.ring {
+		b := &p.ring[i]
+		select {
+		case <-b.done:
+		default:
+		}
+		clear(b.buf[:cap(b.buf)])
+		if b.lent != nil {
+			clear(b.lent.bytes)
+		}
+		b.in, b.out, b.buf, b.lent, b.panicked = nil, nil, nil, nil, nil
+	}
+	p.first, p.flying = 0, 0
+}
