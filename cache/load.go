@@ -200,6 +200,10 @@ func (c *Cache) call(ctx context.Context, e *entry) (err error) {
 			m.Clear()
 			return fmt.Errorf("cache: the materials manager chose suite %v, which must not be cached", m.Suite)
 		}
+		if err := m.Serialize(); err != nil {
+			m.Clear()
+			return fmt.Errorf("cache: %w", err)
+		}
 		e.encrypt = m
 		return nil
 	}

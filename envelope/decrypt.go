@@ -41,15 +41,11 @@ func (d *Decrypter) AppendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 }
 
 func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
-	h, err := message.ParseHeader(msg, d.opts.limits())
+	o, err := d.openMessage(ctx, msg, ec)
 	if err != nil {
 		return dst, err
 	}
-	o, err := d.newOpener(ctx, h, ec)
-	if err != nil {
-		return dst, err
-	}
-	rest := msg[len(h.Raw):]
+	rest := msg[len(o.header.Raw):]
 	// The plaintext is shorter than this whatever the message holds, so that dst
 	// grows once and leaves no plaintext behind in a shorter array.
 	dst = slices.Grow(dst, len(rest))

@@ -3,8 +3,6 @@ package envelope
 import (
 	"context"
 	"fmt"
-	"math"
-	"slices"
 
 	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
@@ -32,19 +30,10 @@ func (e *Encrypter) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 }
 
 func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec keyring.EncryptionContext) ([]byte, error) {
-	s, err := e.newSealer(ctx, ec, int64(len(plaintext)))
+	s, dst, err := e.newSealer(ctx, dst, ec, int64(len(plaintext)), -1)
 	if err != nil {
 		return nil, err
 	}
-	size, err := layoutOf(s.header).messageSize(int64(len(plaintext)))
-	if err != nil {
-		return nil, err
-	}
-	if size > math.MaxInt-int64(len(dst)) {
-		return nil, fmt.Errorf("%w: a message of %d bytes does not fit in memory", ErrLimit, size)
-	}
-	dst = slices.Grow(dst, int(size))
-	dst = append(dst, s.header.Raw...)
 	if len(plaintext) > batchlen.Bulk() {
 		dst, plaintext, err = s.bulk(ctx, dst, plaintext, e.opts.concurrency())
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
@@ -53,13 +54,23 @@ func ParseHeader(r io.Reader, o *Options) (*Header, error) {
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
-	return newHeader(h), nil
+	return newHeader(h, dataKeys(nil, h)), nil
 }
 
-// newHeader copies what h refers to.
-func newHeader(h *message.Header) *Header {
-	keys := make([]keyring.EncryptedDataKey, len(h.EncryptedDataKeys))
-	for i, k := range h.EncryptedDataKeys {
+// dataKeys appends a header's wrapped keys to keys, which keyrings know by
+// another type.
+func dataKeys(keys []keyring.EncryptedDataKey, h *message.Header) []keyring.EncryptedDataKey {
+	keys = slices.Grow(keys, len(h.EncryptedDataKeys))
+	for _, k := range h.EncryptedDataKeys {
+		keys = append(keys, keyring.EncryptedDataKey(k))
+	}
+	return keys
+}
+
+// newHeader copies what h and its wrapped keys refer to.
+func newHeader(h *message.Header, wrapped []keyring.EncryptedDataKey) *Header {
+	keys := make([]keyring.EncryptedDataKey, len(wrapped))
+	for i, k := range wrapped {
 		keys[i] = keyring.EncryptedDataKey{
 			ProviderID:   k.ProviderID,
 			ProviderInfo: bytes.Clone(k.ProviderInfo),

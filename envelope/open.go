@@ -19,6 +19,7 @@ import (
 // frame or non-framed body, signature. Its header has been authenticated.
 type opener struct {
 	header       *message.Header
+	keys         []keyring.EncryptedDataKey // those of the header
 	aead         cipher.AEAD
 	state        frameState
 	frameLen     int
@@ -29,74 +30,107 @@ type opener struct {
 	verifyKey    *ecdsa.PublicKey
 }
 
-// newOpener gets the materials for a message and authenticates its header.
-func (d *Decrypter) newOpener(ctx context.Context, h *message.Header, ec keyring.EncryptionContext) (*opener, error) {
-	if err := ctx.Err(); err != nil {
+// A memoryOpener is an opener for a message in memory, with the header's memory
+// and that of a few wrapped keys, since a small message is little more than its
+// allocations.
+type memoryOpener struct {
+	opener
+	head   message.Header
+	parsed [2]message.EncryptedDataKey
+	given  [2]keyring.EncryptedDataKey
+}
+
+// openMessage parses the header that msg begins with, and returns an opener for
+// what follows it.
+func (d *Decrypter) openMessage(ctx context.Context, msg []byte, ec keyring.EncryptionContext) (*opener, error) {
+	var o memoryOpener
+	o.header = &o.head
+	o.head.EncryptedDataKeys = o.parsed[:0]
+	o.keys = o.given[:0]
+	if err := o.head.Parse(msg, d.opts.limits()); err != nil {
 		return nil, err
 	}
+	if err := d.open(ctx, &o.opener, ec); err != nil {
+		return nil, err
+	}
+	return &o.opener, nil
+}
+
+// newOpener returns an opener for the message that h is of.
+func (d *Decrypter) newOpener(ctx context.Context, h *message.Header, ec keyring.EncryptionContext) (*opener, error) {
+	o := &opener{header: h}
+	if err := d.open(ctx, o, ec); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// open gets the materials for a message of which the opener has the header, and
+// authenticates that.
+func (d *Decrypter) open(ctx context.Context, o *opener, ec keyring.EncryptionContext) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	h := o.header
+	o.keys = dataKeys(o.keys, h)
 	req := keyring.DecryptionRequest{
 		Suite:             keyring.Suite(h.Suite.ID),
 		CommitmentPolicy:  d.opts.CommitmentPolicy,
 		Context:           h.Context,
 		Reproduced:        ec,
-		EncryptedDataKeys: make([]keyring.EncryptedDataKey, len(h.EncryptedDataKeys)),
-	}
-	for i, k := range h.EncryptedDataKeys {
-		req.EncryptedDataKeys[i] = keyring.EncryptedDataKey(k)
+		EncryptedDataKeys: o.keys,
 	}
 	// Before the manager is asked, so that a message that will be refused
 	// costs no call to a key service.
 	if err := req.CommitmentPolicy.CheckDecrypt(req.Suite); err != nil {
-		return nil, err
+		return err
 	}
 	if d.opts.RefuseSigned && h.Suite.Signs() {
-		return nil, fmt.Errorf("%w: Options.RefuseSigned is set and suite %v signs", ErrPolicy, req.Suite)
+		return fmt.Errorf("%w: Options.RefuseSigned is set and suite %v signs", ErrPolicy, req.Suite)
 	}
 	m, err := d.manager.DecryptionMaterials(ctx, req)
 	if err != nil {
-		return nil, fmt.Errorf("data key: %w", err)
+		return fmt.Errorf("data key: %w", err)
 	}
 	// The message's own key is derived before this returns.
 	defer m.Clear()
 	if err := m.Check(req); err != nil {
-		return nil, fmt.Errorf("data key: %w", err)
+		return fmt.Errorf("data key: %w", err)
 	}
 
-	aead, commitment, err := messageCipher(h.Suite, m.DataKey, h.MessageID)
+	var commitment [suite.CommitmentLen]byte
+	aead, got, err := messageCipher(h.Suite, m.DataKey, h.MessageID, commitment[:0])
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// First of all, and in constant time: nothing is tried under a key that
 	// the message does not commit to.
-	if subtle.ConstantTimeCompare(commitment, h.Commitment) != 1 {
-		return nil, fmt.Errorf("header: %w", ErrCommitment)
+	if subtle.ConstantTimeCompare(got, h.Commitment) != 1 {
+		return fmt.Errorf("header: %w", ErrCommitment)
 	}
 	_, authenticated := m.SplitContext()
-	aad, err := headerAAD(h.Raw[:h.BodyLen], authenticated)
+	aad, err := authenticated.AppendBinary(h.Raw[:h.BodyLen:h.BodyLen])
 	if err != nil {
-		return nil, fmt.Errorf("header: %w", err)
+		return fmt.Errorf("header: %w", err)
 	}
 	if _, err := aead.Open(nil, h.IV, h.Tag, aad); err != nil {
 		err = fmt.Errorf("header: %w", ErrAuthentication)
 		if len(m.RequiredKeys) > 0 {
 			err = keyring.NotStored(err, m.RequiredKeys)
 		}
-		return nil, err
+		return err
 	}
 
-	o := &opener{
-		header:       h,
-		aead:         aead,
-		state:        frameState{aad: message.NewBodyAAD(h.MessageID)},
-		frameLen:     int(h.FrameLength),
-		maxNonFramed: d.opts.MaxNonFramedLength,
-		verifyKey:    m.VerificationKey,
-	}
+	o.aead = aead
+	o.state.aad = message.NewBodyAAD(h.MessageID)
+	o.frameLen = int(h.FrameLength)
+	o.maxNonFramed = d.opts.MaxNonFramedLength
+	o.verifyKey = m.VerificationKey
 	if h.Suite.Signs() {
 		o.hash = h.Suite.SigHash.New()
 		o.hash.Write(h.Raw)
 	}
-	return o, nil
+	return nil
 }
 
 // A part is the next frame, or the non-framed body, as far as it can be told

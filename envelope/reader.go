@@ -74,7 +74,7 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 // Header returns the message's header, which has been authenticated. In a signed
 // message whoever can decrypt could have written it, until io.EOF says that the
 // signature verified.
-func (r *Reader) Header() *Header { return newHeader(r.opener.header) }
+func (r *Reader) Header() *Header { return newHeader(r.opener.header, r.opener.keys) }
 
 // Read implements [io.Reader]. On error p holds nothing of use beyond the bytes
 // that were counted. Errors stick.

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"context"
 	"crypto/cipher"
 	"crypto/ecdsa"
@@ -9,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"math"
+	"slices"
 
 	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
@@ -17,9 +20,13 @@ import (
 )
 
 // A sealer makes the parts of one message in order: header, regular frames,
-// final frame with footer.
+// final frame with footer. It holds what it needs itself, since a small message
+// is little more than its allocations.
 type sealer struct {
-	header     *message.Header
+	header     message.Header
+	keys       []keyring.EncryptedDataKey // those of the header
+	id         [32]byte                   // the header's message ID is the beginning of it
+	commitment [suite.CommitmentLen]byte
 	aead       cipher.AEAD
 	state      frameState
 	frameLen   int
@@ -29,87 +36,103 @@ type sealer struct {
 	done       bool // the final frame was sealed
 }
 
-// newSealer gets the materials for a message and makes its header, which
-// sealer.header.Raw holds. The length is the plaintext's, -1 if unknown.
-func (e *Encrypter) newSealer(ctx context.Context, ec keyring.EncryptionContext, length int64) (*sealer, error) {
+// newSealer gets the materials for a message and appends its header to dst, which
+// grows to have room for the whole message if its length is known. The length is
+// the plaintext's, -1 if unknown; bound is what the manager is told then.
+func (e *Encrypter) newSealer(ctx context.Context, dst []byte, ec keyring.EncryptionContext, length, bound int64) (*sealer, []byte, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := ec.Validate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	req := keyring.EncryptionRequest{
 		Suite:            e.opts.Suite,
 		CommitmentPolicy: e.opts.CommitmentPolicy,
 		Context:          ec,
-		PlaintextLength:  length,
+		PlaintextLength:  max(length, bound),
 	}
 	m, err := e.manager.EncryptionMaterials(ctx, req)
 	if err != nil {
-		return nil, fmt.Errorf("data key: %w", err)
+		return nil, nil, fmt.Errorf("data key: %w", err)
 	}
 	// The message's own key is derived before this returns.
 	defer m.Clear()
 	if err := m.Check(req); err != nil {
-		return nil, fmt.Errorf("data key: %w", err)
+		return nil, nil, fmt.Errorf("data key: %w", err)
 	}
 	if n := len(m.EncryptedDataKeys); n > e.opts.MaxEncryptedDataKeys {
-		return nil, fmt.Errorf("%w: the keyring made %d encrypted data keys, this client writes %d (Options.MaxEncryptedDataKeys)",
+		return nil, nil, fmt.Errorf("%w: the keyring made %d encrypted data keys, this client writes %d (Options.MaxEncryptedDataKeys)",
 			ErrLimit, n, e.opts.MaxEncryptedDataKeys)
 	}
 
-	s := &sealer{
-		header:     &message.Header{Suite: suite.ByID(uint16(m.Suite)), FrameLength: uint32(e.opts.FrameLength)},
-		frameLen:   e.opts.FrameLength,
-		signingKey: m.SigningKey,
+	s := &sealer{frameLen: e.opts.FrameLength, keys: m.EncryptedDataKeys, signingKey: m.SigningKey}
+	s.header.Suite = suite.ByID(uint16(m.Suite))
+	s.header.FrameLength = uint32(e.opts.FrameLength)
+	if dst, err = s.appendHeader(dst, m, length, e.opts.MaxHeaderLength); err != nil {
+		return nil, nil, err
 	}
-	if err := s.writeHeader(m); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
-	}
-	if n := len(s.header.Raw); n > e.opts.MaxHeaderLength {
-		return nil, fmt.Errorf("%w: the header is %d bytes, this client writes %d (Options.MaxHeaderLength)",
-			ErrLimit, n, e.opts.MaxHeaderLength)
-	}
-	if s.header.Suite.Signs() {
-		s.hash = s.header.Suite.SigHash.New()
-		s.hash.Write(s.header.Raw)
-	}
-	return s, nil
+	return s, dst, nil
 }
 
-// writeHeader makes the header and the cipher under the message's key. It is
-// called once for a sealer: the header's nonce is fixed, so that a second header
-// under one key would repeat it. The message ID, drawn here, makes the key
-// unlike that of every other message.
-func (s *sealer) writeHeader(m *keyring.EncryptionMaterials) error {
-	h := s.header
-	h.MessageID = make([]byte, h.Suite.MessageIDLen())
+// appendHeader appends the header to dst, and makes the cipher under the message's
+// key. It is called once for a sealer: the header's nonce is fixed, so that a
+// second header under one key would repeat it. The message ID, drawn here, makes
+// the key unlike that of every other message.
+func (s *sealer) appendHeader(dst []byte, m *keyring.EncryptionMaterials, length int64, maxLen int) ([]byte, error) {
+	h := &s.header
+	h.MessageID = s.id[:h.Suite.MessageIDLen()]
 	rand.Read(h.MessageID) // never fails: it ends the program instead
+	s.state.aad = message.NewBodyAAD(h.MessageID)
 
 	stored, authenticated := m.SplitContext()
 	h.Context = stored
-	h.EncryptedDataKeys = make([]message.EncryptedDataKey, len(m.EncryptedDataKeys))
-	for i, k := range m.EncryptedDataKeys {
-		h.EncryptedDataKeys[i] = message.EncryptedDataKey(k)
-	}
 	var err error
-	if s.aead, h.Commitment, err = messageCipher(h.Suite, m.DataKey, h.MessageID); err != nil {
-		return err
+	if h.Stored, err = m.Stored(); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
 	}
-	s.state.aad = message.NewBodyAAD(h.MessageID)
+	n := h.Len()
+	if n > maxLen {
+		return nil, fmt.Errorf("%w: the header is %d bytes, this client writes %d (Options.MaxHeaderLength)", ErrLimit, n, maxLen)
+	}
+	size := int64(n)
+	if length >= 0 {
+		if size, err = (layout{h.Suite, int64(n), int64(h.FrameLength)}).messageSize(length); err != nil {
+			return nil, err
+		}
+		if size > math.MaxInt-int64(len(dst)) {
+			return nil, fmt.Errorf("%w: a message of %d bytes does not fit in memory", ErrLimit, size)
+		}
+	}
+	start := len(dst)
+	dst = slices.Grow(dst, int(size))
 
-	if h.Raw, err = h.AppendBody(make([]byte, 0, 512)); err != nil {
-		return err
+	if s.aead, h.Commitment, err = messageCipher(h.Suite, m.DataKey, h.MessageID, s.commitment[:0]); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
 	}
-	h.BodyLen = len(h.Raw)
-	aad, err := headerAAD(h.Raw, authenticated)
-	if err != nil {
-		return err
+	if dst, err = h.AppendBody(dst); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
 	}
+	h.BodyLen = len(dst) - start
 	h.IV = headerIV[:]
-	h.Tag = s.aead.Seal(nil, headerIV[:], nil, aad)
-	h.Raw = h.AppendAuth(h.Raw)
-	return nil
+	h.Stored = nil
+
+	aad := dst[start:]
+	if len(authenticated) > 0 {
+		if aad, err = authenticated.AppendBinary(bytes.Clone(aad)); err != nil {
+			return nil, fmt.Errorf("header: %w", err)
+		}
+	}
+	if h.Suite.Version == 1 {
+		dst = append(dst, h.IV...)
+	}
+	dst = s.aead.Seal(dst, headerIV[:], nil, aad)
+	h.Raw = dst[start:]
+	if h.Suite.Signs() {
+		s.hash = h.Suite.SigHash.New()
+		s.hash.Write(h.Raw)
+	}
+	return dst, nil
 }
 
 // regular appends whole regular frames to dst.

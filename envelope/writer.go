@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,16 +56,16 @@ func (e *Encrypter) NewWriter(ctx context.Context, dst io.Writer, ec keyring.Enc
 	if e.opts.MaxStreamLength > 0 {
 		length = e.opts.MaxStreamLength
 	}
-	s, err := e.newSealer(ctx, ec, length)
+	s, head, err := e.newSealer(ctx, nil, ec, -1, length)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: encrypt: %w", err)
 	}
-	return &Writer{ctx: ctx, dst: dst, sealer: s, left: length, opts: &e.opts, out: append([]byte(nil), s.header.Raw...)}, nil
+	return &Writer{ctx: ctx, dst: dst, sealer: s, left: length, opts: &e.opts, out: bytes.Clone(head)}, nil
 }
 
 // Header returns the header of the message. [Header.MessageSize] tells from it
 // how long the message for a plaintext will be.
-func (w *Writer) Header() *Header { return newHeader(w.sealer.header) }
+func (w *Writer) Header() *Header { return newHeader(&w.sealer.header, w.sealer.keys) }
 
 // Write implements [io.Writer]. It does not keep or change p. Errors stick, and
 // leave a message that cannot be completed.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -80,12 +81,64 @@ type EncryptionMaterials struct {
 
 	// SigningKey signs the message, in suites that do.
 	SigningKey *ecdsa.PrivateKey
+
+	serialized *serialized // by Serialize
 }
 
 // GenerateDataKey sets DataKey to new random bytes of the suite's length.
 func (m *EncryptionMaterials) GenerateDataKey() {
 	m.DataKey = make([]byte, m.Suite.DataKeyLen())
 	rand.Read(m.DataKey) // never fails: it ends the program instead
+}
+
+// Stored returns what a message's header stores of the materials, in serialized
+// form: the pairs of Context without the required ones, and EncryptedDataKeys. It
+// fails where the format does not hold them, with an error that wraps
+// envelope.ErrLimit or envelope.ErrMalformed. The result may be shared, and is not
+// to be changed.
+func (m *EncryptionMaterials) Stored() ([]byte, error) {
+	if m.serialized.of(m) {
+		return m.serialized.bytes, nil
+	}
+	stored, _ := m.SplitContext()
+	keys := make([]message.EncryptedDataKey, len(m.EncryptedDataKeys))
+	for i, k := range m.EncryptedDataKeys {
+		keys[i] = message.EncryptedDataKey(k)
+	}
+	return message.AppendStored(nil, stored, keys)
+}
+
+// Serialize does once what Stored does for each message: for these materials and
+// clones that are made of them from then on. A manager that keeps materials calls
+// it. Context, RequiredKeys and EncryptedDataKeys may be replaced after it, but not
+// be changed in place.
+func (m *EncryptionMaterials) Serialize() error {
+	m.serialized = nil
+	b, err := m.Stored()
+	if err != nil {
+		return err
+	}
+	m.serialized = &serialized{b, m.Context, m.RequiredKeys, m.EncryptedDataKeys}
+	return nil
+}
+
+// serialized is what Stored returns, with what it was made of.
+type serialized struct {
+	bytes    []byte
+	context  EncryptionContext
+	required []string
+	keys     []EncryptedDataKey
+}
+
+// of says whether s was made of the very map and slices that m has now.
+func (s *serialized) of(m *EncryptionMaterials) bool {
+	return s != nil &&
+		reflect.ValueOf(s.context).Pointer() == reflect.ValueOf(m.Context).Pointer() &&
+		sameSlice(s.required, m.RequiredKeys) && sameSlice(s.keys, m.EncryptedDataKeys)
+}
+
+func sameSlice[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // Clear overwrites the data key and drops it and the signing key. Whoever asked

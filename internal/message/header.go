@@ -30,6 +30,10 @@ type Header struct {
 	Context           map[string]string // the stored pairs
 	EncryptedDataKeys []EncryptedDataKey
 
+	// Stored, if not nil, is what AppendStored made of the two above, and is
+	// written in their place.
+	Stored []byte
+
 	// FrameLength is the length of the regular frames' content in bytes; zero
 	// means a non-framed body.
 	FrameLength uint32
@@ -58,16 +62,30 @@ type Limits struct {
 // ReadHeader reads a header from src, and not a byte more. A header that ends
 // early is io.ErrUnexpectedEOF.
 func ReadHeader(src io.Reader, limits Limits) (*Header, error) {
-	return parse(&fields{src: src, max: limits.HeaderLen}, limits)
+	h := &Header{}
+	if err := h.parse(&fields{src: src, max: limits.HeaderLen}, limits); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 // ParseHeader parses the header that msg begins with. The result refers to msg.
 func ParseHeader(msg []byte, limits Limits) (*Header, error) {
-	return parse(&fields{raw: msg, max: limits.HeaderLen}, limits)
+	h := &Header{}
+	if err := h.Parse(msg, limits); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
-func parse(f *fields, limits Limits) (*Header, error) {
-	h := &Header{}
+// Parse is [ParseHeader] into h, which has nothing yet but room for a few wrapped
+// keys in EncryptedDataKeys if it is to be used.
+func (h *Header) Parse(msg []byte, limits Limits) error {
+	f := fields{raw: msg, max: limits.HeaderLen}
+	return h.parse(&f, limits)
+}
+
+func (h *Header) parse(f *fields, limits Limits) error {
 	version := f.uint8("version")
 	switch {
 	case f.err != nil:
@@ -89,7 +107,7 @@ func parse(f *fields, limits Limits) (*Header, error) {
 		f.fail("algorithm suite 0x%04x does not belong in a version %d message", id, version)
 	}
 	if f.err != nil {
-		return nil, f.err
+		return f.err
 	}
 	h.MessageID = f.bytes(h.Suite.MessageIDLen(), "message ID")
 
@@ -98,7 +116,7 @@ func parse(f *fields, limits Limits) (*Header, error) {
 		h.Context, f.err = ParseContext(serialized)
 	}
 
-	h.EncryptedDataKeys = parseDataKeys(f, limits)
+	h.parseDataKeys(f, limits)
 
 	content := f.uint8("content type")
 	if content != contentFramed && content != contentNonFramed {
@@ -131,17 +149,20 @@ func parse(f *fields, limits Limits) (*Header, error) {
 	if version == 1 {
 		h.IV = f.bytes(suite.NonceLen, "IV")
 	} else {
-		h.IV = make([]byte, suite.NonceLen)
+		h.IV = zeroIV[:]
 	}
 	h.Tag = f.bytes(suite.TagLen, "authentication tag")
 	if f.err != nil {
-		return nil, f.err
+		return f.err
 	}
 	h.Raw = f.raw[:f.off:f.off]
-	return h, nil
+	return nil
 }
 
-func parseDataKeys(f *fields, limits Limits) []EncryptedDataKey {
+// zeroIV is the nonce of a version 2 header. Nobody writes to it.
+var zeroIV [suite.NonceLen]byte
+
+func (h *Header) parseDataKeys(f *fields, limits Limits) {
 	count := int(f.uint16("count of encrypted data keys"))
 	switch {
 	case f.err != nil:
@@ -152,22 +173,33 @@ func parseDataKeys(f *fields, limits Limits) []EncryptedDataKey {
 			ErrLimit, count, limits.EncryptedDataKeys)
 	}
 	if f.err != nil {
-		return nil
+		return
 	}
 	// The count is only claimed: beyond a few, the slice grows with the bytes.
-	keys := make([]EncryptedDataKey, 0, min(count, 8))
+	keys := h.EncryptedDataKeys[:0]
+	if cap(keys) < count {
+		keys = make([]EncryptedDataKey, 0, min(count, 8))
+	}
 	for i := 0; i < count && f.err == nil; i++ {
 		provider := f.bytes16("key provider ID")
 		if !utf8.Valid(provider) {
 			f.fail("provider ID of encrypted data key %d is not UTF-8", i+1)
 		}
 		keys = append(keys, EncryptedDataKey{
-			ProviderID:   string(provider),
+			ProviderID:   providerID(provider),
 			ProviderInfo: f.bytes16("key provider information"),
 			Ciphertext:   f.bytes16("encrypted data key"),
 		})
 	}
-	return keys
+	h.EncryptedDataKeys = keys
+}
+
+// providerID is string(b), without an allocation for the one that is met most.
+func providerID(b []byte) string {
+	if string(b) == "aws-kms" {
+		return "aws-kms"
+	}
+	return string(b)
 }
 
 // AppendBody appends the header's body to dst: what the tag covers. On error
@@ -181,27 +213,13 @@ func (h *Header) AppendBody(dst []byte) ([]byte, error) {
 	dst = appendUint16(dst, int(h.Suite.ID))
 	dst = append(dst, h.MessageID...)
 
-	lenAt := len(dst)
-	dst, err := AppendContext(append(dst, 0, 0), h.Context)
-	if err != nil {
-		return dst[:start], err
-	}
-	binary.BigEndian.PutUint16(dst[lenAt:], uint16(len(dst)-lenAt-2))
-
-	if n := len(h.EncryptedDataKeys); n < 1 || n > 1<<16-1 {
-		return dst[:start], fmt.Errorf("%w: %d encrypted data keys, the format holds 1 to 65535", ErrLimit, n)
-	}
-	dst = appendUint16(dst, len(h.EncryptedDataKeys))
-	for i, k := range h.EncryptedDataKeys {
-		if max(len(k.ProviderID), len(k.ProviderInfo), len(k.Ciphertext)) > 1<<16-1 {
-			return dst[:start], fmt.Errorf("%w: a field of encrypted data key %d is longer than 65535 bytes", ErrLimit, i+1)
+	if h.Stored != nil {
+		dst = append(dst, h.Stored...)
+	} else {
+		var err error
+		if dst, err = AppendStored(dst, h.Context, h.EncryptedDataKeys); err != nil {
+			return dst[:start], err
 		}
-		if !utf8.ValidString(k.ProviderID) {
-			return dst[:start], malformed("provider ID of encrypted data key %d is not UTF-8", i+1)
-		}
-		dst = appendString16(dst, k.ProviderID)
-		dst = appendString16(dst, k.ProviderInfo)
-		dst = appendString16(dst, k.Ciphertext)
 	}
 
 	if h.FrameLength == 0 {
@@ -214,6 +232,48 @@ func (h *Header) AppendBody(dst []byte) ([]byte, error) {
 	}
 	dst = binary.BigEndian.AppendUint32(dst, h.FrameLength)
 	return append(dst, h.Commitment...), nil
+}
+
+// AppendStored appends the part of a header that messages under one data key have
+// in common: the encryption context and the wrapped keys, each with its length or
+// count. On error dst is returned unchanged.
+func AppendStored(dst []byte, context map[string]string, keys []EncryptedDataKey) ([]byte, error) {
+	start := len(dst)
+	dst, err := AppendContext(append(dst, 0, 0), context)
+	if err != nil {
+		return dst[:start], err
+	}
+	binary.BigEndian.PutUint16(dst[start:], uint16(len(dst)-start-2))
+
+	if n := len(keys); n < 1 || n > 1<<16-1 {
+		return dst[:start], fmt.Errorf("%w: %d encrypted data keys, the format holds 1 to 65535", ErrLimit, n)
+	}
+	dst = appendUint16(dst, len(keys))
+	for i, k := range keys {
+		if max(len(k.ProviderID), len(k.ProviderInfo), len(k.Ciphertext)) > 1<<16-1 {
+			return dst[:start], fmt.Errorf("%w: a field of encrypted data key %d is longer than 65535 bytes", ErrLimit, i+1)
+		}
+		if !utf8.ValidString(k.ProviderID) {
+			return dst[:start], malformed("provider ID of encrypted data key %d is not UTF-8", i+1)
+		}
+		dst = appendString16(dst, k.ProviderID)
+		dst = appendString16(dst, k.ProviderInfo)
+		dst = appendString16(dst, k.Ciphertext)
+	}
+	return dst, nil
+}
+
+// Len returns the length in bytes of a header that has Stored, its commitment
+// not yet made.
+func (h *Header) Len() int {
+	n := 1 + 2 + h.Suite.MessageIDLen() + len(h.Stored) + 1 + 4 + suite.TagLen
+	if h.Suite.Version == 1 {
+		n += 1 + 4 + 1 + suite.NonceLen
+	}
+	if h.Suite.Commits {
+		n += suite.CommitmentLen
+	}
+	return n
 }
 
 // AppendAuth appends the header's authentication fields to dst.
