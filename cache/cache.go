@@ -26,6 +26,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,11 +59,16 @@ type Cache struct {
 	generation uint64
 
 	started time.Time
+	seed    maphash.Seed
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 }
 
-var _ keyring.MaterialsManager = (*Cache)(nil)
+var (
+	_ keyring.MaterialsManager        = (*Cache)(nil)
+	_ keyring.StoredDecryptionManager = (*Cache)(nil)
+	_ keyring.StoredDecryptionManager = partition{}
+)
 
 // New returns a cache of a keyring's data keys.
 func New(k keyring.Keyring, limits Limits) (*Cache, error) {
@@ -94,6 +100,7 @@ func newCache(m keyring.MaterialsManager, limits Limits, now func() time.Time) (
 		refresh: make(chan struct{}, limits.MaxRefreshes),
 		started: now(),
 	}
+	c.seed = maphash.MakeSeed()
 	c.loads.running = map[identity]*load{}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for i := range c.shards {
@@ -152,6 +159,10 @@ func (p partition) DecryptionMaterials(ctx context.Context, req keyring.Decrypti
 	return p.cache.decryption(ctx, req, p.name)
 }
 
+func (p partition) StoredDecryptionMaterials(req keyring.StoredDecryptionRequest) *keyring.DecryptionMaterials {
+	return p.cache.storedDecryption(req, p.name)
+}
+
 // EncryptionMaterials implements [keyring.EncryptionManager]. The result is the
 // caller's to clear; what it holds beside the data key is shared, and not to be
 // changed.
@@ -166,6 +177,12 @@ func (c *Cache) DecryptionMaterials(ctx context.Context, req keyring.DecryptionR
 	return c.decryption(ctx, req, "")
 }
 
+// StoredDecryptionMaterials implements [keyring.StoredDecryptionManager]. It asks
+// nobody. The result is like that of DecryptionMaterials.
+func (c *Cache) StoredDecryptionMaterials(req keyring.StoredDecryptionRequest) *keyring.DecryptionMaterials {
+	return c.storedDecryption(req, "")
+}
+
 func (c *Cache) encryption(ctx context.Context, req keyring.EncryptionRequest, partition string) (*keyring.EncryptionMaterials, error) {
 	if err := c.check(ctx); err != nil {
 		return nil, err
@@ -174,7 +191,8 @@ func (c *Cache) encryption(ctx context.Context, req keyring.EncryptionRequest, p
 		c.counters.bypasses.Add(1)
 		return c.manager.EncryptionMaterials(ctx, req)
 	}
-	id, err := encryptionIdentity(req, partition)
+	var buf [512]byte
+	id, err := encryptionIdentity(buf[:0], &req, partition)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w: %w", keyring.ErrInvalidArgument, err)
 	}
@@ -182,9 +200,9 @@ func (c *Cache) encryption(ctx context.Context, req keyring.EncryptionRequest, p
 		if got.answersEncryption(&req) {
 			return got.encryption(), nil
 		}
-		c.poisoned(id, got)
+		c.poisoned(identity(id), got)
 	}
-	return c.encryptionMiss(ctx, id, req, partition)
+	return c.encryptionMiss(ctx, identity(id), req, partition)
 }
 
 // encryptionMiss stands apart so that a hit does not allocate for it.
@@ -206,17 +224,37 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 		c.counters.bypasses.Add(1)
 		return c.manager.DecryptionMaterials(ctx, req)
 	}
-	id, err := decryptionIdentity(req, partition)
+	var buf [1024]byte
+	id, err := decryptionIdentity(buf[:0], &req, partition)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	if got := c.hit(id, 0); got != nil {
-		if got.answersDecryption(&req) {
+		if got.answersDecryption(req.Suite, req.CommitmentPolicy, req.Reproduced) {
 			return got.decryption(), nil
 		}
-		c.poisoned(id, got)
+		c.poisoned(identity(id), got)
 	}
-	return c.decryptionMiss(ctx, id, req, partition)
+	return c.decryptionMiss(ctx, identity(id), req, partition)
+}
+
+// storedDecryption is decryption for a header that was not parsed: it answers only
+// from what is here.
+func (c *Cache) storedDecryption(req keyring.StoredDecryptionRequest, partition string) *keyring.DecryptionMaterials {
+	if c.ctx.Err() != nil || !req.Suite.DerivesKey() {
+		return nil
+	}
+	var buf [1024]byte
+	id := storedIdentity(buf[:0], &req, partition)
+	// Pairs that do not confirm what is stored belong to another entry, or to
+	// none: the whole request will tell.
+	if got := c.hit(id, 0); got != nil {
+		if got.answersDecryption(req.Suite, req.CommitmentPolicy, req.Reproduced) {
+			return got.decryption()
+		}
+		got.clear()
+	}
+	return nil
 }
 
 func (c *Cache) decryptionMiss(ctx context.Context, id identity, req keyring.DecryptionRequest, partition string) (*keyring.DecryptionMaterials, error) {
@@ -250,13 +288,15 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 
 // hit returns a copy of the materials that id names for a message of n bytes, if
 // they are in the cache and good.
-func (c *Cache) hit(id identity, n int64) *copied {
-	got, dueSoon := c.take(id, n)
+func (c *Cache) hit(id []byte, n int64) *copied {
+	s := c.shardOf(id)
+	s.mu.RLock()
+	got, dueSoon := c.take(s, s.entries[identity(id)], n)
 	if got == nil {
 		return nil
 	}
 	if dueSoon && !c.limits.NoRefresh {
-		c.refreshSoon(id)
+		c.refreshSoon(identity(id))
 	}
 	c.counters.hits.Add(1)
 	return got
@@ -283,7 +323,9 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 	for turn := 0; ; turn++ {
 		// Somebody may have loaded them meanwhile, and then others may have used
 		// them up again.
-		if got, _ := c.take(id, n); got != nil {
+		s := c.shard(id)
+		s.mu.RLock()
+		if got, _ := c.take(s, s.entries[id], n); got != nil {
 			return got, nil
 		}
 		if got := c.stale(id, n, true); got != nil {

@@ -476,8 +476,12 @@ func TestManagerMisbehaves(t *testing.T) {
 		c := newTestCache(t, nothing{}, Limits{}, nil)
 		_, err := c.EncryptionMaterials(t.Context(), request("42"))
 		require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
-		_, err = c.DecryptionMaterials(t.Context(), keyring.DecryptionRequest{Suite: unsigned})
+		_, err = c.DecryptionMaterials(t.Context(), keyring.DecryptionRequest{
+			Suite: unsigned, EncryptedDataKeys: []keyring.EncryptedDataKey{{ProviderID: "none"}},
+		})
 		require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
+		_, err = c.DecryptionMaterials(t.Context(), keyring.DecryptionRequest{Suite: unsigned})
+		require.ErrorContains(t, err, "0 encrypted data keys")
 	})
 	encrypt(t, c, request("42"))
 }

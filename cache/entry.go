@@ -79,7 +79,7 @@ func (e *entry) born(now time.Time, limits *Limits) {
 const overhead = 1024
 
 func (e *entry) measure() int64 {
-	n := overhead + len(e.partition)
+	n := overhead + len(e.partition) + 2*len(e.id)
 	context := func(ec keyring.EncryptionContext) {
 		for k, v := range ec {
 			n += len(k) + len(v) + 64
@@ -184,13 +184,8 @@ func (c *copied) answersEncryption(req *keyring.EncryptionRequest) bool {
 		len(c.e.DataKey) == c.e.Suite.DataKeyLen() && c.key != [32]byte{}
 }
 
-func (c *copied) answersDecryption(req *keyring.DecryptionRequest) bool {
-	for k, v := range req.Reproduced {
-		if got, ok := c.d.Context[k]; !ok || got != v {
-			return false
-		}
-	}
-	return c.d.Suite == req.Suite && req.CommitmentPolicy.CheckDecrypt(c.d.Suite) == nil &&
+func (c *copied) answersDecryption(s keyring.Suite, p keyring.CommitmentPolicy, reproduced keyring.EncryptionContext) bool {
+	return confirms(reproduced, c.d.Context) && c.d.Suite == s && p.CheckDecrypt(c.d.Suite) == nil &&
 		len(c.d.DataKey) == c.d.Suite.DataKeyLen()
 }
 

@@ -3,20 +3,27 @@ package cache
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"hash/maphash"
 	"slices"
 
+	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
 
-// An identity tells entries apart: a hash over everything that materials depend
-// on, each part with its length before it, so that no two lists of parts read
-// the same.
-type identity [sha256.Size]byte
+// An identity tells entries apart: everything that materials depend on, each part
+// with its length before it, so that no two lists of parts read the same. Of a
+// long one it is the hash. Looking one up hashes it anyhow, by a cheaper hash, and
+// compares the whole.
+type identity string
 
 const (
 	forEncryption = 1
 	forDecryption = 2
+	hashed        = 3
 )
+
+// maxIdentity is the longest identity in bytes that is kept as it is.
+const maxIdentity = 1024
 
 // The parts are appended by plain functions, and not by methods on a pointer:
 // so the buffer stays on the stack.
@@ -27,24 +34,40 @@ func appendPart[T string | []byte](b []byte, part T) []byte {
 	return append(appendNumber(b, len(part)), part...)
 }
 
+// setLength sets the length of the part that begins behind at, where
+// appendNumber left room for it.
+func setLength(b []byte, at int) { binary.BigEndian.PutUint64(b[at:], uint64(len(b)-at-8)) }
+
+func appendHead(b []byte, kind byte, p keyring.CommitmentPolicy, s keyring.Suite, partition string) []byte {
+	b = append(b, kind, byte(p))
+	b = appendNumber(b, int(s))
+	return appendPart(b, partition)
+}
+
 // appendContext appends a context in its serialized form, which is one for each
 // context.
 func appendContext(b []byte, ec keyring.EncryptionContext) ([]byte, error) {
 	at := len(b)
 	b, err := ec.AppendBinary(appendNumber(b, 0))
-	binary.BigEndian.PutUint64(b[at:], uint64(len(b)-at-8))
+	setLength(b, at)
 	return b, err
 }
 
-// encryptionIdentity names what a request to encrypt may share.
-func encryptionIdentity(req keyring.EncryptionRequest, partition string) (identity, error) {
-	var buf [512]byte
-	b := append(buf[:0], forEncryption, byte(req.CommitmentPolicy))
-	b = appendNumber(b, int(req.Suite))
-	b = appendPart(b, partition)
+// finish returns the identity that b's parts make.
+func finish(b []byte) []byte {
+	if len(b) <= maxIdentity {
+		return b
+	}
+	sum := sha256.Sum256(b)
+	return append(append(b[:0], hashed), sum[:]...)
+}
+
+// encryptionIdentity appends to b what names what a request to encrypt may share.
+func encryptionIdentity(b []byte, req *keyring.EncryptionRequest, partition string) ([]byte, error) {
+	b = appendHead(b, forEncryption, req.CommitmentPolicy, req.Suite, partition)
 	b, err := appendContext(b, req.Context)
 	if err != nil {
-		return identity{}, err
+		return nil, err
 	}
 	b = appendNumber(b, len(req.RequiredKeys))
 	if len(req.RequiredKeys) > 0 {
@@ -52,7 +75,7 @@ func encryptionIdentity(req keyring.EncryptionRequest, partition string) (identi
 			b = appendPart(b, k)
 		}
 	}
-	return sha256.Sum256(b), nil
+	return finish(b), nil
 }
 
 // confirms says whether every pair is stored with the same value.
@@ -65,29 +88,40 @@ func confirms(reproduced, stored keyring.EncryptionContext) bool {
 	return true
 }
 
-// decryptionIdentity names what a request to decrypt may share.
-func decryptionIdentity(req keyring.DecryptionRequest, partition string) (identity, error) {
-	var buf [1024]byte
-	b := append(buf[:0], forDecryption, byte(req.CommitmentPolicy))
-	b = appendNumber(b, int(req.Suite))
-	b = appendPart(b, partition)
-	b, err := appendContext(b, req.Context)
+// decryptionIdentity appends to b what names what a request to decrypt may share.
+func decryptionIdentity(b []byte, req *keyring.DecryptionRequest, partition string) ([]byte, error) {
+	b = appendHead(b, forDecryption, req.CommitmentPolicy, req.Suite, partition)
+	at := len(b)
+	b, err := message.AppendStored(appendNumber(b, 0), req.Context, req.EncryptedDataKeys)
 	if err != nil {
-		return identity{}, err
+		return nil, err
 	}
+	setLength(b, at)
 	// Pairs that only confirm what is stored change nothing of the materials.
 	reproduced := req.Reproduced
 	if confirms(reproduced, req.Context) {
 		reproduced = nil
 	}
 	if b, err = appendContext(b, reproduced); err != nil {
-		return identity{}, err
+		return nil, err
 	}
-	b = appendNumber(b, len(req.EncryptedDataKeys))
-	for _, k := range req.EncryptedDataKeys {
-		b = appendPart(b, k.ProviderID)
-		b = appendPart(b, k.ProviderInfo)
-		b = appendPart(b, k.Ciphertext)
-	}
-	return sha256.Sum256(b), nil
+	return finish(b), nil
+}
+
+// storedIdentity appends to b what decryptionIdentity does for a request whose
+// stored parts serialize to what the header has, as nearly all do, and whose
+// reproduced pairs only confirm them.
+func storedIdentity(b []byte, req *keyring.StoredDecryptionRequest, partition string) []byte {
+	b = appendHead(b, forDecryption, req.CommitmentPolicy, req.Suite, partition)
+	b = appendPart(b, req.Stored)
+	return finish(appendNumber(b, 0))
+}
+
+// shardOf returns the shard of an identity, which may be in bytes.
+func (c *Cache) shardOf(id []byte) *shard {
+	return &c.shards[maphash.Bytes(c.seed, id)%shardCount]
+}
+
+func (c *Cache) shard(id identity) *shard {
+	return &c.shards[maphash.String(c.seed, string(id))%shardCount]
 }

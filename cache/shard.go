@@ -11,8 +11,6 @@ type shard struct {
 	entries map[identity]*entry
 }
 
-func (c *Cache) shard(id identity) *shard { return &c.shards[id[0]%shardCount] }
-
 // find returns the entry that id names, good or not.
 func (c *Cache) find(id identity) *entry {
 	s := c.shard(id)
@@ -21,13 +19,10 @@ func (c *Cache) find(id identity) *entry {
 	return s.entries[id]
 }
 
-// take returns a copy of the materials that id names for one message of n bytes,
-// or nil when there are none that are good, and says whether they are to be
-// replaced soon.
-func (c *Cache) take(id identity, n int64) (got *copied, dueSoon bool) {
-	s := c.shard(id)
-	s.mu.RLock()
-	e := s.entries[id]
+// take returns a copy of the materials of an entry, or of none, for one message of
+// n bytes, or nil when they are not good, and says whether they are to be replaced
+// soon. The entry is of shard s, which is read-locked, and unlocked then.
+func (c *Cache) take(s *shard, e *entry, n int64) (got *copied, dueSoon bool) {
 	if e == nil {
 		s.mu.RUnlock()
 		return nil, false

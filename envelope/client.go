@@ -45,6 +45,7 @@ type Encrypter struct {
 // A Decrypter decrypts messages. It is safe for concurrent use.
 type Decrypter struct {
 	manager keyring.DecryptionManager
+	stored  keyring.StoredDecryptionManager // the manager, if it is one
 	opts    Options
 }
 
@@ -124,5 +125,6 @@ func NewDecrypterFromManager(m keyring.DecryptionManager, o *Options) (*Decrypte
 	if err != nil {
 		return nil, err
 	}
-	return &Decrypter{m, opts}, nil
+	stored, _ := m.(keyring.StoredDecryptionManager)
+	return &Decrypter{m, stored, opts}, nil
 }

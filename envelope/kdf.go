@@ -24,8 +24,7 @@ import (
 type derivation struct {
 	hash hash.Hash
 
-	// Of the padded key, HMAC's first block: the inner and the outer one, and
-	// the hash's states behind them.
+	// HMAC's padded keys, and the hash's states behind them.
 	inner, outer           [sha512.BlockSize]byte
 	behindInner, behindOut []byte
 
@@ -69,12 +68,29 @@ func (d *derivation) derive(s *suite.Suite, dataKey, messageID []byte) error {
 	if fips140.Enabled() {
 		return d.deriveValidated(dataKey, messageID)
 	}
-	d.setKey(messageID)
-	d.prk = d.mac(d.prk, dataKey)
-	d.setKey(d.prk)
-	d.digest = d.mac(d.digest, d.info)
+	d.pad(messageID)
+	d.prk = d.two(d.prk, d.inner[:], dataKey)
+	d.prk = d.two(d.prk, d.outer[:], d.prk)
+
+	d.pad(d.prk)
+	d.hash.Reset()
+	d.hash.Write(d.inner[:])
+	d.behindInner = d.save(d.behindInner[:0])
+	d.hash.Write(d.info)
+	d.digest = d.hash.Sum(d.digest[:0])
+	d.hash.Reset()
+	d.hash.Write(d.outer[:])
+	d.behindOut = d.save(d.behindOut[:0])
+	d.hash.Write(d.digest)
+	d.digest = d.hash.Sum(d.digest[:0])
 	copy(d.key[:], d.digest)
-	d.digest = d.mac(d.digest, commitInfo)
+
+	d.restore(d.behindInner)
+	d.hash.Write(commitInfo)
+	d.digest = d.hash.Sum(d.digest[:0])
+	d.restore(d.behindOut)
+	d.hash.Write(d.digest)
+	d.digest = d.hash.Sum(d.digest[:0])
 	copy(d.commitment[:], d.digest)
 	return nil
 }
@@ -99,28 +115,19 @@ func (d *derivation) deriveValidated(dataKey, messageID []byte) error {
 	return nil
 }
 
-// setKey prepares HMAC under a key that is no longer than a block.
-func (d *derivation) setKey(key []byte) {
-	for _, p := range []struct {
-		block *[sha512.BlockSize]byte
-		pad   []byte
-		state *[]byte
-	}{{&d.inner, innerPad, &d.behindInner}, {&d.outer, outerPad, &d.behindOut}} {
-		n := subtle.XORBytes(p.block[:], p.pad, key)
-		copy(p.block[n:], p.pad[n:])
-		d.hash.Reset()
-		d.hash.Write(p.block[:])
-		*p.state = d.save((*p.state)[:0])
-	}
+// pad makes HMAC's blocks of a key that is no longer than a block.
+func (d *derivation) pad(key []byte) {
+	n := subtle.XORBytes(d.inner[:], innerPad, key)
+	copy(d.inner[n:], innerPad[n:])
+	n = subtle.XORBytes(d.outer[:], outerPad, key)
+	copy(d.outer[n:], outerPad[n:])
 }
 
-// mac returns HMAC-SHA512 of data in dst's array.
-func (d *derivation) mac(dst, data []byte) []byte {
-	d.restore(d.behindInner)
-	d.hash.Write(data)
-	dst = d.hash.Sum(dst[:0])
-	d.restore(d.behindOut)
-	d.hash.Write(dst)
+// two hashes two parts into dst's array.
+func (d *derivation) two(dst, first, second []byte) []byte {
+	d.hash.Reset()
+	d.hash.Write(first)
+	d.hash.Write(second)
 	return d.hash.Sum(dst[:0])
 }
 

@@ -30,24 +30,16 @@ type opener struct {
 	verifyKey    *ecdsa.PublicKey
 }
 
-// A memoryOpener is an opener for a message in memory, with the header's memory
-// and that of a few wrapped keys, since a small message is little more than its
-// allocations.
-type memoryOpener struct {
-	opener
-	head   message.Header
-	parsed [2]message.EncryptedDataKey
-	given  [2]keyring.EncryptedDataKey
-}
-
 // openMessage parses the header that msg begins with, and returns an opener for
-// what follows it.
+// what follows it. The opener and its header are one allocation, since a small
+// message is little more than those.
 func (d *Decrypter) openMessage(ctx context.Context, msg []byte, ec keyring.EncryptionContext) (*opener, error) {
-	var o memoryOpener
-	o.header = &o.head
-	o.head.EncryptedDataKeys = o.parsed[:0]
-	o.keys = o.given[:0]
-	if err := o.head.Parse(msg, d.opts.limits()); err != nil {
+	var o struct {
+		opener
+		header message.Header
+	}
+	o.opener.header = &o.header
+	if err := o.header.Parse(msg, d.opts.limits()); err != nil {
 		return nil, err
 	}
 	if err := d.open(ctx, &o.opener, ec); err != nil {
@@ -72,31 +64,20 @@ func (d *Decrypter) open(ctx context.Context, o *opener, ec keyring.EncryptionCo
 		return err
 	}
 	h := o.header
-	o.keys = dataKeys(o.keys, h)
-	req := keyring.DecryptionRequest{
-		Suite:             keyring.Suite(h.Suite.ID),
-		CommitmentPolicy:  d.opts.CommitmentPolicy,
-		Context:           h.Context,
-		Reproduced:        ec,
-		EncryptedDataKeys: o.keys,
-	}
 	// Before the manager is asked, so that a message that will be refused
 	// costs no call to a key service.
-	if err := req.CommitmentPolicy.CheckDecrypt(req.Suite); err != nil {
+	if err := d.opts.CommitmentPolicy.CheckDecrypt(keyring.Suite(h.Suite.ID)); err != nil {
 		return err
 	}
 	if d.opts.RefuseSigned && h.Suite.Signs() {
-		return fmt.Errorf("%w: Options.RefuseSigned is set and suite %v signs", ErrPolicy, req.Suite)
+		return fmt.Errorf("%w: Options.RefuseSigned is set and suite %v signs", ErrPolicy, keyring.Suite(h.Suite.ID))
 	}
-	m, err := d.manager.DecryptionMaterials(ctx, req)
+	m, err := d.materials(ctx, o, ec)
 	if err != nil {
-		return fmt.Errorf("data key: %w", err)
+		return err
 	}
 	// The message's own key is derived before this returns.
 	defer m.Clear()
-	if err := m.Check(req); err != nil {
-		return fmt.Errorf("data key: %w", err)
-	}
 
 	var commitment [suite.CommitmentLen]byte
 	aead, got, err := messageCipher(h.Suite, m.DataKey, h.MessageID, commitment[:0])
@@ -131,6 +112,42 @@ func (d *Decrypter) open(ctx context.Context, o *opener, ec keyring.EncryptionCo
 		o.hash.Write(h.Raw)
 	}
 	return nil
+}
+
+// materials gets the materials for a message, and checks them.
+func (d *Decrypter) materials(ctx context.Context, o *opener, ec keyring.EncryptionContext) (*keyring.DecryptionMaterials, error) {
+	h := o.header
+	req := keyring.DecryptionRequest{Suite: keyring.Suite(h.Suite.ID), CommitmentPolicy: d.opts.CommitmentPolicy, Reproduced: ec}
+	if d.stored != nil {
+		m := d.stored.StoredDecryptionMaterials(keyring.StoredDecryptionRequest{
+			Suite: req.Suite, CommitmentPolicy: req.CommitmentPolicy, Stored: h.Stored, Reproduced: ec,
+		})
+		if m != nil {
+			// The manager has parsed before what this header stores.
+			req.Context, _ = m.SplitContext()
+			return checked(m, req)
+		}
+	}
+	if h.Context == nil && h.EncryptedDataKeys == nil {
+		if err := h.ParseStored(); err != nil {
+			return nil, err
+		}
+	}
+	o.keys = dataKeys(nil, h)
+	req.Context, req.EncryptedDataKeys = h.Context, o.keys
+	m, err := d.manager.DecryptionMaterials(ctx, req)
+	if err != nil {
+		return nil, fmt.Errorf("data key: %w", err)
+	}
+	return checked(m, req)
+}
+
+func checked(m *keyring.DecryptionMaterials, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	if err := m.Check(req); err != nil {
+		m.Clear()
+		return nil, fmt.Errorf("data key: %w", err)
+	}
+	return m, nil
 }
 
 // A part is the next frame, or the non-framed body, as far as it can be told

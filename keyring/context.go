@@ -27,13 +27,14 @@ const (
 // that wraps [ErrInvalidArgument] if not: a reserved key, text that is not
 // UTF-8, or a context that is too long.
 func (c EncryptionContext) Validate() error {
-	for k := range c {
+	var checker message.ContextChecker
+	for k, v := range c {
 		if strings.HasPrefix(k, reservedPrefix) {
 			return invalid("encryption context: keys that begin with %q are reserved: %q", reservedPrefix, k)
 		}
-	}
-	if err := message.CheckContext(c); err != nil {
-		return invalid("%v", err)
+		if err := checker.Add(k, v); err != nil {
+			return invalid("%v", err)
+		}
 	}
 	return nil
 }

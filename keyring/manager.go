@@ -82,6 +82,33 @@ type DecryptionRequest struct {
 	EncryptedDataKeys []EncryptedDataKey
 }
 
+// A StoredDecryptionManager is a [DecryptionManager] that keeps materials, and
+// finds them by what a header stores before that is parsed.
+type StoredDecryptionManager interface {
+	// StoredDecryptionMaterials returns what DecryptionMaterials would for the
+	// same message, or nil if it has not got that at hand: then
+	// DecryptionMaterials is to be asked. It waits for nothing.
+	StoredDecryptionMaterials(StoredDecryptionRequest) *DecryptionMaterials
+}
+
+// A StoredDecryptionRequest is a [DecryptionRequest] whose Context and
+// EncryptedDataKeys are as the header has them.
+type StoredDecryptionRequest struct {
+	// Suite is the message's suite.
+	Suite Suite
+
+	// CommitmentPolicy is the policy in force.
+	CommitmentPolicy CommitmentPolicy
+
+	// Stored is what [EncryptionMaterials.Stored] returned, if the message was
+	// written by this module: the serialized encryption context behind its length,
+	// and the wrapped keys behind their count. It is not to be kept or changed.
+	Stored []byte
+
+	// Reproduced holds the pairs that the caller expects.
+	Reproduced EncryptionContext
+}
+
 // DefaultEncryptionManager is the encrypting half of [DefaultManager].
 type DefaultEncryptionManager struct{ keyring Encrypter }
 

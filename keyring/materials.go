@@ -101,11 +101,7 @@ func (m *EncryptionMaterials) Stored() ([]byte, error) {
 		return m.serialized.bytes, nil
 	}
 	stored, _ := m.SplitContext()
-	keys := make([]message.EncryptedDataKey, len(m.EncryptedDataKeys))
-	for i, k := range m.EncryptedDataKeys {
-		keys[i] = message.EncryptedDataKey(k)
-	}
-	return message.AppendStored(nil, stored, keys)
+	return message.AppendStored(nil, stored, m.EncryptedDataKeys)
 }
 
 // Serialize does once what Stored does for each message: for these materials and

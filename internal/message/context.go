@@ -33,7 +33,12 @@ func AppendContext(dst []byte, context map[string]string) ([]byte, error) {
 		}
 		pairs = append(pairs, pair{k, v})
 	}
-	slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.key, b.key) })
+	switch {
+	case len(pairs) == 2 && pairs[0].key > pairs[1].key:
+		pairs[0], pairs[1] = pairs[1], pairs[0]
+	case len(pairs) > 2:
+		slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.key, b.key) })
+	}
 
 	dst = slices.Grow(dst, total)
 	dst = appendUint16(dst, len(pairs))
@@ -46,13 +51,24 @@ func AppendContext(dst []byte, context map[string]string) ([]byte, error) {
 
 // CheckContext returns the error that [AppendContext] would.
 func CheckContext(context map[string]string) error {
-	total := 2
+	var checker ContextChecker
 	for k, v := range context {
-		if err := addPair(&total, k, v); err != nil {
+		if err := checker.Add(k, v); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// A ContextChecker finds the errors that [AppendContext] would, pair by pair.
+type ContextChecker struct{ total int }
+
+// Add returns an error if the pairs added so far cannot be serialized.
+func (c *ContextChecker) Add(k, v string) error {
+	if c.total == 0 {
+		c.total = 2
+	}
+	return addPair(&c.total, k, v)
 }
 
 // addPair adds a pair's serialized length to the total, and refuses what the

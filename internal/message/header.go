@@ -31,7 +31,8 @@ type Header struct {
 	EncryptedDataKeys []EncryptedDataKey
 
 	// Stored, if not nil, is what AppendStored made of the two above, and is
-	// written in their place.
+	// written in their place. In a parsed header it is what they were parsed
+	// from.
 	Stored []byte
 
 	// FrameLength is the length of the regular frames' content in bytes; zero
@@ -66,6 +67,9 @@ func ReadHeader(src io.Reader, limits Limits) (*Header, error) {
 	if err := h.parse(&fields{src: src, max: limits.HeaderLen}, limits); err != nil {
 		return nil, err
 	}
+	if err := h.ParseStored(); err != nil {
+		return nil, err
+	}
 	return h, nil
 }
 
@@ -75,14 +79,28 @@ func ParseHeader(msg []byte, limits Limits) (*Header, error) {
 	if err := h.Parse(msg, limits); err != nil {
 		return nil, err
 	}
+	if err := h.ParseStored(); err != nil {
+		return nil, err
+	}
 	return h, nil
 }
 
-// Parse is [ParseHeader] into h, which has nothing yet but room for a few wrapped
-// keys in EncryptedDataKeys if it is to be used.
+// Parse is [ParseHeader] into h, but for Context and EncryptedDataKeys, which
+// ParseStored then parses.
 func (h *Header) Parse(msg []byte, limits Limits) error {
 	f := fields{raw: msg, max: limits.HeaderLen}
 	return h.parse(&f, limits)
+}
+
+// ParseStored parses what Stored holds.
+func (h *Header) ParseStored() error {
+	f := fields{raw: h.Stored, max: len(h.Stored)}
+	serialized := f.bytes16("encryption context")
+	if f.err == nil {
+		h.Context, f.err = ParseContext(serialized)
+	}
+	h.parseDataKeys(&f)
+	return f.err
 }
 
 func (h *Header) parse(f *fields, limits Limits) error {
@@ -111,12 +129,10 @@ func (h *Header) parse(f *fields, limits Limits) error {
 	}
 	h.MessageID = f.bytes(h.Suite.MessageIDLen(), "message ID")
 
-	serialized := f.bytes16("encryption context")
-	if f.err == nil {
-		h.Context, f.err = ParseContext(serialized)
-	}
-
-	h.parseDataKeys(f, limits)
+	from := f.off
+	f.bytes16("encryption context")
+	skipDataKeys(f, limits)
+	to := f.off
 
 	content := f.uint8("content type")
 	if content != contentFramed && content != contentNonFramed {
@@ -156,13 +172,16 @@ func (h *Header) parse(f *fields, limits Limits) error {
 		return f.err
 	}
 	h.Raw = f.raw[:f.off:f.off]
+	h.Stored = h.Raw[from:to:to]
 	return nil
 }
 
 // zeroIV is the nonce of a version 2 header. Nobody writes to it.
 var zeroIV [suite.NonceLen]byte
 
-func (h *Header) parseDataKeys(f *fields, limits Limits) {
+// skipDataKeys goes past the wrapped keys, of which it stops at the first past the
+// limit.
+func skipDataKeys(f *fields, limits Limits) {
 	count := int(f.uint16("count of encrypted data keys"))
 	switch {
 	case f.err != nil:
@@ -172,34 +191,35 @@ func (h *Header) parseDataKeys(f *fields, limits Limits) {
 		f.err = fmt.Errorf("%w: header: %d encrypted data keys, this client reads %d",
 			ErrLimit, count, limits.EncryptedDataKeys)
 	}
+	for range count {
+		if f.err != nil {
+			return
+		}
+		f.bytes16("key provider ID")
+		f.bytes16("key provider information")
+		f.bytes16("encrypted data key")
+	}
+}
+
+// parseDataKeys parses wrapped keys that skipDataKeys has gone past.
+func (h *Header) parseDataKeys(f *fields) {
+	count := int(f.uint16("count of encrypted data keys"))
 	if f.err != nil {
 		return
 	}
-	// The count is only claimed: beyond a few, the slice grows with the bytes.
-	keys := h.EncryptedDataKeys[:0]
-	if cap(keys) < count {
-		keys = make([]EncryptedDataKey, 0, min(count, 8))
-	}
-	for i := 0; i < count && f.err == nil; i++ {
+	h.EncryptedDataKeys = make([]EncryptedDataKey, 0, count)
+	for i := range count {
 		provider := f.bytes16("key provider ID")
 		if !utf8.Valid(provider) {
 			f.fail("provider ID of encrypted data key %d is not UTF-8", i+1)
+			return
 		}
-		keys = append(keys, EncryptedDataKey{
-			ProviderID:   providerID(provider),
+		h.EncryptedDataKeys = append(h.EncryptedDataKeys, EncryptedDataKey{
+			ProviderID:   string(provider),
 			ProviderInfo: f.bytes16("key provider information"),
 			Ciphertext:   f.bytes16("encrypted data key"),
 		})
 	}
-	h.EncryptedDataKeys = keys
-}
-
-// providerID is string(b), without an allocation for the one that is met most.
-func providerID(b []byte) string {
-	if string(b) == "aws-kms" {
-		return "aws-kms"
-	}
-	return string(b)
 }
 
 // AppendBody appends the header's body to dst: what the tag covers. On error
@@ -237,7 +257,10 @@ func (h *Header) AppendBody(dst []byte) ([]byte, error) {
 // AppendStored appends the part of a header that messages under one data key have
 // in common: the encryption context and the wrapped keys, each with its length or
 // count. On error dst is returned unchanged.
-func AppendStored(dst []byte, context map[string]string, keys []EncryptedDataKey) ([]byte, error) {
+func AppendStored[K ~struct {
+	ProviderID               string
+	ProviderInfo, Ciphertext []byte
+}](dst []byte, context map[string]string, keys []K) ([]byte, error) {
 	start := len(dst)
 	dst, err := AppendContext(append(dst, 0, 0), context)
 	if err != nil {
@@ -249,7 +272,8 @@ func AppendStored(dst []byte, context map[string]string, keys []EncryptedDataKey
 		return dst[:start], fmt.Errorf("%w: %d encrypted data keys, the format holds 1 to 65535", ErrLimit, n)
 	}
 	dst = appendUint16(dst, len(keys))
-	for i, k := range keys {
+	for i := range keys {
+		k := EncryptedDataKey(keys[i])
 		if max(len(k.ProviderID), len(k.ProviderInfo), len(k.Ciphertext)) > 1<<16-1 {
 			return dst[:start], fmt.Errorf("%w: a field of encrypted data key %d is longer than 65535 bytes", ErrLimit, i+1)
 		}

@@ -73,6 +73,11 @@ func TestHeaderRoundTrip(t *testing.T) {
 			require.NoError(t, err, name)
 			assert.Equal(t, wire, got.Raw, name)
 			assert.Equal(t, wire, marshal(t, got), name)
+			stored, err := AppendStored([]byte("before"), got.Context, got.EncryptedDataKeys)
+			require.NoError(t, err)
+			assert.Equal(t, "before"+string(got.Stored), string(stored))
+			got.Stored = nil
+			assert.Equal(t, wire, marshal(t, got), name)
 			body, err := h.AppendBody(nil)
 			require.NoError(t, err)
 			assert.Equal(t, len(body), got.BodyLen, name)
@@ -387,6 +392,8 @@ func FuzzHeader(f *testing.F) {
 		require.Equal(t, h.Raw, fromReader.Raw)
 		require.Equal(t, wire[:len(h.Raw)], h.Raw)
 
+		require.Equal(t, h.Raw, marshal(t, h))
+		h.Stored = nil
 		again := marshal(t, h)
 		canonical, err := AppendContext(nil, h.Context)
 		require.NoError(t, err)
@@ -398,7 +405,7 @@ func FuzzHeader(f *testing.F) {
 		}
 		back, err := ParseHeader(again, limits)
 		require.NoError(t, err)
-		back.Raw, back.BodyLen, h.Raw, h.BodyLen = nil, 0, nil, 0
+		back.Raw, back.BodyLen, back.Stored, h.Raw, h.BodyLen = nil, 0, nil, nil, 0
 		require.Equal(t, h, back)
 	})
 }

@@ -82,13 +82,21 @@ var table = [...]Suite{
 
 // ByID returns the suite with the given ID, or nil if the format has none.
 func ByID(id uint16) *Suite {
-	for i := range table {
-		if table[i].ID == id {
-			return &table[i]
-		}
+	// A suite is asked for many times for a message. No two rows have the same
+	// low five bits and high byte.
+	if s := index[id>>8&7][id&31]; s != nil && s.ID == id {
+		return s
 	}
 	return nil
 }
+
+var index = func() (index [8][32]*Suite) {
+	for i := range table {
+		s := &table[i]
+		index[s.ID>>8&7][s.ID&31] = s
+	}
+	return index
+}()
 
 // All returns every suite, in order of ID.
 func All() []*Suite {
