@@ -35,7 +35,8 @@ type frameState struct {
 func (b *batch) room(n int) {
 	if cap(b.buf) < n {
 		clear(b.buf[:cap(b.buf)]) // plaintext, in a Reader
-		b.buf = make([]byte, 0, n)
+		freeBuffer(b.buf)
+		b.buf = newBuffer(n)
 	}
 	b.out = b.buf[:0]
 }
@@ -190,6 +191,7 @@ func (p *pipeline) drop() {
 		default:
 		}
 		clear(b.buf[:cap(b.buf)])
+		freeBuffer(b.buf)
 		if b.lent != nil {
 			clear(b.lent.bytes)
 		}

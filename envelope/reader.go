@@ -128,7 +128,7 @@ func (r *Reader) readInto(p []byte) (n int) {
 			return n
 		}
 		b := r.line.next(nil)
-		r.src.giveBack(b.lent)
+		r.src.giveBack(b)
 		n += len(b.out)
 		if b.err != nil {
 			r.fail(b.err)
@@ -254,7 +254,7 @@ func (r *Reader) take(wake <-chan struct{}) bool {
 	if b == nil {
 		return false
 	}
-	r.src.giveBack(b.lent)
+	r.src.giveBack(b)
 	r.unread = b.out
 	if b.err != nil {
 		r.fail(b.err)

@@ -176,7 +176,7 @@ func (s *source) makeRoom(n int) {
 		if length > longest/2 {
 			grown = longest // and no overflow on the way
 		}
-		s.move(&buffer{bytes: make([]byte, grown)})
+		s.move(&buffer{bytes: newBuffer(grown)})
 	case used && (full || length-s.r < n):
 		// To a buffer as long as this one, which was filled before.
 		s.move(s.buffer(max(n, length)))
@@ -192,6 +192,7 @@ func (s *source) move(to *buffer) {
 	w := copy(to.bytes, s.window())
 	if s.buf.users == 0 {
 		clear(s.buf.bytes) // plaintext, in a Writer
+		freeBuffer(s.buf.bytes)
 	}
 	s.buf, s.r, s.w = to, 0, w
 }
@@ -206,8 +207,9 @@ func (s *source) buffer(n int) *buffer {
 			return b
 		}
 		clear(b.bytes)
+		freeBuffer(b.bytes)
 	}
-	return &buffer{bytes: make([]byte, n)}
+	return &buffer{bytes: newBuffer(n)}
 }
 
 // lend returns the buffer that the window is in, nil for one that is in place.
@@ -220,10 +222,13 @@ func (s *source) lend() *buffer {
 	return s.buf
 }
 
-func (s *source) giveBack(b *buffer) {
+// giveBack takes back what a batch was lent, if anything.
+func (s *source) giveBack(from *batch) {
+	b := from.lent
 	if b == nil {
 		return
 	}
+	from.lent = nil
 	if b.users--; b.users == 0 && b != s.buf {
 		s.spare = append(s.spare, b)
 	}
@@ -280,6 +285,7 @@ func (s *source) arrived() {
 	s.reading = nil
 	if s.dropped {
 		clear(a.buf.bytes)
+		freeBuffer(a.buf.bytes)
 		return
 	}
 	left := s.window()
@@ -307,9 +313,11 @@ func (s *source) settle() {
 // drop leaves nothing in the window ever after. It clears the buffers and lets go
 // of them, but for those that batches use.
 func (s *source) drop() {
-	clear(s.buf.bytes)
-	for _, b := range s.spare {
-		clear(b.bytes)
+	for _, b := range append(s.spare, s.buf) {
+		if b.users == 0 {
+			clear(b.bytes)
+			freeBuffer(b.bytes)
+		}
 	}
 	s.buf, s.r, s.w, s.spare = &buffer{}, 0, 0, nil
 	s.inPlace, s.rest, s.dropped = nil, nil, true

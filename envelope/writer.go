@@ -107,10 +107,11 @@ func (w *Writer) write(p []byte) (int, error) {
 				return total - len(p), err
 			}
 		case len(w.tail) == 0 && len(p) > frameLen:
-			if err := w.seal(p[:frameLen]); err != nil {
+			n := w.sealer.whole(p)
+			if err := w.seal(p[:n]); err != nil {
 				return total - len(p), err
 			}
-			p = p[frameLen:]
+			p = p[n:]
 		default:
 			n := min(len(p), frameLen-len(w.tail))
 			w.growTail(n)
@@ -211,15 +212,22 @@ func (w *Writer) growTail(n int) {
 	}
 }
 
-// seal seals a regular frame, and writes when there is a batch.
-func (w *Writer) seal(frame []byte) error {
-	if len(w.out) > 0 && len(w.out)+len(frame)+message.RegularOverhead > batchlen.Len {
+// seal seals whole regular frames, a batch at most, and writes when there is one.
+func (w *Writer) seal(frames []byte) error {
+	need := len(frames) + len(frames)/w.sealer.frameLen*message.RegularOverhead
+	if len(w.out) > 0 && len(w.out)+need > batchlen.Len {
 		if err := w.flush(); err != nil {
 			return err
 		}
 	}
+	if len(w.out)+need > cap(w.out) {
+		longer := newBuffer(max(len(w.out)+need, min(2*cap(w.out), batchlen.Len)))
+		longer = longer[:copy(longer, w.out)]
+		freeBuffer(w.out)
+		w.out = longer
+	}
 	var err error
-	w.out, err = w.sealer.regular(w.out, frame)
+	w.out, err = w.sealer.regular(w.out, frames)
 	return err
 }
 
@@ -306,7 +314,7 @@ func (w *Writer) readFrom(in *source) (total int64, err error) {
 				in.arrived()
 				continue
 			}
-			in.giveBack(b.lent)
+			in.giveBack(b)
 			if err := w.put(b); err != nil {
 				return total, err
 			}
@@ -384,6 +392,7 @@ func (w *Writer) finish() error {
 func (w *Writer) fail(err error) {
 	w.err = fmt.Errorf("envelope: encrypt: %w", err)
 	clear(w.tail[:cap(w.tail)])
+	freeBuffer(w.out)
 	w.tail, w.out = nil, nil
 	if w.line != nil {
 		w.line.drop()
