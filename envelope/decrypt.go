@@ -95,7 +95,7 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 // which has room for it, and returns what follows them. On error dst is as long as
 // what was opened may be, so that all of it can be cleared.
 func (o *opener) bulk(ctx context.Context, dst, msg []byte, concurrency int) (_, rest []byte, err error) {
-	line := newPipeline(concurrency, 4*concurrency, o.state.aad, o.work)
+	line := newPipeline(concurrency, 8*concurrency, o.state.aad, o.work)
 	defer line.stop()
 	room := dst[len(dst):cap(dst)]
 	for {

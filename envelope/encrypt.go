@@ -50,7 +50,7 @@ func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 // bulk appends the regular frames of plaintext to dst, which has room for them,
 // and returns what is left for the final frame. On error dst is nil.
 func (s *sealer) bulk(ctx context.Context, dst, plaintext []byte, concurrency int) ([]byte, []byte, error) {
-	line := newPipeline(concurrency, 4*concurrency, s.state.aad, s.work)
+	line := newPipeline(concurrency, 8*concurrency, s.state.aad, s.work)
 	defer line.stop()
 	room := dst[len(dst):cap(dst)]
 	for {

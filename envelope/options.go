@@ -32,7 +32,7 @@ type Options struct {
 	MaxStreamLength int64
 
 	// Concurrency is how many goroutines may work on one message at once, once
-	// it is long enough to gain from it: about 256 KiB. They never outlive the
+	// it is long enough to gain from it: about 128 KiB. They never outlive the
 	// call that started them. One means the caller's alone. Zero is GOMAXPROCS.
 	Concurrency int
 

@@ -421,11 +421,11 @@ func TestWriteToDoesNotWait(t *testing.T) {
 	const frameLen = 4096
 	for _, concurrency := range []int{1, 2, 4} {
 		c := withConcurrency(t, unsigned, frameLen, concurrency)
-		plaintext := randomBytes(8 * envelope.BatchLen)
+		plaintext := randomBytes(500 * frameLen)
 		msg := encryptWith(t, "Encrypt", c, plaintext)
 		h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
 		require.NoError(t, err)
-		for _, frames := range []int{1, 30, 31, 62, 93, 124, 200} {
+		for _, frames := range []int{1, 15, 30, 120, 121, 240, 241, 400, 480} {
 			given := h.Length + frames*(frameLen+32)
 			var dst signalling
 			dst.reached = make(chan struct{})

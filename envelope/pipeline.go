@@ -71,7 +71,7 @@ func newPipeline(concurrency, inFlight int, aad message.BodyAAD, work func(*batc
 	n := 1
 	if concurrency > 1 {
 		// Two for each, so that the next is there when one is done.
-		n = max(1, min(4*concurrency, inFlight))
+		n = max(1, min(8*concurrency, inFlight))
 	}
 	p := &pipeline{work: work, ring: make([]batch, n), helpers: min(concurrency, n) - 1}
 	for i := range p.ring {
@@ -181,8 +181,9 @@ func (p *pipeline) stop() {
 	p.wait.Wait()
 }
 
-// drop forgets what is in flight and clears what has been worked on.
-func (p *pipeline) drop() {
+// drop forgets what is in flight, and lets go of the memory. What was opened is
+// cleared; what was sealed is no secret.
+func (p *pipeline) drop(opened bool) {
 	p.stop()
 	for i := range p.ring {
 		b := &p.ring[i]
@@ -190,7 +191,9 @@ func (p *pipeline) drop() {
 		case <-b.done:
 		default:
 		}
-		clear(b.buf[:cap(b.buf)])
+		if opened {
+			clear(b.buf[:cap(b.buf)])
+		}
 		freeBuffer(b.buf)
 		if b.lent != nil {
 			clear(b.lent.bytes)

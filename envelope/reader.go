@@ -340,7 +340,7 @@ func (r *Reader) dropKeys() {
 
 // drop clears plaintext that has been read.
 func (r *Reader) drop() {
-	r.line.drop()
+	r.line.drop(true)
 	clear(r.last)
 	r.last = nil
 }

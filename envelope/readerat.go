@@ -107,7 +107,7 @@ func (r *ReaderAt) Header() *Header { return newHeader(r.opener.header, r.opener
 // verified plaintext, and the others hold nothing of use. Errors do not stick:
 // another part of the message may be sound.
 //
-// A read of much is split into parts of about 128 KiB, which with a concurrency
+// A read of much is split into parts of about 64 KiB, which with a concurrency
 // of more than one are read from the source and opened in parallel.
 func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
@@ -191,7 +191,7 @@ func (r *ReaderAt) readFrames(p []byte, frame, _, whole int64) (int, error) {
 // readBulk reads whole regular frames, several batches at once.
 func (r *ReaderAt) readBulk(p []byte, frame, _, whole int64) (n int, err error) {
 	concurrency := r.opts.concurrency()
-	line := newPipeline(concurrency, 4*concurrency, r.opener.state.aad, r.work)
+	line := newPipeline(concurrency, 8*concurrency, r.opener.state.aad, r.work)
 	defer line.stop()
 	frameLen := r.layout.frameLen
 	room := p

@@ -158,9 +158,9 @@ func (c careful) Read(p []byte) (int, error) {
 }
 
 // makeRoom makes buf fit for reading towards a window of n bytes. The buffer
-// doubles only once it has been filled: up to its size, since src has much at a
-// time, and beyond if n asks for it. So a number that nobody vouches for never
-// makes it much longer than what has arrived.
+// becomes longer only once it has been filled: in two steps up to its size, since
+// src has much at a time, and doubling beyond if n asks for it. So a number that
+// nobody vouches for never makes it much longer than what has arrived.
 func (s *source) makeRoom(n int) {
 	size := s.size
 	if size == 0 {
@@ -175,6 +175,9 @@ func (s *source) makeRoom(n int) {
 		grown := max(4096, 2*min(length, longest))
 		if length > longest/2 {
 			grown = longest // and no overflow on the way
+		}
+		if length > 0 {
+			grown = max(grown, min(size, 16*length))
 		}
 		s.move(&buffer{bytes: newBuffer(grown)})
 	case used && (full || length-s.r < n):

@@ -395,7 +395,7 @@ func (w *Writer) fail(err error) {
 	freeBuffer(w.out)
 	w.tail, w.out = nil, nil
 	if w.line != nil {
-		w.line.drop()
+		w.line.drop(false)
 		w.line = nil
 	}
 	w.sealer.aead, w.sealer.signingKey = nil, nil

@@ -5,7 +5,7 @@ package batchlen
 
 // Len is about how many bytes are read, sealed, opened or written at once: enough
 // to make what is around the cipher cheap, few enough for a core's cache.
-var Len = 128 << 10
+var Len = 64 << 10
 
 // Bulk is from how many bytes on other cores are worth their waking.
 func Bulk() int { return 2 * Len }
