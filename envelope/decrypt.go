@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
@@ -40,9 +41,27 @@ func (d *Decrypter) AppendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 	return out, nil
 }
 
-func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
-	o, err := d.openMessage(ctx, msg, ec)
-	if err != nil {
+// openers are empty ones: a message in memory needs one for one call.
+var openers = sync.Pool{New: func() any { return &memoryOpener{} }}
+
+// A memoryOpener is an opener with its header.
+type memoryOpener struct {
+	opener opener
+	header message.Header
+}
+
+func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) (_ []byte, err error) {
+	m := openers.Get().(*memoryOpener)
+	defer func() {
+		*m = memoryOpener{}
+		openers.Put(m)
+	}()
+	o := &m.opener
+	o.header = &m.header
+	if err := o.header.Parse(msg, d.opts.limits()); err != nil {
+		return dst, err
+	}
+	if err := d.open(ctx, o, ec); err != nil {
 		return dst, err
 	}
 	rest := msg[len(o.header.Raw):]

@@ -3,6 +3,7 @@ package envelope
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
@@ -29,8 +30,16 @@ func (e *Encrypter) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 	return dst, nil
 }
 
+// sealers are empty ones: a message in memory needs one for one call.
+var sealers = sync.Pool{New: func() any { return &sealer{} }}
+
 func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec keyring.EncryptionContext) ([]byte, error) {
-	s, dst, err := e.newSealer(ctx, dst, ec, int64(len(plaintext)), -1)
+	s := sealers.Get().(*sealer)
+	defer func() {
+		*s = sealer{}
+		sealers.Put(s)
+	}()
+	dst, err := s.start(ctx, e, dst, ec, int64(len(plaintext)), -1)
 	if err != nil {
 		return nil, err
 	}

@@ -30,24 +30,6 @@ type opener struct {
 	verifyKey    *ecdsa.PublicKey
 }
 
-// openMessage parses the header that msg begins with, and returns an opener for
-// what follows it. The opener and its header are one allocation, since a small
-// message is little more than those.
-func (d *Decrypter) openMessage(ctx context.Context, msg []byte, ec keyring.EncryptionContext) (*opener, error) {
-	var o struct {
-		opener
-		header message.Header
-	}
-	o.opener.header = &o.header
-	if err := o.header.Parse(msg, d.opts.limits()); err != nil {
-		return nil, err
-	}
-	if err := d.open(ctx, &o.opener, ec); err != nil {
-		return nil, err
-	}
-	return &o.opener, nil
-}
-
 // newOpener returns an opener for the message that h is of.
 func (d *Decrypter) newOpener(ctx context.Context, h *message.Header, ec keyring.EncryptionContext) (*opener, error) {
 	o := &opener{header: h}

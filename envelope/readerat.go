@@ -135,17 +135,12 @@ func (r *ReaderAt) readAt(p []byte, off int64) (n int, err error) {
 			n += copy(p[n:], r.final[skip:])
 			break
 		}
-		// Frames that are wanted whole are opened into their place.
+		read := r.readFrames
 		whole := min(int64(len(p)-n)/r.layout.frameLen, r.regular-frame)
-		read := r.readFrame
-		switch {
-		case skip > 0 || whole == 0:
-		case whole*r.layout.frameLen > int64(batchlen.Bulk()):
+		if skip == 0 && whole*r.layout.frameLen > int64(batchlen.Bulk()) {
 			read = r.readBulk
-		default:
-			read = r.readFrames
 		}
-		got, err := read(p[n:], frame, skip, whole)
+		got, err := read(p[n:], frame, skip)
 		n += got
 		if err != nil {
 			return n, err
@@ -160,36 +155,57 @@ type buffers struct {
 	state       frameState
 }
 
-func (r *ReaderAt) buffers() *buffers {
-	if b, ok := r.scratch.Get().(*buffers); ok {
-		return b
+// readFrames reads a batch of regular frames at most, from the source at once, and
+// copies their plaintext from skip on. Frames that are wanted whole are opened into
+// their place.
+func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
+	b, ok := r.scratch.Get().(*buffers)
+	if !ok {
+		b = &buffers{state: r.opener.state}
 	}
-	return &buffers{state: r.opener.state}
-}
-
-// readFrame reads a part of a regular frame.
-func (r *ReaderAt) readFrame(p []byte, frame, skip, _ int64) (int, error) {
-	b := r.buffers()
 	defer r.scratch.Put(b)
-	plain := sized(&b.plain, r.layout.frameLen)
-	defer clear(plain)
-	if _, err := r.openAt(plain[:0], &b.wire, frame, 1, &b.state); err != nil {
+
+	frameLen := r.layout.frameLen
+	count := min((skip+int64(len(p))+frameLen-1)/frameLen, r.regular-frame, int64(batchlen.Frames(int(frameLen))))
+	wire, err := r.readWire(&b.wire, frame, count)
+	if err != nil {
 		return 0, err
 	}
-	return copy(p, plain[skip:]), nil
+	length := frameLen + message.RegularOverhead
+	seq := uint32(frame)
+	// The first frame may be wanted in part, and the last.
+	part := func(skip int64) error {
+		plain := sized(&b.plain, frameLen)
+		defer clear(plain)
+		if _, err := r.opener.openFrames(plain[:0], wire[:length], seq, &b.state); err != nil {
+			return err
+		}
+		n += copy(p[n:], plain[skip:])
+		wire, seq = wire[length:], seq+1
+		return nil
+	}
+	if skip > 0 {
+		if err := part(skip); err != nil {
+			return n, err
+		}
+	}
+	if whole := min(int64(len(wire))/length, int64(len(p)-n)/frameLen); whole > 0 {
+		out, err := r.opener.openFrames(p[n:n:int64(n)+whole*frameLen], wire[:whole*length], seq, &b.state)
+		n += len(out)
+		if err != nil {
+			return n, err
+		}
+		wire, seq = wire[whole*length:], seq+uint32(whole)
+	}
+	if len(wire) > 0 && n < len(p) {
+		err = part(0)
+	}
+	return n, err
 }
 
-// readFrames reads whole regular frames, a batch at most.
-func (r *ReaderAt) readFrames(p []byte, frame, _, whole int64) (int, error) {
-	b := r.buffers()
-	defer r.scratch.Put(b)
-	count := min(whole, int64(batchlen.Frames(int(r.layout.frameLen))))
-	out, err := r.openAt(p[:0:count*r.layout.frameLen], &b.wire, frame, count, &b.state)
-	return len(out), err
-}
-
-// readBulk reads whole regular frames, several batches at once.
-func (r *ReaderAt) readBulk(p []byte, frame, _, whole int64) (n int, err error) {
+// readBulk reads the whole regular frames, several batches at once.
+func (r *ReaderAt) readBulk(p []byte, frame, _ int64) (n int, err error) {
+	whole := min(int64(len(p))/r.layout.frameLen, r.regular-frame)
 	concurrency := r.opts.concurrency()
 	line := newPipeline(concurrency, 8*concurrency, r.opener.state.aad, r.work)
 	defer line.stop()
@@ -221,22 +237,22 @@ func (r *ReaderAt) readBulk(p []byte, frame, _, whole int64) (n int, err error) 
 
 // work reads and opens a batch.
 func (r *ReaderAt) work(b *batch) {
-	b.out, b.err = r.openAt(b.out, &b.buf, b.frame, b.count, &b.state)
+	if b.in, b.err = r.readWire(&b.buf, b.frame, b.count); b.err == nil {
+		b.out, b.err = r.opener.openFrames(b.out, b.in, uint32(b.frame), &b.state)
+	}
 }
 
-// openAt reads regular frames from the source at once, into wire, which it makes
-// longer if need be, and appends their content to dst. On error it has appended
-// that of the frames before.
-func (r *ReaderAt) openAt(dst []byte, wire *[]byte, frame, count int64, state *frameState) ([]byte, error) {
+// readWire reads regular frames into buf, which it makes longer if need be.
+func (r *ReaderAt) readWire(buf *[]byte, frame, count int64) ([]byte, error) {
 	if err := r.ctx.Err(); err != nil {
-		return dst, err
+		return nil, err
 	}
 	length := r.layout.frameLen + message.RegularOverhead
-	from := sized(wire, count*length)
-	if err := r.readFull(from, r.layout.headerLen+frame*length); err != nil {
-		return dst, fmt.Errorf("frame %d: %w", frame+1, err)
+	wire := sized(buf, count*length)
+	if err := r.readFull(wire, r.layout.headerLen+frame*length); err != nil {
+		return nil, fmt.Errorf("frame %d: %w", frame+1, err)
 	}
-	return r.opener.openFrames(dst, from, uint32(frame), state)
+	return wire, nil
 }
 
 // sized returns n bytes in b's array, or has b be a longer one.

@@ -36,15 +36,16 @@ type sealer struct {
 	done       bool // the final frame was sealed
 }
 
-// newSealer gets the materials for a message and appends its header to dst, which
+// start gets the materials for a message and appends its header to dst, which
 // grows to have room for the whole message if its length is known. The length is
-// the plaintext's, -1 if unknown; bound is what the manager is told then.
-func (e *Encrypter) newSealer(ctx context.Context, dst []byte, ec keyring.EncryptionContext, length, bound int64) (*sealer, []byte, error) {
+// the plaintext's, -1 if unknown; bound is what the manager is told then. The
+// sealer is new.
+func (s *sealer) start(ctx context.Context, e *Encrypter, dst []byte, ec keyring.EncryptionContext, length, bound int64) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := ec.Validate(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	req := keyring.EncryptionRequest{
 		Suite:            e.opts.Suite,
@@ -54,25 +55,22 @@ func (e *Encrypter) newSealer(ctx context.Context, dst []byte, ec keyring.Encryp
 	}
 	m, err := e.manager.EncryptionMaterials(ctx, req)
 	if err != nil {
-		return nil, nil, fmt.Errorf("data key: %w", err)
+		return nil, fmt.Errorf("data key: %w", err)
 	}
 	// The message's own key is derived before this returns.
 	defer m.Clear()
 	if err := m.Check(req); err != nil {
-		return nil, nil, fmt.Errorf("data key: %w", err)
+		return nil, fmt.Errorf("data key: %w", err)
 	}
 	if n := len(m.EncryptedDataKeys); n > e.opts.MaxEncryptedDataKeys {
-		return nil, nil, fmt.Errorf("%w: the keyring made %d encrypted data keys, this client writes %d (Options.MaxEncryptedDataKeys)",
+		return nil, fmt.Errorf("%w: the keyring made %d encrypted data keys, this client writes %d (Options.MaxEncryptedDataKeys)",
 			ErrLimit, n, e.opts.MaxEncryptedDataKeys)
 	}
 
-	s := &sealer{frameLen: e.opts.FrameLength, keys: m.EncryptedDataKeys, signingKey: m.SigningKey}
+	s.frameLen, s.keys, s.signingKey = e.opts.FrameLength, m.EncryptedDataKeys, m.SigningKey
 	s.header.Suite = suite.ByID(uint16(m.Suite))
 	s.header.FrameLength = uint32(e.opts.FrameLength)
-	if dst, err = s.appendHeader(dst, m, length, e.opts.MaxHeaderLength); err != nil {
-		return nil, nil, err
-	}
-	return s, dst, nil
+	return s.appendHeader(dst, m, length, e.opts.MaxHeaderLength)
 }
 
 // appendHeader appends the header to dst, and makes the cipher under the message's

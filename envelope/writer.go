@@ -56,7 +56,8 @@ func (e *Encrypter) NewWriter(ctx context.Context, dst io.Writer, ec keyring.Enc
 	if e.opts.MaxStreamLength > 0 {
 		length = e.opts.MaxStreamLength
 	}
-	s, head, err := e.newSealer(ctx, nil, ec, -1, length)
+	s := &sealer{}
+	head, err := s.start(ctx, e, nil, ec, -1, length)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: encrypt: %w", err)
 	}
