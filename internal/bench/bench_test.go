@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/envelope"
+)
+
+func TestContendersRoundTrip(t *testing.T) {
+	t.Run("streams", func(t *testing.T) {
+		for _, size := range []int{1, 4096, 200_000} {
+			_, err := streamPeers(randomBytes(size))
+			require.NoError(t, err, size)
+		}
+	})
+	t.Run("in memory", func(t *testing.T) {
+		for _, g := range []group{
+			awsGroup(smallLen, 1, target{}), awsGroup(100_000, 1, target{}),
+			envelopePeersGroup(smallLen), envelopePeersGroup(100_000),
+		} {
+			entrants, err := g.build()
+			require.NoError(t, err, g.name)
+			for _, e := range entrants {
+				require.NoError(t, e.run(), g.name)
+			}
+		}
+	})
+}
+
+func TestCheckRefuses(t *testing.T) {
+	none := func(io.Writer, io.Reader) error { return nil }
+	_, err := streamCipher{"broken", none, none}.check([]byte("x"))
+	require.ErrorIs(t, err, errRoundTrip)
+
+	same := func(_, b []byte) ([]byte, error) { return b[:0], nil }
+	_, err = memoryCipher{"broken", same, same}.check([]byte("x"))
+	require.ErrorIs(t, err, errRoundTrip)
+}
+
+func TestShortestIsAMessage(t *testing.T) {
+	s, err := newShortest(frameLen)
+	require.NoError(t, err)
+	c, err := newClient(envelope.Options{})
+	require.NoError(t, err)
+	for range 3 { // the derivation's buffers are reused
+		plaintext := randomBytes(smallLen)
+		msg, err := s.encrypt([]byte("before"), plaintext)
+		require.NoError(t, err)
+		msg, found := bytes.CutPrefix(msg, []byte("before"))
+		require.True(t, found)
+
+		got, err := c.Decrypt(context.Background(), msg, encryptionContext())
+		require.NoError(t, err)
+		assert.Equal(t, plaintext, got)
+
+		got, err = s.decrypt(nil, msg)
+		require.NoError(t, err)
+		assert.Equal(t, plaintext, got)
+
+		ours, err := c.Encrypt(context.Background(), plaintext, encryptionContext())
+		require.NoError(t, err)
+		assert.Len(t, msg, len(ours), "the bound writes no less")
+	}
+}
+
+func TestCipherLoops(t *testing.T) {
+	loop, err := newCipherLoop(100)
+	require.NoError(t, err)
+	src := randomBytes(1234)
+	for _, e := range append(loop.entrants(oneCore, src), loop.parallelEntrants(allCores, src)...) {
+		require.NoError(t, e.run(), "%v", e.key)
+	}
+	require.NoError(t, loop.openPairs(loop.frames(src), []int{1, 999, 1050}))
+
+	frames := loop.frames(src)
+	frames[700]++
+	require.Error(t, loop.open(frames, 0))
+	require.Error(t, shares(frames, 100+tagLen, loop.open))
+}
+
+func TestSharesCoverAll(t *testing.T) {
+	for _, n := range []int{0, 1, 10, 11, 99, 1000} {
+		covered := make([]byte, n)
+		require.NoError(t, shares(covered, 10, func(share []byte, seq uint32) error {
+			for i := range share {
+				share[i]++
+			}
+			return nil
+		}))
+		assert.Equal(t, bytes.Repeat([]byte{1}, n), covered)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	assert.Equal(t, 3., median([]float64{9, 1, 3}))
+	assert.Equal(t, 2.5, median([]float64{9, 1, 3, 2}))
+
+	values := []float64{3, 2, 1}
+	median(values)
+	assert.Equal(t, []float64{3, 2, 1}, values, "rounds stay in order")
+}
+
+func TestMedianRatioPairsRounds(t *testing.T) {
+	// The machine is half as fast in the second round, and the ratio is the same.
+	assert.Equal(t, 2., medianRatio([]float64{2, 4, 2}, []float64{1, 2, 1}))
+	assert.Equal(t, 3., medianRatio([]float64{1, 30, 3}, []float64{1, 1, 1}))
+}
+
+func TestMeasureTakesTurns(t *testing.T) {
+	var order []string
+	entrants := make([]entrant, 3)
+	for i, name := range []string{"a", "b", "c"} {
+		entrants[i] = entrant{key: key{name, "run"}, run: func() error {
+			order = append(order, name)
+			return nil
+		}}
+	}
+	timings, err := plan{rounds: 3}.measure(entrants)
+	require.NoError(t, err)
+	require.Len(t, timings, 3)
+	for _, timing := range timings {
+		assert.Len(t, timing.seconds, 3)
+	}
+	assert.Equal(t, "aabbccabcbcacab", strings.Join(order, ""), "two runs each to warm up, then rounds")
+}
+
+func TestShortRunsAreRepeated(t *testing.T) {
+	runs := 0
+	e := entrant{calls: 10, run: func() error { runs++; time.Sleep(time.Microsecond); return nil }}
+	timings, err := plan{rounds: 1, sample: 20 * time.Millisecond}.measure([]entrant{e})
+	require.NoError(t, err)
+	assert.Greater(t, runs, 4)
+	assert.Less(t, timings[0].seconds[0], 0.01, "of one call")
+}
+
+func TestFigures(t *testing.T) {
+	assert.Equal(t, "ratio x 0.940", figure{"x", 0.94, atLeast(0.93)}.String())
+	assert.Equal(t, "ratio x 0.920  short: target >= 0.93", figure{"x", 0.92, atLeast(0.93)}.String())
+	assert.Equal(t, "ratio x 9  short: target <= 8", figure{"x", 9, atMost(8)}.String())
+	assert.Equal(t, "ratio x 51.2", figure{"x", 51.2345, target{}}.String())
+	assert.False(t, missed([]outcome{{figures: []figure{{"x", 0.93, atLeast(0.93)}}}}))
+	assert.True(t, missed([]outcome{{figures: []figure{{"x", math.NaN(), atLeast(0.93)}}}}))
+}
+
+func TestRatioNamesDiffer(t *testing.T) {
+	seen := map[string]bool{}
+	for _, g := range groups(false) {
+		for _, r := range g.ratios {
+			assert.False(t, seen[r.name], r.name)
+			seen[r.name] = true
+		}
+		for _, c := range g.counts {
+			assert.False(t, seen[c.name], c.name)
+			seen[c.name] = true
+		}
+	}
+	for _, name := range []string{
+		"stream-encrypt-1core-4096", "stream-decrypt-1core-65536", "stream-decrypt-1core-4096-of-seal",
+		"stream-encrypt-1core-4096-from-reader", "signed-encrypt", "signed-decrypt", "small-encrypt",
+		"small-decrypt-allocs", "range-4k", "aws-16MiB-encrypt", "aws-64B-decrypt", "aws-64B-encrypt-cached",
+		"tink-stream-encrypt-1MiB", "age-stream-decrypt-64KiB", "sio-stream-encrypt-64MiB",
+		"tink-envelope-encrypt-64B", "memory-4GiB", "allocs-stream-growth",
+	} {
+		assert.True(t, seen[name], name)
+	}
+}
+
+func TestReport(t *testing.T) {
+	var o []outcome
+	for _, g := range []string{chartStreams, chartAWS} {
+		who := map[string]string{chartStreams: ours, chartAWS: awsName}[g]
+		o = append(o, outcome{
+			group: g,
+			timings: []timing{
+				{entrant{key: key{who, encrypt}, bytes: 1e6}, []float64{0.5}},
+				{entrant{key: key{who, decrypt}, bytes: 1e6}, []float64{0.25}},
+			},
+			figures: []figure{{"some-ratio", 0.5, atLeast(0.9)}},
+		})
+	}
+	table := string(markdown(o, true))
+	assert.Contains(t, table, "| some-ratio | 0.500 | >= 0.9, short |")
+	assert.Contains(t, table, "| sealring | 2 MB/s | 4 MB/s |")
+
+	svg, err := drawChart(o)
+	require.NoError(t, err)
+	assert.Contains(t, string(svg), "<svg")
+	assert.Contains(t, string(svg), awsName)
+
+	svg, err = drawChart(o[1:])
+	require.NoError(t, err)
+	assert.Nil(t, svg, "no streams, no chart")
+}
+
+func TestRepeated(t *testing.T) {
+	got, err := io.ReadAll(&repeated{block: []byte("abc"), left: 10})
+	require.NoError(t, err)
+	assert.Equal(t, "abcabcabca", string(got))
+}
+
+func TestSizeName(t *testing.T) {
+	for n, want := range map[int64]string{64: "64B", 64 << 10: "64KiB", 1 << 20: "1MiB", 4 << 30: "4GiB", 1025: "1025B"} {
+		assert.Equal(t, want, sizeName(n))
+	}
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/go-sealring/sealring/envelope"
+)
+
+const (
+	oneCore  = "AES-GCM alone, one core"
+	allCores = "AES-GCM alone, all cores"
+)
+
+// targets for long streams, by frame length: what is left of a core when frames
+// have been numbered and moved.
+var (
+	oneCoreTargets  = map[int]target{4096: atLeast(0.93), 65536: atLeast(0.96)}
+	allCoresTargets = map[int]target{4096: atLeast(0.90), 65536: atLeast(0.93)}
+)
+
+// oneCoreGroup compares a stream on one core with the cipher alone.
+func oneCoreGroup(frameLen int) group {
+	const size = 64 << 20
+	encryptName := fmt.Sprintf("stream-encrypt-1core-%d", frameLen)
+	decryptName := fmt.Sprintf("stream-decrypt-1core-%d", frameLen)
+	want := oneCoreTargets[frameLen]
+	return group{
+		name:   fmt.Sprintf("stream-1core-%d", frameLen),
+		rounds: 31,
+		build: func() ([]entrant, error) {
+			loop, err := newCipherLoop(frameLen)
+			if err != nil {
+				return nil, err
+			}
+			c, err := newOurStream(ours, envelope.Options{FrameLength: frameLen, Concurrency: 1})
+			if err != nil {
+				return nil, err
+			}
+			src := randomBytes(size)
+			msg, err := c.check(src)
+			if err != nil {
+				return nil, err
+			}
+			entrants := append(loop.entrants(oneCore, src), c.entrants(src, msg, memory)...)
+			c.name = fromReader
+			return append(entrants, c.entrants(src, msg, plainReader)...), nil
+		},
+		ratios: []ratio{
+			{encryptName, key{oneCore, encrypt}, key{ours, encrypt}, want},
+			{encryptName + "-from-reader", key{oneCore, encrypt}, key{fromReader, encrypt}, target{}},
+			{decryptName, key{oneCore, decrypt}, key{ours, decrypt}, want},
+			{decryptName + "-from-reader", key{oneCore, decrypt}, key{fromReader, decrypt}, target{}},
+			{decryptName + "-of-seal", key{oneCore, encrypt}, key{ours, decrypt}, target{}},
+		},
+	}
+}
+
+// allCoresGroup compares a stream on all cores with the cipher alone, on all of
+// them too. Names have the count of cores; where there is one, there is no group.
+func allCoresGroup(frameLen int) []group {
+	const size = 256 << 20
+	if cores() == 1 {
+		return nil
+	}
+	want := allCoresTargets[frameLen]
+	return []group{{
+		name:   fmt.Sprintf("stream-%dcore-%d", cores(), frameLen),
+		rounds: 21,
+		build: func() ([]entrant, error) {
+			loop, err := newCipherLoop(frameLen)
+			if err != nil {
+				return nil, err
+			}
+			c, err := newOurStream(ours, envelope.Options{FrameLength: frameLen})
+			if err != nil {
+				return nil, err
+			}
+			src := randomBytes(size)
+			entrants, err := c.checked(src)
+			if err != nil {
+				return nil, err
+			}
+			return append(entrants, loop.parallelEntrants(allCores, src)...), nil
+		},
+		ratios: []ratio{
+			{fmt.Sprintf("stream-encrypt-%dcore-%d", cores(), frameLen), key{allCores, encrypt}, key{ours, encrypt}, want},
+			{fmt.Sprintf("stream-decrypt-%dcore-%d", cores(), frameLen), key{allCores, decrypt}, key{ours, decrypt}, want},
+		},
+	}}
+}
+
+// signedGroup compares signed streams with the hash that a signature needs: it
+// is slower than the cipher, which can run beside it.
+func signedGroup() group {
+	const size = 64 << 20
+	const bound, hash = "SHA-384 alone", "hash"
+	return group{
+		name:   "signed",
+		rounds: 21,
+		build: func() ([]entrant, error) {
+			c, err := newOurStream(ours, envelope.Options{Suite: signedSuite})
+			if err != nil {
+				return nil, err
+			}
+			src := randomBytes(size)
+			msg, err := c.check(src)
+			if err != nil {
+				return nil, err
+			}
+			h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
+			if err != nil {
+				return nil, err
+			}
+			if h.Suite != signedSuite {
+				return nil, fmt.Errorf("the message has suite %v", h.Suite)
+			}
+			return append(c.entrants(src, msg, memory),
+				entrant{key: key{bound, hash}, bytes: size, run: hashLoop(msg)}), nil
+		},
+		ratios: []ratio{
+			{"signed-encrypt", key{bound, hash}, key{ours, encrypt}, atLeast(0.93)},
+			{"signed-decrypt", key{bound, hash}, key{ours, decrypt}, atLeast(0.93)},
+		},
+	}
+}
