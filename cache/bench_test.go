@@ -16,8 +16,8 @@ import (
 
 var benchContext = keyring.EncryptionContext{"tenant": "42", "table": "patients"}
 
-// inHand is a manager that clones materials that it has: what a cache costs at
-// the least.
+// inHand is a manager that clones materials that it has, prepared as a cache's are:
+// what a cache costs at the least.
 type inHand struct {
 	encrypt *keyring.EncryptionMaterials
 	decrypt *keyring.DecryptionMaterials
@@ -25,6 +25,10 @@ type inHand struct {
 
 func (m *inHand) EncryptionMaterials(context.Context, keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
 	return m.encrypt.Clone(), nil
+}
+
+func (m *inHand) StoredDecryptionMaterials(keyring.StoredDecryptionRequest) *keyring.DecryptionMaterials {
+	return m.decrypt.Clone()
 }
 
 func (m *inHand) DecryptionMaterials(context.Context, keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
@@ -64,6 +68,7 @@ func BenchmarkMessage(b *testing.B) {
 	c := newTestCache(b, m, Limits{}, nil)
 	e := encrypt(b, m, keyring.EncryptionRequest{Context: benchContext})
 	d := decrypt(b, m, toDecrypt(e))
+	require.NoError(b, e.Serialize())
 	hand, err := envelope.NewFromManager(&inHand{e, d}, nil)
 	require.NoError(b, err)
 	cached, err := envelope.NewFromManager(c, nil)

@@ -79,6 +79,7 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 				return dst, err
 			}
 			o.took(wire)
+			o.hashed(wire)
 			rest = rest[len(wire):]
 			continue
 		}
@@ -136,6 +137,7 @@ func (o *opener) bulk(ctx context.Context, dst, msg []byte, concurrency int) (_,
 			}
 			return dst, msg, err
 		}
+		line.catchUp(o.hashBatch)
 		b := line.next(nil)
 		dst = dst[:len(dst)+len(b.out)]
 		if err == nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
@@ -54,15 +53,14 @@ func ParseHeader(r io.Reader, o *Options) (*Header, error) {
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
-	return newHeader(h, dataKeys(nil, h)), nil
+	return newHeader(h, dataKeys(h)), nil
 }
 
-// dataKeys appends a header's wrapped keys to keys, which keyrings know by
-// another type.
-func dataKeys(keys []keyring.EncryptedDataKey, h *message.Header) []keyring.EncryptedDataKey {
-	keys = slices.Grow(keys, len(h.EncryptedDataKeys))
-	for _, k := range h.EncryptedDataKeys {
-		keys = append(keys, keyring.EncryptedDataKey(k))
+// dataKeys returns a header's wrapped keys, which keyrings know by another type.
+func dataKeys(h *message.Header) []keyring.EncryptedDataKey {
+	keys := make([]keyring.EncryptedDataKey, len(h.EncryptedDataKeys))
+	for i, k := range h.EncryptedDataKeys {
+		keys[i] = keyring.EncryptedDataKey(k)
 	}
 	return keys
 }

@@ -19,7 +19,6 @@ import (
 // frame or non-framed body, signature. Its header has been authenticated.
 type opener struct {
 	header       *message.Header
-	keys         []keyring.EncryptedDataKey // those of the header
 	aead         cipher.AEAD
 	state        frameState
 	frameLen     int
@@ -54,7 +53,7 @@ func (d *Decrypter) open(ctx context.Context, o *opener, ec keyring.EncryptionCo
 	if d.opts.RefuseSigned && h.Suite.Signs() {
 		return fmt.Errorf("%w: Options.RefuseSigned is set and suite %v signs", ErrPolicy, keyring.Suite(h.Suite.ID))
 	}
-	m, err := d.materials(ctx, o, ec)
+	m, err := d.materials(ctx, h, ec)
 	if err != nil {
 		return err
 	}
@@ -97,8 +96,7 @@ func (d *Decrypter) open(ctx context.Context, o *opener, ec keyring.EncryptionCo
 }
 
 // materials gets the materials for a message, and checks them.
-func (d *Decrypter) materials(ctx context.Context, o *opener, ec keyring.EncryptionContext) (*keyring.DecryptionMaterials, error) {
-	h := o.header
+func (d *Decrypter) materials(ctx context.Context, h *message.Header, ec keyring.EncryptionContext) (*keyring.DecryptionMaterials, error) {
 	req := keyring.DecryptionRequest{Suite: keyring.Suite(h.Suite.ID), CommitmentPolicy: d.opts.CommitmentPolicy, Reproduced: ec}
 	if d.stored != nil {
 		m := d.stored.StoredDecryptionMaterials(keyring.StoredDecryptionRequest{
@@ -115,8 +113,7 @@ func (d *Decrypter) materials(ctx context.Context, o *opener, ec keyring.Encrypt
 			return nil, err
 		}
 	}
-	o.keys = dataKeys(nil, h)
-	req.Context, req.EncryptedDataKeys = h.Context, o.keys
+	req.Context, req.EncryptedDataKeys = h.Context, dataKeys(h)
 	m, err := d.manager.DecryptionMaterials(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("data key: %w", err)
@@ -233,13 +230,20 @@ func (o *opener) work(b *batch) {
 	b.out, b.err = o.openFrames(b.out, b.in, b.seq, &b.state)
 }
 
-// took counts frames as opened, which they are or will be, and hashes them.
+// took counts frames as opened, which they are or will be.
 func (o *opener) took(wire []byte) {
 	o.seq += uint32(len(wire) / (o.frameLen + message.RegularOverhead))
+}
+
+// hashed adds to what the signature covers.
+func (o *opener) hashed(wire []byte) {
 	if o.hash != nil {
 		o.hash.Write(wire)
 	}
 }
+
+// hashBatch is hashed for a batch, which may yet be worked on.
+func (o *opener) hashBatch(b *batch) { o.hashed(b.in) }
 
 // checkSeq returns an error if a frame does not come after number prev.
 func checkSeq(seq, prev uint32) error {
@@ -267,9 +271,7 @@ func (o *opener) open(dst, b []byte, p part) ([]byte, error) {
 	if err != nil {
 		return dst, fmt.Errorf("%s: %w", o.name(p), ErrAuthentication)
 	}
-	if o.hash != nil {
-		o.hash.Write(b[:p.need])
-	}
+	o.hashed(b[:p.need])
 	o.seq = p.seq
 	o.done = p.final
 	return out, nil

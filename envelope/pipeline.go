@@ -51,6 +51,8 @@ type pipeline struct {
 	ring    []batch
 	first   int // of the batches in flight
 	flying  int
+	unseen  int         // the last of them, which catchUp has not had
+	sated   bool        // was full, and is still more than half full
 	queue   chan *batch // what nobody works on yet; nil sends a goroutine home
 	helpers int         // goroutines there may be
 	running int
@@ -87,7 +89,18 @@ func streamPipeline(o *Options, frameLen int, aad message.BodyAAD, work func(*ba
 	return newPipeline(o.concurrency(), batchlen.MaxInFlight(frameLen), aad, work)
 }
 
-func (p *pipeline) full() bool { return p.flying == len(p.ring) }
+// full says whether no batch is to be started for now. Once it is full, half of
+// what is in flight is taken back first: helpers that have nothing to do sleep, and
+// waking one for each batch would cost as much as they bring.
+func (p *pipeline) full() bool {
+	switch {
+	case p.flying == len(p.ring):
+		p.sated = true
+	case p.flying <= len(p.ring)/2:
+		p.sated = false
+	}
+	return p.sated
+}
 
 // free returns the batch to be started next. The pipeline is not full.
 func (p *pipeline) free() *batch {
@@ -99,6 +112,7 @@ func (p *pipeline) free() *batch {
 // start has the batch that free returned worked on.
 func (p *pipeline) start(b *batch) {
 	p.flying++
+	p.unseen++
 	p.queue <- b
 	// The caller itself takes one.
 	if p.running < min(p.helpers, p.flying-1) {
@@ -154,9 +168,18 @@ func (p *pipeline) next(wake <-chan struct{}) *batch {
 	}
 }
 
+// catchUp calls f for each batch that was started since it was called last, in
+// their order, while others work on them.
+func (p *pipeline) catchUp(f func(*batch)) {
+	for ; p.unseen > 0; p.unseen-- {
+		f(&p.ring[(p.first+p.flying-p.unseen)%len(p.ring)])
+	}
+}
+
 func (p *pipeline) landed(b *batch) *batch {
 	p.first = (p.first + 1) % len(p.ring)
 	p.flying--
+	p.unseen = min(p.unseen, p.flying)
 	if v := b.panicked; v != nil {
 		b.panicked = nil
 		panic(v)
@@ -200,5 +223,5 @@ func (p *pipeline) drop(opened bool) {
 		}
 		b.in, b.out, b.buf, b.lent, b.panicked = nil, nil, nil, nil, nil
 	}
-	p.first, p.flying = 0, 0
+	p.first, p.flying, p.unseen, p.sated = 0, 0, 0, false
 }

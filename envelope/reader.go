@@ -74,7 +74,7 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 // Header returns the message's header, which has been authenticated. In a signed
 // message whoever can decrypt could have written it, until io.EOF says that the
 // signature verified.
-func (r *Reader) Header() *Header { return newHeader(r.opener.header, r.opener.keys) }
+func (r *Reader) Header() *Header { return newHeader(r.opener.header, dataKeys(r.opener.header)) }
 
 // Read implements [io.Reader]. On error p holds nothing of use beyond the bytes
 // that were counted. Errors stick.
@@ -127,6 +127,7 @@ func (r *Reader) readInto(p []byte) (n int) {
 		if r.line.flying == 0 {
 			return n
 		}
+		r.line.catchUp(r.opener.hashBatch)
 		b := r.line.next(nil)
 		r.src.giveBack(b)
 		n += len(b.out)
@@ -250,6 +251,7 @@ func (r *Reader) startOwn(wire []byte) {
 // take makes what was opened first unread. It returns false when wake had
 // something before.
 func (r *Reader) take(wake <-chan struct{}) bool {
+	r.line.catchUp(r.opener.hashBatch)
 	b := r.line.next(wake)
 	if b == nil {
 		return false

@@ -101,7 +101,7 @@ func (r *ReaderAt) open(d *Decrypter, size int64, ec keyring.EncryptionContext) 
 func (r *ReaderAt) Size() int64 { return r.size }
 
 // Header returns the message's header, which has been authenticated.
-func (r *ReaderAt) Header() *Header { return newHeader(r.opener.header, r.opener.keys) }
+func (r *ReaderAt) Header() *Header { return newHeader(r.opener.header, dataKeys(r.opener.header)) }
 
 // ReadAt implements [io.ReaderAt]. On error the bytes of p that were counted are
 // verified plaintext, and the others hold nothing of use. Errors do not stick:
