@@ -506,6 +506,7 @@ func TestOptionsRefused(t *testing.T) {
 		"negative non-framed":       {MaxNonFramedLength: -1},
 		"negative stream":           {MaxStreamLength: -1},
 		"huge non-framed":           {MaxNonFramedLength: 1 << 36},
+		"negative concurrency":      {Concurrency: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := envelope.New(zeroKey(t), &o)

@@ -35,7 +35,8 @@ var (
 
 // NewReader reads the header of a message from src, has the data key unwrapped,
 // and authenticates the header before it returns. The Reader then reads src to
-// its end, since nothing may follow a message. It never closes src.
+// its end, since nothing may follow a message. It never closes src. A bytes.Reader
+// or bytes.Buffer is read where it is, without a copy.
 //
 // What ec means is said at [Decrypter.Decrypt]. The context covers the life of
 // the Reader: once it is done, nothing more is decrypted, and Read fails with its

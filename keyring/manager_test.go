@@ -279,3 +279,53 @@ func TestRequiredContextManagerDistrusts(t *testing.T) {
 	})
 	require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
 }
+
+// TestSerialize checks that materials which were serialized store the same as ones
+// which were not, also after a manager has replaced what they were made of.
+func TestSerialize(t *testing.T) {
+	key := keyring.EncryptedDataKey{ProviderID: "test", ProviderInfo: []byte("kek"), Ciphertext: []byte("wrapped")}
+	fresh := func() *keyring.EncryptionMaterials {
+		return &keyring.EncryptionMaterials{
+			Suite:             keyring.SuiteAES256GCMHKDFSHA512Commit,
+			Context:           keyring.EncryptionContext{"tenant": "42", "row": "7"},
+			DataKey:           make([]byte, 32),
+			EncryptedDataKeys: []keyring.EncryptedDataKey{key, key},
+		}
+	}
+	for name, change := range map[string]func(*keyring.EncryptionMaterials){
+		"nothing": func(*keyring.EncryptionMaterials) {},
+		"context": func(m *keyring.EncryptionMaterials) {
+			m.Context = keyring.EncryptionContext{"tenant": "43", "row": "7"}
+		},
+		"equal context": func(m *keyring.EncryptionMaterials) {
+			m.Context = keyring.EncryptionContext{"tenant": "42", "row": "7"}
+		},
+		"no context": func(m *keyring.EncryptionMaterials) { m.Context = nil },
+		"required":   func(m *keyring.EncryptionMaterials) { m.RequiredKeys = []string{"row"} },
+		"fewer keys": func(m *keyring.EncryptionMaterials) { m.EncryptedDataKeys = m.EncryptedDataKeys[:1] },
+		"more keys":  func(m *keyring.EncryptionMaterials) { m.EncryptedDataKeys = append(m.EncryptedDataKeys, key) },
+		"another key": func(m *keyring.EncryptionMaterials) {
+			m.EncryptedDataKeys = []keyring.EncryptedDataKey{key, {ProviderID: "x"}}
+		},
+		"no keys at all": func(m *keyring.EncryptionMaterials) { m.EncryptedDataKeys = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			plain, kept := fresh(), fresh()
+			require.NoError(t, kept.Serialize())
+			again, err := kept.Stored()
+			require.NoError(t, err)
+			once, err := plain.Stored()
+			require.NoError(t, err)
+			require.Equal(t, once, again)
+
+			kept = kept.Clone()
+			change(plain)
+			change(kept)
+			want, errWant := plain.Stored()
+			got, err := kept.Stored()
+			require.Equal(t, errWant, err)
+			require.Equal(t, want, got)
+		})
+	}
+	require.Error(t, (&keyring.EncryptionMaterials{}).Serialize())
+}
