@@ -14,7 +14,12 @@ import (
 type cipherLoop struct {
 	aead     cipher.AEAD
 	frameLen int
+	aad      []byte // of each frame
 }
+
+// aadLen is how much additional data the message format has for a frame of its
+// version 2: message ID, name, number and length.
+const aadLen = messageIDLen + len("AWSKMSEncryptionClient Frame") + 4 + 8
 
 const tagLen = 16
 
@@ -24,7 +29,7 @@ func newCipherLoop(frameLen int) (cipherLoop, error) {
 		return cipherLoop{}, err
 	}
 	aead, err := cipher.NewGCM(block)
-	return cipherLoop{aead, frameLen}, err
+	return cipherLoop{aead: aead, frameLen: frameLen}, err
 }
 
 // frames returns what open opens: src in sealed frames, back to back.
@@ -35,7 +40,7 @@ func (l cipherLoop) frames(src []byte) []byte {
 	for seq := uint32(0); len(src) > 0; seq++ {
 		n := min(l.frameLen, len(src))
 		binary.BigEndian.PutUint32(nonce[8:], seq)
-		out = l.aead.Seal(out, nonce[:], src[:n], nil)
+		out = l.aead.Seal(out, nonce[:], src[:n], l.aad)
 		src = src[n:]
 	}
 	return out
@@ -48,7 +53,7 @@ func (l cipherLoop) seal(src []byte, seq uint32) {
 	for ; len(src) > 0; seq++ {
 		n := min(l.frameLen, len(src))
 		binary.BigEndian.PutUint32(nonce[8:], seq)
-		l.aead.Seal(dst, nonce[:], src[:n], nil)
+		l.aead.Seal(dst, nonce[:], src[:n], l.aad)
 		src = src[n:]
 	}
 }
@@ -60,7 +65,7 @@ func (l cipherLoop) open(frames []byte, seq uint32) error {
 	for ; len(frames) > 0; seq++ {
 		n := min(l.frameLen+tagLen, len(frames))
 		binary.BigEndian.PutUint32(nonce[8:], seq)
-		if _, err := l.aead.Open(dst, nonce[:], frames[:n], nil); err != nil {
+		if _, err := l.aead.Open(dst, nonce[:], frames[:n], l.aad); err != nil {
 			return err
 		}
 		frames = frames[n:]

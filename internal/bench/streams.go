@@ -9,6 +9,7 @@ import (
 
 const (
 	oneCore  = "AES-GCM alone, one core"
+	withAAD  = "AES-GCM alone, one core, with the format's AAD"
 	allCores = "AES-GCM alone, all cores"
 )
 
@@ -43,13 +44,17 @@ func oneCoreGroup(frameLen int) group {
 				return nil, err
 			}
 			entrants := append(loop.entrants(oneCore, src), c.entrants(src, msg, memory)...)
+			loop.aad = randomBytes(aadLen)
+			entrants = append(entrants, loop.entrants(withAAD, src)...)
 			c.name = fromReader
 			return append(entrants, c.entrants(src, msg, plainReader)...), nil
 		},
 		ratios: []ratio{
 			{encryptName, key{oneCore, encrypt}, key{ours, encrypt}, want},
+			{encryptName + "-of-aad", key{withAAD, encrypt}, key{ours, encrypt}, target{}},
 			{encryptName + "-from-reader", key{oneCore, encrypt}, key{fromReader, encrypt}, target{}},
 			{decryptName, key{oneCore, decrypt}, key{ours, decrypt}, want},
+			{decryptName + "-of-aad", key{withAAD, decrypt}, key{ours, decrypt}, target{}},
 			{decryptName + "-from-reader", key{oneCore, decrypt}, key{fromReader, decrypt}, target{}},
 			{decryptName + "-of-seal", key{oneCore, encrypt}, key{ours, decrypt}, target{}},
 		},
