@@ -31,6 +31,8 @@ func (m *inHand) StoredDecryptionMaterials(keyring.StoredDecryptionRequest) *key
 	return m.decrypt.Clone()
 }
 
+func (m *inHand) StoredDecryptionOwner() keyring.DecryptionManager { return m }
+
 func (m *inHand) DecryptionMaterials(context.Context, keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
 	return m.decrypt.Clone(), nil
 }

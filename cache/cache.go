@@ -159,6 +159,8 @@ func (p partition) DecryptionMaterials(ctx context.Context, req keyring.Decrypti
 	return p.cache.decryption(ctx, req, p.name)
 }
 
+func (p partition) StoredDecryptionOwner() keyring.DecryptionManager { return p }
+
 func (p partition) StoredDecryptionMaterials(req keyring.StoredDecryptionRequest) *keyring.DecryptionMaterials {
 	return p.cache.storedDecryption(req, p.name)
 }
@@ -182,6 +184,9 @@ func (c *Cache) DecryptionMaterials(ctx context.Context, req keyring.DecryptionR
 func (c *Cache) StoredDecryptionMaterials(req keyring.StoredDecryptionRequest) *keyring.DecryptionMaterials {
 	return c.storedDecryption(req, "")
 }
+
+// StoredDecryptionOwner implements [keyring.StoredDecryptionManager].
+func (c *Cache) StoredDecryptionOwner() keyring.DecryptionManager { return c }
 
 func (c *Cache) encryption(ctx context.Context, req keyring.EncryptionRequest, partition string) (*keyring.EncryptionMaterials, error) {
 	if err := c.check(ctx); err != nil {
@@ -246,15 +251,16 @@ func (c *Cache) storedDecryption(req keyring.StoredDecryptionRequest, partition 
 	}
 	var buf [1024]byte
 	id := storedIdentity(buf[:0], &req, partition)
+	got, dueSoon := c.lookUp(id, 0)
 	// Pairs that do not confirm what is stored belong to another entry, or to
 	// none: the whole request will tell.
-	if got := c.hit(id, 0); got != nil {
-		if got.answersDecryption(req.Suite, req.CommitmentPolicy, req.Reproduced) {
-			return got.decryption()
-		}
+	if got == nil || !confirms(req.Reproduced, got.stored) ||
+		!got.answersDecryption(req.Suite, req.CommitmentPolicy, req.Reproduced) {
 		got.clear()
+		return nil
 	}
-	return nil
+	c.hadHit(id, dueSoon)
+	return got.decryption()
 }
 
 func (c *Cache) decryptionMiss(ctx context.Context, id identity, req keyring.DecryptionRequest, partition string) (*keyring.DecryptionMaterials, error) {
@@ -289,17 +295,24 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 // hit returns a copy of the materials that id names for a message of n bytes, if
 // they are in the cache and good.
 func (c *Cache) hit(id []byte, n int64) *copied {
+	got, dueSoon := c.lookUp(id, n)
+	if got != nil {
+		c.hadHit(id, dueSoon)
+	}
+	return got
+}
+
+func (c *Cache) lookUp(id []byte, n int64) (got *copied, dueSoon bool) {
 	s := c.shardOf(id)
 	s.mu.RLock()
-	got, dueSoon := c.take(s, s.entries[identity(id)], n)
-	if got == nil {
-		return nil
-	}
+	return c.take(s, s.entries[identity(id)], n)
+}
+
+func (c *Cache) hadHit(id []byte, dueSoon bool) {
 	if dueSoon && !c.limits.NoRefresh {
 		c.refreshSoon(identity(id))
 	}
 	c.counters.hits.Add(1)
-	return got
 }
 
 // poisoned drops materials that do not answer the requests they are kept for:

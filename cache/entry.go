@@ -94,6 +94,9 @@ func (e *entry) measure() int64 {
 		context(e.encryptReq.Context)
 		context(e.encrypt.Context)
 		keys(e.encrypt.EncryptedDataKeys)
+		if stored, err := e.encrypt.Stored(); err == nil {
+			n += len(stored)
+		}
 	} else {
 		context(e.decryptReq.Context)
 		context(e.decryptReq.Reproduced)
@@ -158,9 +161,10 @@ func (e *entry) worn(limits *Limits) bool {
 // copied are materials for one use, with a data key of their own, in one
 // allocation.
 type copied struct {
-	e   keyring.EncryptionMaterials
-	d   keyring.DecryptionMaterials
-	key [32]byte
+	e      keyring.EncryptionMaterials
+	d      keyring.DecryptionMaterials
+	stored keyring.EncryptionContext // what the header had for d
+	key    [32]byte
 }
 
 // copy returns the materials for one use. The shard's lock is held, so that the
@@ -171,7 +175,7 @@ func (e *entry) copy() *copied {
 		c.e = *e.encrypt
 		c.e.DataKey = append(c.key[:0], e.encrypt.DataKey...)
 	} else {
-		c.d = *e.decrypt
+		c.d, c.stored = *e.decrypt, e.decryptReq.Context
 		c.d.DataKey = append(c.key[:0], e.decrypt.DataKey...)
 	}
 	return c

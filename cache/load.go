@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -207,7 +208,11 @@ func (c *Cache) call(ctx context.Context, e *entry) (err error) {
 		e.encrypt = m
 		return nil
 	}
-	m, err := c.manager.DecryptionMaterials(ctx, *e.decryptReq)
+	// The materials may refer to the context, which whoever gets them might change.
+	// The entry's own is what hits are held against.
+	req := *e.decryptReq
+	req.Context = maps.Clone(req.Context)
+	m, err := c.manager.DecryptionMaterials(ctx, req)
 	if err != nil {
 		return err
 	}

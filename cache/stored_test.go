@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"context"
 	"testing"
 	"time"
 
@@ -126,4 +127,54 @@ func TestClientsShareMessages(t *testing.T) {
 		}
 	}
 	assert.EqualValues(t, 2+3*2, m.loads.Load(), "one to encrypt, one to decrypt, and those that failed")
+}
+
+// auditing embeds a cache and has a method of its own in front of it.
+type auditing struct {
+	*Cache
+	asked int
+}
+
+func (a *auditing) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	a.asked++
+	return a.Cache.DecryptionMaterials(ctx, req)
+}
+
+func TestEmbeddedCacheIsAsked(t *testing.T) {
+	a := &auditing{Cache: newTestCache(t, newManager(t), Limits{}, nil)}
+	client, err := envelope.NewFromManager(a, nil)
+	require.NoError(t, err)
+	msg, err := client.Encrypt(t.Context(), []byte("plaintext"), nil)
+	require.NoError(t, err)
+	for range 3 {
+		_, err := client.Decrypt(t.Context(), msg, nil)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 3, a.asked)
+}
+
+// TestTamperedContext has somebody change the context that materials share: what a
+// message stores is what counts.
+func TestTamperedContext(t *testing.T) {
+	c := newTestCache(t, newManager(t), Limits{}, nil)
+	client, err := envelope.NewFromManager(c, nil)
+	require.NoError(t, err)
+	ec := request("42").Context
+	msg, err := client.Encrypt(t.Context(), []byte("plaintext"), ec)
+	require.NoError(t, err)
+	_, err = client.Decrypt(t.Context(), msg, ec)
+	require.NoError(t, err)
+
+	h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
+	require.NoError(t, err)
+	shared := decrypt(t, c, keyring.DecryptionRequest{
+		Suite: h.Suite, Context: h.Context, EncryptedDataKeys: h.EncryptedDataKeys,
+	})
+	shared.Context["tenant"] = "43"
+	shared.Context["row"] = "7"
+	for _, wrong := range []keyring.EncryptionContext{{"tenant": "43"}, {"row": "7"}} {
+		_, err = client.Decrypt(t.Context(), msg, wrong)
+		require.Error(t, err)
+	}
+	assert.Equal(t, h.Context, ec)
 }

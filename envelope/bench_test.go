@@ -227,6 +227,8 @@ func (m *materials) StoredDecryptionMaterials(keyring.StoredDecryptionRequest) *
 	return m.decrypt.Clone()
 }
 
+func (m *materials) StoredDecryptionOwner() keyring.DecryptionManager { return m }
+
 func (m *materials) DecryptionMaterials(_ context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
 	return m.decrypt.Clone(), nil
 }

@@ -125,6 +125,9 @@ func NewDecrypterFromManager(m keyring.DecryptionManager, o *Options) (*Decrypte
 	if err != nil {
 		return nil, err
 	}
-	stored, _ := m.(keyring.StoredDecryptionManager)
+	stored, ok := m.(keyring.StoredDecryptionManager)
+	if ok && stored.StoredDecryptionOwner() != m {
+		stored = nil
+	}
 	return &Decrypter{m, stored, opts}, nil
 }

@@ -69,7 +69,7 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 	// grows once and leaves no plaintext behind in a shorter array.
 	dst = slices.Grow(dst, len(rest))
 	if len(rest) > batchlen.Bulk() {
-		if dst, rest, err = o.bulk(ctx, dst, rest, d.opts.concurrency()); err != nil {
+		if dst, rest, err = o.bulk(ctx, dst, rest, &d.opts); err != nil {
 			return dst, err
 		}
 	}
@@ -114,8 +114,8 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 // bulk appends the content of the regular frames that msg begins with to dst,
 // which has room for it, and returns what follows them. On error dst is as long as
 // what was opened may be, so that all of it can be cleared.
-func (o *opener) bulk(ctx context.Context, dst, msg []byte, concurrency int) (_, rest []byte, err error) {
-	line := newPipeline(concurrency, 8*concurrency, o.state.aad, o.work)
+func (o *opener) bulk(ctx context.Context, dst, msg []byte, opts *Options) (_, rest []byte, err error) {
+	line := memoryPipeline(opts, len(msg), max(o.frameLen, 1), o.state.aad, o.work)
 	defer line.stop()
 	room := dst[len(dst):cap(dst)]
 	for {

@@ -44,7 +44,7 @@ func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 		return nil, err
 	}
 	if len(plaintext) > batchlen.Bulk() {
-		dst, plaintext, err = s.bulk(ctx, dst, plaintext, e.opts.concurrency())
+		dst, plaintext, err = s.bulk(ctx, dst, plaintext, &e.opts)
 	}
 	for n := s.whole(plaintext); n > 0 && err == nil; n = s.whole(plaintext) {
 		dst, err = s.regular(dst, plaintext[:n])
@@ -58,8 +58,8 @@ func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 
 // bulk appends the regular frames of plaintext to dst, which has room for them,
 // and returns what is left for the final frame. On error dst is nil.
-func (s *sealer) bulk(ctx context.Context, dst, plaintext []byte, concurrency int) ([]byte, []byte, error) {
-	line := newPipeline(concurrency, 8*concurrency, s.state.aad, s.work)
+func (s *sealer) bulk(ctx context.Context, dst, plaintext []byte, o *Options) ([]byte, []byte, error) {
+	line := memoryPipeline(o, len(plaintext), s.frameLen, s.state.aad, s.work)
 	defer line.stop()
 	room := dst[len(dst):cap(dst)]
 	for {

@@ -102,7 +102,7 @@ var encryptWays = map[string]func(context.Context, *envelope.Encrypter, []byte, 
 			if _, err := w.Write(pt[:n]); err != nil {
 				return err
 			}
-			if _, err := w.ReadFrom(bytes.NewBuffer(pt[n : 2*n])); err != nil {
+			if _, err := w.ReadFrom(bytes.NewReader(pt[n : 2*n])); err != nil {
 				return err
 			}
 			_, err := w.ReadFrom(onlyReader{bytes.NewReader(pt[2*n:])})
@@ -182,7 +182,7 @@ var decryptWays = map[string]func(context.Context, *envelope.Decrypter, []byte, 
 		})
 	},
 	"WriteTo in place": func(ctx context.Context, d *envelope.Decrypter, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
-		return readAll(ctx, d, bytes.NewBuffer(msg), ec, func(r *envelope.Reader) ([]byte, error) {
+		return readAll(ctx, d, bytes.NewReader(msg), ec, func(r *envelope.Reader) ([]byte, error) {
 			var out bytes.Buffer
 			_, err := r.WriteTo(&out)
 			if err == nil {

@@ -99,13 +99,11 @@ func (d *Decrypter) open(ctx context.Context, o *opener, ec keyring.EncryptionCo
 func (d *Decrypter) materials(ctx context.Context, h *message.Header, ec keyring.EncryptionContext) (*keyring.DecryptionMaterials, error) {
 	req := keyring.DecryptionRequest{Suite: keyring.Suite(h.Suite.ID), CommitmentPolicy: d.opts.CommitmentPolicy, Reproduced: ec}
 	if d.stored != nil {
-		m := d.stored.StoredDecryptionMaterials(keyring.StoredDecryptionRequest{
+		req := keyring.StoredDecryptionRequest{
 			Suite: req.Suite, CommitmentPolicy: req.CommitmentPolicy, Stored: h.Stored, Reproduced: ec,
-		})
-		if m != nil {
-			// The manager has parsed before what this header stores.
-			req.Context, _ = m.SplitContext()
-			return checked(m, req)
+		}
+		if m := d.stored.StoredDecryptionMaterials(req); m != nil {
+			return checked(m, m.CheckStored(req))
 		}
 	}
 	if h.Context == nil && h.EncryptedDataKeys == nil {
@@ -118,11 +116,11 @@ func (d *Decrypter) materials(ctx context.Context, h *message.Header, ec keyring
 	if err != nil {
 		return nil, fmt.Errorf("data key: %w", err)
 	}
-	return checked(m, req)
+	return checked(m, m.Check(req))
 }
 
-func checked(m *keyring.DecryptionMaterials, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
-	if err := m.Check(req); err != nil {
+func checked(m *keyring.DecryptionMaterials, err error) (*keyring.DecryptionMaterials, error) {
+	if err != nil {
 		m.Clear()
 		return nil, fmt.Errorf("data key: %w", err)
 	}
@@ -193,7 +191,7 @@ func (o *opener) regular(b []byte) int {
 	}
 	wire := o.frameLen + message.RegularOverhead
 	n := 0
-	for range batchlen.Frames(wire) {
+	for range batchlen.Frames(o.frameLen) {
 		if len(b)-n < wire || binary.BigEndian.Uint32(b[n:]) == message.EndMarker {
 			break
 		}

@@ -295,24 +295,39 @@ func TestParallelSourceFails(t *testing.T) {
 	}
 }
 
-// TestParallelPanics has a destination panic with batches in flight, and a
-// plaintext overlap what it is encrypted to: the caller can recover, and a Writer
-// does not go on as if nothing had been.
+// TestParallelPanics has sources and destinations panic, or end the goroutine, with
+// batches in flight. The caller can recover, and a Writer that is closed then does
+// not pass off what it has as the whole.
 func TestParallelPanics(t *testing.T) {
 	leavesNoGoroutine(t)
 	shortBatches(t, 100)
-	c := withConcurrency(t, unsigned, 10, 3)
 	plaintext := randomBytes(5000)
-	for name, write := range map[string]func(*envelope.Writer) error{
-		"Write":    func(w *envelope.Writer) error { _, err := w.Write(plaintext); return err },
-		"ReadFrom": func(w *envelope.Writer) error { _, err := w.ReadFrom(bytes.NewReader(plaintext)); return err },
-	} {
-		w, err := c.NewWriter(t.Context(), &panicky{}, testContext)
-		require.NoError(t, err)
-		require.Panics(t, func() { write(w) }, name)
-		require.Error(t, write(w), name)
-		require.Error(t, w.Close(), name)
+	for _, concurrency := range []int{1, 3} {
+		c := withConcurrency(t, unsigned, 10, concurrency)
+		sealed := encryptWith(t, "Encrypt", c, plaintext)
+		for name, run := range map[string]struct {
+			dst   io.Writer
+			write func(*envelope.Writer)
+		}{
+			"Write":                {&panicky{}, func(w *envelope.Writer) { w.Write(plaintext) }},
+			"ReadFrom":             {&panicky{}, func(w *envelope.Writer) { w.ReadFrom(bytes.NewReader(plaintext)) }},
+			"ReadFrom a panic":     {io.Discard, func(w *envelope.Writer) { w.ReadFrom(&failsAfter{bytes.NewReader(plaintext), 3000, nil}) }},
+			"ReadFrom a panic now": {io.Discard, func(w *envelope.Writer) { w.ReadFrom(&failsAfter{bytes.NewReader(plaintext), 0, nil}) }},
+			"Copy from a Reader": {io.Discard, func(w *envelope.Writer) {
+				r, err := c.NewReader(t.Context(), &failsAfter{bytes.NewReader(sealed), len(sealed) - 100, nil}, testContext)
+				require.NoError(t, err)
+				io.Copy(w, r)
+			}},
+		} {
+			w, err := c.NewWriter(t.Context(), run.dst, testContext)
+			require.NoError(t, err)
+			require.Panics(t, func() { run.write(w) }, name)
+			require.ErrorContains(t, w.Close(), "panicked", name)
+			_, err = w.Write(plaintext)
+			require.ErrorContains(t, err, "panicked", name)
+		}
 	}
+	c := withConcurrency(t, unsigned, 10, 3)
 	msg := encryptWith(t, "Encrypt", c, plaintext)
 	r, err := c.NewReader(t.Context(), bytes.NewReader(msg), testContext)
 	require.NoError(t, err)
@@ -324,6 +339,68 @@ func TestParallelPanics(t *testing.T) {
 	require.Panics(t, func() {
 		c.AppendEncrypt(t.Context(), both[:0], both[h.Length+17:][:len(plaintext)], testContext)
 	})
+}
+
+// exits is a source of which some reads end the goroutine.
+type exits struct {
+	io.ReaderAt
+	after atomic.Int64
+}
+
+func (e *exits) ReadAt(p []byte, off int64) (int, error) {
+	if e.after.Add(-1) < 0 {
+		runtime.Goexit()
+	}
+	return e.ReaderAt.ReadAt(p, off)
+}
+
+func (e *exits) Read(p []byte) (int, error) {
+	if e.after.Add(-1) < 0 {
+		runtime.Goexit()
+	}
+	clear(p)
+	return len(p), nil
+}
+
+// TestParallelGoexit has a source end the goroutine that reads it, as a failing
+// test does. What was not read is not counted.
+func TestParallelGoexit(t *testing.T) {
+	leavesNoGoroutine(t)
+	shortBatches(t, 100)
+	c := withConcurrency(t, unsigned, 10, 3)
+	plaintext := randomBytes(5000)
+	msg := encryptWith(t, "Encrypt", c, plaintext)
+	for after := int64(3); after < 60; after++ {
+		src := &exits{ReaderAt: bytes.NewReader(msg)}
+		src.after.Store(1000)
+		r, err := c.NewReaderAt(t.Context(), src, int64(len(msg)), testContext)
+		require.NoError(t, err)
+		src.after.Store(after)
+		got := make([]byte, 4000)
+		n, returned := 0, false
+		done := make(chan struct{})
+		go func() { // it may be this one that ends
+			defer close(done)
+			n, err = r.ReadAt(got, 0)
+			returned = true
+		}()
+		<-done
+		if returned {
+			require.Error(t, err)
+			require.Equal(t, string(plaintext[:n]), string(got[:n]))
+		}
+
+		src.after.Store(after)
+		w, err := c.NewWriter(t.Context(), io.Discard, testContext)
+		require.NoError(t, err)
+		done = make(chan struct{})
+		go func() {
+			defer close(done)
+			w.ReadFrom(onlyReader{src})
+		}()
+		<-done
+		require.Error(t, w.Close())
+	}
 }
 
 func TestParallelCancelled(t *testing.T) {
@@ -471,37 +548,33 @@ func (w *waits) Read([]byte) (int, error) {
 	}
 }
 
-// TestSourceInPlace checks that a source in memory is left behind the message, and
-// that what a caller did to it between calls counts.
+// TestSourceInPlace checks that a bytes.Reader is left behind the message, and that
+// what a caller did to it between calls counts.
 func TestSourceInPlace(t *testing.T) {
 	c := newClient(t, &envelope.Options{FrameLength: 10})
 	plaintext := randomBytes(1000)
 	msg := encryptWith(t, "Encrypt", c, plaintext)
-	for _, src := range []interface {
-		io.Reader
-		Len() int
-	}{bytes.NewReader(msg), bytes.NewBuffer(bytes.Clone(msg))} {
-		r, err := c.NewReader(t.Context(), src, testContext)
-		require.NoError(t, err)
-		require.Equal(t, len(msg)-r.Header().Length, src.Len(), "read for more than the header")
-		got := make([]byte, 55)
-		_, err = io.ReadFull(r, got)
-		require.NoError(t, err)
-		require.Equal(t, plaintext[:55], got)
-		_, err = src.Read(make([]byte, 1)) // away goes a byte
-		require.NoError(t, err)
-		_, err = io.ReadAll(r)
-		require.Error(t, err)
+	src := bytes.NewReader(msg)
+	r, err := c.NewReader(t.Context(), src, testContext)
+	require.NoError(t, err)
+	require.Equal(t, len(msg)-r.Header().Length, src.Len(), "read for more than the header")
+	got := make([]byte, 55)
+	_, err = io.ReadFull(r, got)
+	require.NoError(t, err)
+	require.Equal(t, plaintext[:55], got)
+	_, err = src.Read(make([]byte, 1)) // away goes a byte
+	require.NoError(t, err)
+	_, err = io.ReadAll(r)
+	require.Error(t, err)
 
-		var dst bytes.Buffer
-		w, err := c.NewWriter(t.Context(), &dst, testContext)
-		require.NoError(t, err)
-		n, err := w.ReadFrom(src)
-		require.NoError(t, err)
-		require.Zero(t, src.Len())
-		require.NoError(t, w.Close())
-		read, err := c.Decrypt(t.Context(), dst.Bytes(), testContext)
-		require.NoError(t, err)
-		require.Len(t, read, int(n))
-	}
+	var dst bytes.Buffer
+	w, err := c.NewWriter(t.Context(), &dst, testContext)
+	require.NoError(t, err)
+	n, err := w.ReadFrom(src)
+	require.NoError(t, err)
+	require.Zero(t, src.Len())
+	require.NoError(t, w.Close())
+	read, err := c.Decrypt(t.Context(), dst.Bytes(), testContext)
+	require.NoError(t, err)
+	require.Len(t, read, int(n))
 }

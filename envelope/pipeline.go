@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 
@@ -70,10 +71,11 @@ func (o *Options) concurrency() int {
 // newPipeline returns a pipeline of at most inFlight batches, with helpers if the
 // concurrency is more than one.
 func newPipeline(concurrency, inFlight int, aad message.BodyAAD, work func(*batch)) *pipeline {
+	concurrency = max(1, min(concurrency, inFlight))
 	n := 1
 	if concurrency > 1 {
-		// Two for each, so that the next is there when one is done.
-		n = max(1, min(8*concurrency, inFlight))
+		// Several for each, so that the next is there when one is done.
+		n = min(8*concurrency, inFlight)
 	}
 	p := &pipeline{work: work, ring: make([]batch, n), helpers: min(concurrency, n) - 1}
 	for i := range p.ring {
@@ -82,6 +84,11 @@ func newPipeline(concurrency, inFlight int, aad message.BodyAAD, work func(*batc
 	}
 	p.queue = make(chan *batch, n+p.helpers)
 	return p
+}
+
+// memoryPipeline returns a pipeline for n bytes in frames that are in memory.
+func memoryPipeline(o *Options, n, frameLen int, aad message.BodyAAD, work func(*batch)) *pipeline {
+	return newPipeline(o.concurrency(), n/frameLen/batchlen.Frames(frameLen)+1, aad, work)
 }
 
 // streamPipeline returns a pipeline for a stream. Long frames make it shorter.
@@ -135,12 +142,20 @@ func (p *pipeline) help() {
 // do works on a batch. A panic is kept for the goroutine that takes the batch
 // back, where it can be recovered.
 func (p *pipeline) do(b *batch) {
+	ended := false
 	defer func() {
 		b.panicked = recover()
+		if !ended && b.panicked == nil {
+			b.err = errGoexit
+		}
 		b.done <- struct{}{}
 	}()
 	p.work(b)
+	ended = true
 }
+
+// errGoexit is what comes of a source that calls runtime.Goexit.
+var errGoexit = errors.New("source ended the goroutine that read it")
 
 // next takes back the oldest batch in flight, of which there is one, and helps
 // until it is done. It returns nil when wake has something first.
@@ -189,19 +204,43 @@ func (p *pipeline) landed(b *batch) *batch {
 
 // stop ends the goroutines. What is in flight has been worked on then.
 func (p *pipeline) stop() {
+	defer p.sendHome()
 	for {
-		select {
-		case b := <-p.queue:
-			p.do(b)
-			continue
-		default:
+		b, ok := p.waiting()
+		if !ok {
+			return
 		}
-		break
+		p.do(b)
+	}
+}
+
+// sendHome ends the goroutines, also when a source ends the one that it is called
+// on.
+func (p *pipeline) sendHome() {
+	for len(p.queue) > 0 {
+		if b, ok := p.waiting(); ok {
+			b.err = errGoexit
+			b.done <- struct{}{}
+		}
 	}
 	for ; p.running > 0; p.running-- {
 		p.queue <- nil
 	}
 	p.wait.Wait()
+	// A helper that ended in Goexit has not had its nil.
+	for len(p.queue) > 0 {
+		<-p.queue
+	}
+}
+
+// waiting returns a batch that nobody works on yet.
+func (p *pipeline) waiting() (b *batch, ok bool) {
+	select {
+	case b := <-p.queue:
+		return b, true
+	default:
+		return nil, false
+	}
 }
 
 // drop forgets what is in flight, and lets go of the memory. What was opened is

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -36,7 +37,7 @@ var (
 // NewReader reads the header of a message from src, has the data key unwrapped,
 // and authenticates the header before it returns. The Reader then reads src to
 // its end, since nothing may follow a message. It never closes src. A bytes.Reader
-// or bytes.Buffer is read where it is, without a copy.
+// is read where it is, without a copy: its bytes must not change during a call.
 //
 // What ec means is said at [Decrypter.Decrypt]. The context covers the life of
 // the Reader: once it is done, nothing more is decrypted, and Read fails with its
@@ -67,7 +68,7 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 	o := r.opener
 	r.line = streamPipeline(&d.opts, o.frameLen, o.state.aad, o.work)
 	if o.frameLen > 0 {
-		r.src.frames(o.frameLen+message.RegularOverhead, 0, len(r.line.ring))
+		r.src.frames(o.frameLen+message.RegularOverhead, batchlen.Frames(o.frameLen), 0, len(r.line.ring))
 	}
 	return nil
 }
@@ -78,7 +79,8 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 func (r *Reader) Header() *Header { return newHeader(r.opener.header, dataKeys(r.opener.header)) }
 
 // Read implements [io.Reader]. On error p holds nothing of use beyond the bytes
-// that were counted. Errors stick.
+// that were counted. Errors stick. Of a source that is read where it is, p must not
+// overlap the memory.
 func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 && r.err == nil {
 		return 0, nil
@@ -132,6 +134,7 @@ func (r *Reader) readInto(p []byte) (n int) {
 		b := r.line.next(nil)
 		r.src.giveBack(b)
 		n += len(b.out)
+		b.in, b.out = nil, nil // the caller's
 		if b.err != nil {
 			r.fail(b.err)
 			clear(p[n : len(p)-len(room)]) // what comes after is not released
@@ -167,8 +170,27 @@ func (r *Reader) start(b *batch, wire []byte) bool {
 //
 // With a concurrency of more than one, the source is read by another goroutine
 // while this one writes to w, but for the first reads and those after the source
-// gave less than was asked of it.
-func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+// gave less than was asked of it. An error is returned once such a read has ended:
+// close the source to end one that waits.
+func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
+	// As if it had read this message itself: closing it must not pass off what
+	// was read as the whole.
+	next, writer := w.(*Writer)
+	returned := false
+	defer func() {
+		if !returned && writer {
+			next.failPanicked()
+		}
+	}()
+	total, err = r.writeTo(w)
+	returned = true
+	if err != nil && r.err != nil && writer && next.err == nil {
+		next.fail(err)
+	}
+	return total, err
+}
+
+func (r *Reader) writeTo(w io.Writer) (int64, error) {
 	r.src.look()
 	defer r.src.settle()
 	defer r.line.stop()
@@ -182,11 +204,6 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 		if err := r.more(true); err != nil {
 			if err == io.EOF {
 				return total, nil
-			}
-			if next, ok := w.(*Writer); ok && next.err == nil {
-				// As if it had read this message itself: closing it must
-				// not pass off what was read as the whole.
-				next.fail(err)
 			}
 			return total, err
 		}
@@ -258,7 +275,7 @@ func (r *Reader) take(wake <-chan struct{}) bool {
 		return false
 	}
 	r.src.giveBack(b)
-	r.unread = b.out
+	r.unread, b.in, b.out = b.out, nil, nil
 	if b.err != nil {
 		r.fail(b.err)
 	}

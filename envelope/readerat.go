@@ -129,6 +129,9 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 
 // readAt reads all of p, which ends before the plaintext does.
 func (r *ReaderAt) readAt(p []byte, off int64) (n int, err error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
 	for n < len(p) {
 		frame, skip := (off+int64(n))/r.layout.frameLen, (off+int64(n))%r.layout.frameLen
 		if frame == r.regular {
@@ -206,10 +209,10 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 // readBulk reads the whole regular frames, several batches at once.
 func (r *ReaderAt) readBulk(p []byte, frame, _ int64) (n int, err error) {
 	whole := min(int64(len(p))/r.layout.frameLen, r.regular-frame)
-	concurrency := r.opts.concurrency()
-	line := newPipeline(concurrency, 8*concurrency, r.opener.state.aad, r.work)
-	defer line.stop()
 	frameLen := r.layout.frameLen
+	// Each batch in flight has memory of its own.
+	line := streamPipeline(r.opts, int(frameLen), r.opener.state.aad, r.work)
+	defer line.stop()
 	room := p
 	for {
 		if whole > 0 && !line.full() && err == nil {

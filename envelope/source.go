@@ -19,7 +19,7 @@ type source struct {
 	r, w int   // buf.bytes[r:w] is the window
 	err  error // what src ended with
 
-	inPlace inPlace // if not nil, the window is the rest of it and buf is unused
+	inPlace *bytesReader // if not nil, the window is the rest of it and buf is unused
 	rest    []byte
 
 	size     int       // how long buf becomes, at least; zero is batchlen.Len
@@ -38,16 +38,11 @@ type buffer struct {
 	users int // batches
 }
 
-// inPlace is a source that is in memory, and used there.
-type inPlace interface {
-	bytes() []byte // what is left
-	skip(n int)
-}
-
+// A bytesReader is read where it is. It relies on what bytes.Reader does: it offers
+// all that is left at once, and counts as read what was taken of it.
 type bytesReader struct{ *bytes.Reader }
 
-// bytes relies on what bytes.Reader does: it offers all that is left at once,
-// and counts as read what was taken of it.
+// bytes returns what is left.
 func (r bytesReader) bytes() []byte {
 	var offered capture
 	r.WriteTo(&offered)
@@ -64,19 +59,13 @@ func (c *capture) Write(p []byte) (int, error) {
 	return 0, nil
 }
 
-type bytesBuffer struct{ *bytes.Buffer }
-
-func (b bytesBuffer) bytes() []byte { return b.Bytes() }
-func (b bytesBuffer) skip(n int)    { b.Next(n) }
-
-// newSource returns a source that takes from src where it is, if it can.
+// newSource returns a source that takes from src where it is, if it can. A
+// bytes.Buffer it cannot: a destination that writes to it would move what is being
+// worked on.
 func newSource(src io.Reader) source {
 	s := source{src: src, buf: &buffer{}}
-	switch src := src.(type) {
-	case *bytes.Reader:
-		s.inPlace = bytesReader{src}
-	case *bytes.Buffer:
-		s.inPlace = bytesBuffer{src}
+	if r, ok := src.(*bytes.Reader); ok {
+		s.inPlace = &bytesReader{r}
 	}
 	s.look()
 	return s
@@ -93,8 +82,8 @@ func (s *source) look() {
 // frames tells the source that it is read in batches of frames of n bytes, with
 // some bytes more. If several batches can be in flight it reads as many at once,
 // and ahead.
-func (s *source) frames(n, more, inFlight int) {
-	s.size = min(inFlight, 8)*batchlen.Frames(n)*n + more
+func (s *source) frames(n, perBatch, more, inFlight int) {
+	s.size = min(inFlight, 8)*perBatch*n + more
 	s.headroom = min(n, 128<<10)
 	s.eager = inFlight > 1
 }
@@ -261,7 +250,7 @@ func (s *source) ahead() {
 	s.reading = a
 	src, into := careful{s.src}, a.buf.bytes[s.headroom:s.headroom+want]
 	go func() {
-		a.err = errors.New("source ended its goroutine")
+		a.err = errGoexit
 		defer func() {
 			a.panicked = recover()
 			a.done <- struct{}{}

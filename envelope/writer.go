@@ -78,7 +78,14 @@ func (w *Writer) Write(p []byte) (int, error) {
 		w.fail(err)
 		return 0, w.err
 	}
+	returned := false
+	defer func() {
+		if !returned {
+			w.failPanicked()
+		}
+	}()
 	n, err := w.write(p)
+	returned = true
 	if err != nil {
 		w.fail(err)
 		return n, w.err
@@ -126,9 +133,7 @@ func (w *Writer) write(p []byte) (int, error) {
 // bulk seals and writes p but for the frame's length or less at its end. The tail
 // is empty. It returns how much of p it has written.
 func (w *Writer) bulk(p []byte) (int, error) {
-	if err := w.makeLine(); err != nil {
-		return 0, err
-	}
+	w.makeLine()
 	defer w.line.stop()
 	done := 0
 	for {
@@ -142,21 +147,18 @@ func (w *Writer) bulk(p []byte) (int, error) {
 			return done, nil
 		}
 		b := w.line.next(nil)
+		n := len(b.in)
 		if err := w.put(b); err != nil {
 			return done, err
 		}
-		done += len(b.in)
+		done += n
 	}
 }
 
-func (w *Writer) makeLine() error {
+func (w *Writer) makeLine() {
 	if w.line == nil {
 		w.line = streamPipeline(w.opts, w.sealer.frameLen, w.sealer.state.aad, w.sealer.work)
 	}
-	if w.line.flying > 0 {
-		return errors.New("an earlier call panicked")
-	}
-	return nil
 }
 
 // start has whole regular frames sealed. The pipeline is not full.
@@ -178,9 +180,11 @@ func (w *Writer) start(frames []byte) (*batch, error) {
 
 // put writes what was sealed: with what else there is if it is little.
 func (w *Writer) put(b *batch) error {
-	w.sealer.hashed(b.out)
-	if len(w.out)+len(b.out) <= batchlen.Len/2 {
-		w.out = append(w.out, b.out...)
+	sealed := b.out
+	b.in, b.out = nil, nil // the first is the caller's
+	w.sealer.hashed(sealed)
+	if len(w.out)+len(sealed) <= batchlen.Len/2 {
+		w.out = append(w.out, sealed...)
 		return nil
 	}
 	if len(w.out) > 0 {
@@ -188,7 +192,7 @@ func (w *Writer) put(b *batch) error {
 			return err
 		}
 	}
-	return w.writeOut(b.out)
+	return w.writeOut(sealed)
 }
 
 // spend counts n bytes that are to be written.
@@ -262,14 +266,23 @@ func (w *Writer) writeOut(p []byte) error {
 //
 // With a concurrency of more than one, src is read by another goroutine while
 // this one writes to the destination, but for the first reads and those after
-// src gave less than was asked of it.
+// src gave less than was asked of it. An error is returned once such a read has
+// ended: close src to end one that waits. A bytes.Reader is read where it is: its
+// bytes must not change during the call.
 func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
 	in := newSource(src)
 	defer in.drop()
+	returned := false
+	defer func() {
+		if !returned {
+			w.failPanicked()
+		}
+	}()
 	n, err := w.readFrom(&in)
+	returned = true
 	if err != nil {
 		w.fail(err)
 		return n, w.err
@@ -278,10 +291,8 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 }
 
 func (w *Writer) readFrom(in *source) (total int64, err error) {
-	if err := w.makeLine(); err != nil {
-		return 0, err
-	}
-	in.frames(w.sealer.frameLen, 1, len(w.line.ring))
+	w.makeLine()
+	in.frames(w.sealer.frameLen, batchlen.Frames(w.sealer.frameLen), 1, len(w.line.ring))
 	defer in.settle()
 	defer w.line.stop()
 
@@ -387,6 +398,14 @@ func (w *Writer) finish() error {
 		return err
 	}
 	return w.flush()
+}
+
+// failPanicked is fail for a call that a source or destination does not let
+// return: closing must not pass off what was written as the whole.
+func (w *Writer) failPanicked() {
+	if w.err == nil {
+		w.fail(errors.New("an earlier call panicked"))
+	}
 }
 
 // fail makes err stick and drops the keys and the plaintext.

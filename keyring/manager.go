@@ -89,6 +89,11 @@ type StoredDecryptionManager interface {
 	// same message, or nil if it has not got that at hand: then
 	// DecryptionMaterials is to be asked. It waits for nothing.
 	StoredDecryptionMaterials(StoredDecryptionRequest) *DecryptionMaterials
+
+	// StoredDecryptionOwner returns the manager whose materials those are. Clients
+	// ask for them only if that is the manager they were given: another one, which
+	// embeds it and has a DecryptionMaterials of its own, is not passed over.
+	StoredDecryptionOwner() DecryptionManager
 }
 
 // A StoredDecryptionRequest is a [DecryptionRequest] whose Context and
@@ -234,7 +239,8 @@ func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 	}
 	m := &DecryptionMaterials{Suite: req.Suite, Context: whole, RequiredKeys: required}
 
-	if err := checkPublicKeyPair(req.Suite, req.Context); err != nil {
+	_, signs := req.Context[publicKeyPair]
+	if err := checkPublicKeyPair(req.Suite, signs); err != nil {
 		return nil, err
 	}
 	if curve := req.Suite.row().Curve; curve != nil {

@@ -265,18 +265,36 @@ func (m *DecryptionMaterials) SplitContext() (stored, authenticated EncryptionCo
 // whether it is signed. Clients check every set of materials with it, wherever
 // it came from.
 func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
+	return m.check(req.Suite, req.CommitmentPolicy, req.Reproduced, func(k, v string) (stored, equal bool) {
+		got, ok := req.Context[k]
+		return ok, ok && got == v
+	})
+}
+
+// CheckStored is [DecryptionMaterials.Check] for materials that were found by what
+// a header stores.
+func (m *DecryptionMaterials) CheckStored(req StoredDecryptionRequest) error {
+	return m.check(req.Suite, req.CommitmentPolicy, req.Reproduced, func(k, v string) (stored, equal bool) {
+		got, ok := message.FindPair(req.Stored, k)
+		return ok, ok && string(got) == v
+	})
+}
+
+// check is Check, with a function that says of a pair whether the message stores
+// its key, and with that value.
+func (m *DecryptionMaterials) check(s Suite, p CommitmentPolicy, reproduced EncryptionContext, find func(k, v string) (stored, equal bool)) error {
 	if m == nil {
 		return badMaterials("none")
 	}
 	if err := checkDataKey(m.Suite, m.DataKey); err != nil {
 		return err
 	}
-	if err := req.CommitmentPolicy.CheckDecrypt(m.Suite); err != nil {
+	if err := p.CheckDecrypt(m.Suite); err != nil {
 		return err
 	}
 	switch {
-	case m.Suite != req.Suite:
-		return badMaterials("suite %v for a message of suite %v", m.Suite, req.Suite)
+	case m.Suite != s:
+		return badMaterials("suite %v for a message of suite %v", m.Suite, s)
 	case m.Suite.Signs() != (m.VerificationKey != nil):
 		return badMaterials("suite %v with a verification key: %t", m.Suite, m.VerificationKey != nil)
 	case m.VerificationKey != nil && m.VerificationKey.Curve != m.Suite.row().Curve:
@@ -284,21 +302,27 @@ func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
 	}
 	// Whoever can decrypt could rewrite a signed message as an unsigned one of
 	// the same data key; the pair, which wrapped keys are bound to, gives it away.
-	if err := checkPublicKeyPair(m.Suite, req.Context); err != nil {
+	var encoded string
+	if m.VerificationKey != nil {
+		encoded = encodePublicKey(m.VerificationKey)
+	}
+	signs, equal := find(publicKeyPair, encoded)
+	if err := checkPublicKeyPair(m.Suite, signs); err != nil {
 		return err
 	}
-	if m.VerificationKey != nil && encodePublicKey(m.VerificationKey) != req.Context[publicKeyPair] {
+	if m.VerificationKey != nil && !equal {
 		return badMaterials("verification key is not the one that the message names")
 	}
-	for k, v := range req.Reproduced {
-		if inMessage, ok := req.Context[k]; ok && inMessage != v {
+	for k, v := range reproduced {
+		stored, equal := find(k, v)
+		if stored && !equal {
 			return fmt.Errorf("%w: the message has another value for key %q", ErrContextMismatch, k)
 		}
 		if got, ok := m.Context[k]; !ok || got != v {
 			return badMaterials("the caller's pair %q is missing from the encryption context or changed", k)
 		}
 		// A pair that is neither stored nor required would be believed unchecked.
-		if _, stored := req.Context[k]; !stored && !slices.Contains(m.RequiredKeys, k) {
+		if !stored && !slices.Contains(m.RequiredKeys, k) {
 			return badMaterials("the caller's pair %q would not be authenticated", k)
 		}
 	}
@@ -317,9 +341,9 @@ func checkDataKey(s Suite, key []byte) error {
 
 // checkPublicKeyPair checks that a message stores a public key if it is signed,
 // and only then.
-func checkPublicKeyPair(s Suite, stored EncryptionContext) error {
-	if _, ok := stored[publicKeyPair]; ok != s.Signs() {
-		if ok {
+func checkPublicKeyPair(s Suite, stored bool) error {
+	if stored != s.Signs() {
+		if stored {
 			return fmt.Errorf("%w: suite %v has no signature, yet the encryption context has the pair %q", message.ErrMalformed, s, publicKeyPair)
 		}
 		return fmt.Errorf("%w: suite %v needs the pair %q in the encryption context", message.ErrMalformed, s, publicKeyPair)

@@ -10,8 +10,12 @@ var Len = 64 << 10
 // Bulk is from how many bytes on other cores are worth their waking.
 func Bulk() int { return 2 * Len }
 
-// Frames returns how many frames of so many bytes make a batch.
-func Frames(frameLen int) int { return max(1, Len/frameLen) }
+// Frames returns how many frames with so many bytes of content make a batch.
+func Frames(frameLen int) int { return max(1, Len/(frameLen+frameOverhead)) }
+
+// frameOverhead is what a regular frame has on the wire beside its content. Short
+// frames are mostly that.
+const frameOverhead = 32
 
 // MaxInFlight returns how many batches of frames of so many bytes a stream may
 // have at once, and with them how many goroutines. Each has a buffer to read into

@@ -143,6 +143,27 @@ func ParseContext(b []byte) (map[string]string, error) {
 	return context, nil
 }
 
+// FindPair returns the value of a key in what [AppendStored] wrote, without
+// parsing more of it than it must.
+func FindPair(stored []byte, key string) (value []byte, ok bool) {
+	in := cryptobyte.String(stored)
+	var context cryptobyte.String
+	var count uint16
+	if !in.ReadUint16LengthPrefixed(&context) || !context.ReadUint16(&count) {
+		return nil, false
+	}
+	for range count {
+		var k, v cryptobyte.String
+		if !context.ReadUint16LengthPrefixed(&k) || !context.ReadUint16LengthPrefixed(&v) {
+			return nil, false
+		}
+		if string(k) == key {
+			return v, true
+		}
+	}
+	return nil, false
+}
+
 func appendUint16(dst []byte, n int) []byte {
 	return append(dst, byte(n>>8), byte(n))
 }

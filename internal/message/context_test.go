@@ -135,3 +135,23 @@ func FuzzContext(f *testing.F) {
 		require.True(t, len(again) == len(wire) || len(wire) == 2 && len(again) == 0)
 	})
 }
+
+func TestFindPair(t *testing.T) {
+	stored, err := AppendStored(nil, map[string]string{"a": "1", "": "empty", "long": "value"}, []EncryptedDataKey{{ProviderID: "b"}})
+	require.NoError(t, err)
+	for key, want := range map[string]string{"a": "1", "": "empty", "long": "value"} {
+		got, ok := FindPair(stored, key)
+		require.True(t, ok, key)
+		require.Equal(t, want, string(got))
+	}
+	for _, key := range []string{"b", "lon", "longe", "1", "value"} {
+		_, ok := FindPair(stored, key)
+		require.False(t, ok, key)
+	}
+	for n := range stored {
+		got, ok := FindPair(stored[:n], "long")
+		require.True(t, !ok || string(got) == "value")
+	}
+	_, ok := FindPair([]byte{0, 0, 0, 1}, "a")
+	require.False(t, ok)
+}
