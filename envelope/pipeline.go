@@ -44,7 +44,7 @@ func (b *batch) room(n int) {
 
 // A pipeline has batches worked on by the calling goroutine and by others beside
 // it, and gives them back in the order in which they were started. The others
-// live from start to stop. Sources and destinations are not theirs: only work is.
+// live from start to stop, and do nothing but work.
 //
 // Its methods are for one goroutine.
 type pipeline struct {
