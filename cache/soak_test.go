@@ -43,7 +43,7 @@ func TestSoak(t *testing.T) {
 	})
 	// What the manager gave is looked at once the cache is closed.
 	c, err := NewFromManager(m, Limits{
-		MaxAge: 30 * time.Millisecond, MaxMessages: 50, MaxBytes: 100_000, MaxEntries: 40, StaleFor: 20 * time.Millisecond,
+		MaxAge: 30 * time.Millisecond, MaxMessages: 50, MaxBytes: 100_000, MaxEntries: 80, StaleFor: 20 * time.Millisecond,
 		OnEvent: func(Event) {},
 	})
 	require.NoError(t, err)
@@ -96,6 +96,12 @@ func TestSoak(t *testing.T) {
 	workers.Go(func() {
 		for n := 0; ctx.Err() == nil; n++ {
 			time.Sleep(7 * time.Millisecond)
+			if n/40%2 == 1 {
+				// A while without purges and with longer outages, so that keys
+				// grow old.
+				down.Store(n%10 < 4)
+				continue
+			}
 			down.Store(n%5 == 0)
 			switch n % 3 {
 			case 0:
@@ -106,7 +112,7 @@ func TestSoak(t *testing.T) {
 				c.PurgeKey("kek")
 			}
 			stats := c.Stats()
-			assert.LessOrEqual(t, stats.Entries, 40)
+			assert.LessOrEqual(t, stats.Entries, 80)
 		}
 	})
 	workers.Wait()
@@ -115,4 +121,5 @@ func TestSoak(t *testing.T) {
 	require.Eventually(t, func() bool { return m.kept() == 0 }, 5*time.Second, time.Millisecond, "data keys left")
 	t.Logf("%d messages, %d refused; %+v", written.Load(), refused.Load(), stats)
 	assert.Positive(t, written.Load())
+	assert.Positive(t, stats.StaleUses)
 }
