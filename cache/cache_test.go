@@ -178,7 +178,7 @@ func TestMaxMessages(t *testing.T) {
 
 func TestMaxBytes(t *testing.T) {
 	m := newManager(t)
-	c := newTestCache(t, m, Limits{MaxBytes: 25}, nil)
+	c := newTestCache(t, m, Limits{MaxBytes: 25, NoRefresh: true}, nil)
 	for i := range 10 {
 		encrypt(t, c, request("42")) // 10 bytes: two fit
 		assert.EqualValues(t, i/2+1, m.loads.Load())
