@@ -49,6 +49,7 @@ func (b *batch) room(n int) {
 // Its methods are for one goroutine.
 type pipeline struct {
 	work    func(*batch)
+	goHelp  func() // help, made a function once
 	ring    []batch
 	first   int // of the batches in flight
 	flying  int
@@ -82,6 +83,7 @@ func newPipeline(concurrency, inFlight int, aad message.BodyAAD, work func(*batc
 		p.ring[i].done = make(chan struct{}, 1)
 		p.ring[i].state.aad = aad
 	}
+	p.goHelp = p.help
 	p.queue = make(chan *batch, n+p.helpers)
 	return p
 }
@@ -125,7 +127,7 @@ func (p *pipeline) start(b *batch) {
 	if p.running < min(p.helpers, p.flying-1) {
 		p.running++
 		p.wait.Add(1)
-		go p.help()
+		go p.goHelp()
 	}
 }
 

@@ -29,6 +29,7 @@ type source struct {
 	spare    []*buffer // those that nobody uses
 	dropped  bool
 	reading  *readAhead // nil if none is under way
+	idle     *readAhead // one to use again
 }
 
 // A buffer holds what was read. While it has users, what they use of it stays as
@@ -228,11 +229,27 @@ func (s *source) giveBack(from *batch) {
 
 // readAhead is one read of the source beside other work.
 type readAhead struct {
+	run      func()
+	src      io.Reader
 	buf      *buffer
-	want, n  int
+	into     []byte // the part of buf to read into
+	n        int
 	err      error
 	panicked any
 	done     chan struct{}
+}
+
+func newReadAhead(src io.Reader) *readAhead {
+	a := &readAhead{src: careful{src}, done: make(chan struct{}, 1)}
+	a.run = func() {
+		a.n, a.err, a.panicked = 0, errGoexit, nil
+		defer func() {
+			a.panicked = recover()
+			a.done <- struct{}{}
+		}()
+		a.n, a.err = a.src.Read(a.into)
+	}
+	return a
 }
 
 // ahead starts to read what follows the window, if src seems to have it: if the
@@ -245,18 +262,16 @@ func (s *source) ahead() {
 	case s.short || len(s.buf.bytes) < s.size || s.w-s.r > s.headroom:
 		return
 	}
-	want := s.size - (s.w - s.r) // so that the window ends with a frame, as it should
-	a := &readAhead{buf: s.buffer(s.headroom + s.size), want: want, done: make(chan struct{}, 1)}
+	a := s.idle
+	if a == nil {
+		a = newReadAhead(s.src)
+		s.idle = a
+	}
+	a.buf = s.buffer(s.headroom + s.size)
+	// So that the window ends with a frame, as it should.
+	a.into = a.buf.bytes[s.headroom : s.headroom+s.size-(s.w-s.r)]
 	s.reading = a
-	src, into := careful{s.src}, a.buf.bytes[s.headroom:s.headroom+want]
-	go func() {
-		a.err = errGoexit
-		defer func() {
-			a.panicked = recover()
-			a.done <- struct{}{}
-		}()
-		a.n, a.err = src.Read(into)
-	}()
+	go a.run()
 	// Lets the read begin before this goroutine takes to the cipher, which it
 	// does not leave for long.
 	runtime.Gosched()
@@ -273,21 +288,21 @@ func (s *source) wake() <-chan struct{} {
 
 // arrived puts the window before what was read ahead.
 func (s *source) arrived() {
-	a := s.reading
-	s.reading = nil
+	a, buf := s.reading, s.reading.buf
+	s.reading, a.buf = nil, nil
 	if s.dropped {
-		clear(a.buf.bytes)
-		freeBuffer(a.buf.bytes)
+		clear(buf.bytes)
+		freeBuffer(buf.bytes)
 		return
 	}
 	left := s.window()
 	r := s.headroom - len(left)
-	copy(a.buf.bytes[r:], left)
+	copy(buf.bytes[r:], left)
 	if s.buf.users == 0 {
 		s.spare = append(s.spare, s.buf)
 	}
-	s.buf, s.r, s.w = a.buf, r, s.headroom+a.n
-	s.short, s.err = a.n < a.want, a.err
+	s.buf, s.r, s.w = buf, r, s.headroom+a.n
+	s.short, s.err = a.n < len(a.into), a.err
 	if a.panicked != nil {
 		panic(a.panicked)
 	}
