@@ -63,6 +63,8 @@ func TestStored(t *testing.T) {
 				req.Stored[i] ^= 1
 				assert.Nil(t, c.StoredDecryptionMaterials(req), "byte %d", i)
 			}
+			assert.Equal(t, before.Hits+2, c.Stats().Hits, "what was not found counts as a hit")
+			assert.Equal(t, before.Misses, c.Stats().Misses)
 			other := c.Partition("other").(keyring.StoredDecryptionManager)
 			assert.Nil(t, other.StoredDecryptionMaterials(base), "another partition's")
 			decrypt(t, c.Partition("other"), toDecrypt(e))

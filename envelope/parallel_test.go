@@ -341,6 +341,37 @@ func TestParallelPanics(t *testing.T) {
 	})
 }
 
+// TestReaderAtCancelled checks that a context that is done ends reads of every part.
+func TestReaderAtCancelled(t *testing.T) {
+	shortBatches(t, 100)
+	c := withConcurrency(t, unsigned, 10, 3)
+	msg := encryptWith(t, "Encrypt", c, randomBytes(995))
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := c.NewReaderAt(ctx, bytes.NewReader(msg), int64(len(msg)), testContext)
+	require.NoError(t, err)
+	cancel()
+	for _, off := range []int64{0, 5, 989, 990, 994} { // the last two are in the final frame
+		for _, n := range []int{1, 500} {
+			m, err := r.ReadAt(make([]byte, n), off)
+			require.ErrorIs(t, err, context.Canceled)
+			require.Zero(t, m)
+		}
+	}
+}
+
+// TestConcurrencyBoundsNoMemory checks that a large bound is no count of buffers.
+func TestConcurrencyBoundsNoMemory(t *testing.T) {
+	plaintext := randomBytes(4 * envelope.BatchLen)
+	c := withConcurrency(t, unsigned, 4096, 1_000_000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	msg := encryptWith(t, "Encrypt", c, plaintext)
+	_, err := c.Decrypt(t.Context(), msg, testContext)
+	require.NoError(t, err)
+	runtime.ReadMemStats(&after)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8*len(plaintext)))
+}
+
 // exits is a source of which some reads end the goroutine.
 type exits struct {
 	io.ReaderAt
