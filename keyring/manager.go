@@ -83,7 +83,8 @@ type DecryptionRequest struct {
 }
 
 // A StoredDecryptionManager is a [DecryptionManager] that keeps materials, and
-// finds them by what a header stores before that is parsed.
+// finds them by what a header stores before that is parsed. Its methods are safe
+// for concurrent use.
 type StoredDecryptionManager interface {
 	// StoredDecryptionMaterials returns what DecryptionMaterials would for the
 	// same message, or nil if it has not got that at hand: then
