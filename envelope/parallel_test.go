@@ -341,6 +341,29 @@ func TestParallelPanics(t *testing.T) {
 	})
 }
 
+// TestReadPanics reads into the memory that is being decrypted, which AES-GCM does
+// not take. Whoever recovers gets no plaintext from behind the fault.
+func TestReadPanics(t *testing.T) {
+	leavesNoGoroutine(t)
+	shortBatches(t, 100)
+	for _, concurrency := range []int{1, 3} {
+		c := withConcurrency(t, unsigned, 10, concurrency)
+		msg := encryptWith(t, "Encrypt", c, randomBytes(5000))
+		h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
+		require.NoError(t, err)
+		for _, at := range []int{17, 17 + 42} {
+			both := bytes.Clone(msg)
+			r, err := c.NewReader(t.Context(), bytes.NewReader(both), testContext)
+			require.NoError(t, err)
+			require.Panics(t, func() { r.Read(both[h.Length+at:][:2000]) })
+			n, err := r.Read(make([]byte, 100))
+			require.Zero(t, n)
+			require.ErrorContains(t, err, "panicked")
+			require.ErrorIs(t, stuck(r, err), err)
+		}
+	}
+}
+
 // TestReaderAtCancelled checks that a context that is done ends reads of every part.
 func TestReaderAtCancelled(t *testing.T) {
 	shortBatches(t, 100)

@@ -245,6 +245,20 @@ func (p *pipeline) waiting() (b *batch, ok bool) {
 	}
 }
 
+// discard forgets what is in flight, which was opened, and clears it. The memory of
+// what was taken back stays as it is.
+func (p *pipeline) discard() {
+	p.stop()
+	for ; p.flying > 0; p.flying-- {
+		b := &p.ring[p.first]
+		<-b.done
+		clear(b.out)
+		b.in, b.out, b.panicked = nil, nil, nil
+		p.first = (p.first + 1) % len(p.ring)
+	}
+	p.unseen = 0
+}
+
 // drop forgets what is in flight, and lets go of the memory. What was opened is
 // cleared; what was sealed is no secret.
 func (p *pipeline) drop(opened bool) {

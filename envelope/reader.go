@@ -110,7 +110,21 @@ func (r *Reader) readInto(p []byte) (n int) {
 	} else if part.final {
 		return 0
 	}
-	defer r.line.stop()
+	returned := false
+	defer func() {
+		r.line.stop()
+		// What comes after the batch that panicked must not pass for it.
+		if !returned {
+			r.fail(errPanicked)
+		}
+	}()
+	n = r.openInto(p)
+	returned = true
+	return n
+}
+
+// openInto does what readInto says, once a frame is at hand.
+func (r *Reader) openInto(p []byte) (n int) {
 	room := p
 	for {
 		wire := r.atHand()
@@ -345,10 +359,7 @@ func (r *Reader) sourceError(part string, err error) error {
 // unread still is.
 func (r *Reader) fail(err error) {
 	r.err = fmt.Errorf("envelope: decrypt: %w", err)
-	r.line.stop()
-	for r.line.flying > 0 {
-		clear(r.line.next(nil).out)
-	}
+	r.line.discard()
 	r.dropKeys()
 }
 

@@ -404,9 +404,11 @@ func (w *Writer) finish() error {
 // return: closing must not pass off what was written as the whole.
 func (w *Writer) failPanicked() {
 	if w.err == nil {
-		w.fail(errors.New("an earlier call panicked"))
+		w.fail(errPanicked)
 	}
 }
+
+var errPanicked = errors.New("an earlier call panicked")
 
 // fail makes err stick and drops the keys and the plaintext.
 func (w *Writer) fail(err error) {
