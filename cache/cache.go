@@ -251,7 +251,7 @@ func (c *Cache) storedDecryption(req keyring.StoredDecryptionRequest, partition 
 	}
 	var buf [1024]byte
 	id := storedIdentity(buf[:0], &req, partition)
-	got, dueSoon := c.lookUp(id, 0)
+	got, worn := c.lookUp(id, 0)
 	// Pairs that do not confirm what is stored belong to another entry, or to
 	// none: the whole request will tell.
 	if got == nil || !confirms(req.Reproduced, got.stored) ||
@@ -259,7 +259,7 @@ func (c *Cache) storedDecryption(req keyring.StoredDecryptionRequest, partition 
 		got.clear()
 		return nil
 	}
-	c.hadHit(id, dueSoon)
+	c.hadHit(worn)
 	return got.decryption()
 }
 
@@ -295,22 +295,22 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 // hit returns a copy of the materials that id names for a message of n bytes, if
 // they are in the cache and good.
 func (c *Cache) hit(id []byte, n int64) *copied {
-	got, dueSoon := c.lookUp(id, n)
+	got, worn := c.lookUp(id, n)
 	if got != nil {
-		c.hadHit(id, dueSoon)
+		c.hadHit(worn)
 	}
 	return got
 }
 
-func (c *Cache) lookUp(id []byte, n int64) (got *copied, dueSoon bool) {
+func (c *Cache) lookUp(id []byte, n int64) (got *copied, worn *entry) {
 	s := c.shardOf(id)
 	s.mu.RLock()
 	return c.take(s, s.entries[identity(id)], n)
 }
 
-func (c *Cache) hadHit(id []byte, dueSoon bool) {
-	if dueSoon && !c.limits.NoRefresh {
-		c.refreshSoon(identity(id))
+func (c *Cache) hadHit(worn *entry) {
+	if worn != nil && !c.limits.NoRefresh {
+		c.refreshSoon(worn)
 	}
 	c.counters.hits.Add(1)
 }
@@ -435,7 +435,7 @@ func (c *Cache) stale(id identity, n int64, ask bool) *copied {
 	}
 	if until, now := e.heldUntil.Load(), int64(c.elapsed()); ask && (now >= until || until-now > int64(max(outageHold, c.limits.LoadTimeout))) &&
 		e.heldUntil.CompareAndSwap(until, now+int64(outageHold)) {
-		c.refreshSoon(id)
+		c.refreshSoon(e)
 	}
 	c.counters.staleUses.Add(1)
 	c.event(Event{Kind: StaleUse})

@@ -117,9 +117,8 @@ func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *
 
 // refreshSoon replaces an entry in the background, unless that is being done or
 // enough is.
-func (c *Cache) refreshSoon(id identity) {
-	e := c.find(id)
-	if e == nil || !e.refreshing.CompareAndSwap(false, true) {
+func (c *Cache) refreshSoon(e *entry) {
+	if !e.refreshing.CompareAndSwap(false, true) {
 		return
 	}
 	select {
@@ -131,10 +130,15 @@ func (c *Cache) refreshSoon(id identity) {
 	go func() {
 		defer func() { <-c.refresh }()
 		c.loads.mu.Lock()
-		l, others := c.loads.running[id]
+		l, others := c.loads.running[e.id]
 		if !others {
-			l = c.startLoad(c.ctx, id, 0, e.again())
-			c.loads.running[id] = l
+			// A load is in the cache before it leaves.
+			if c.find(e.id) != e {
+				c.loads.mu.Unlock()
+				return
+			}
+			l = c.startLoad(c.ctx, e.id, 0, e.again())
+			c.loads.running[e.id] = l
 		}
 		c.loads.mu.Unlock()
 		if !others {

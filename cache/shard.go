@@ -20,12 +20,12 @@ func (c *Cache) find(id identity) *entry {
 }
 
 // take returns a copy of the materials of an entry, or of none, for one message of
-// n bytes, or nil when they are not good, and says whether they are to be replaced
+// n bytes, or none when they are not good, and the entry if it is to be replaced
 // soon. The entry is of shard s, which is read-locked, and unlocked then.
-func (c *Cache) take(s *shard, e *entry, n int64) (got *copied, dueSoon bool) {
+func (c *Cache) take(s *shard, e *entry, n int64) (got *copied, worn *entry) {
 	if e == nil {
 		s.mu.RUnlock()
-		return nil, false
+		return nil, nil
 	}
 	// Read under the lock, so that no entry is younger than this moment unless
 	// the clock went back: then every age is uncertain.
@@ -35,14 +35,14 @@ func (c *Cache) take(s *shard, e *entry, n int64) (got *copied, dueSoon bool) {
 	case age < 0 || age >= c.limits.MaxAge+c.limits.StaleFor:
 		s.mu.RUnlock()
 		c.drop(e, Expired)
-		return nil, false
+		return nil, nil
 	case age >= c.limits.MaxAge:
 		s.mu.RUnlock()
-		return nil, false
+		return nil, nil
 	case !e.spend(n, &c.limits):
 		s.mu.RUnlock()
 		c.drop(e, Exhausted)
-		return nil, false
+		return nil, nil
 	}
 	got = e.copy()
 	s.mu.RUnlock()
@@ -50,7 +50,10 @@ func (c *Cache) take(s *shard, e *entry, n int64) (got *copied, dueSoon bool) {
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
-	return got, !now.Before(e.refreshAt) || e.worn(&c.limits)
+	if !now.Before(e.refreshAt) || e.worn(&c.limits) {
+		return got, e
+	}
+	return got, nil
 }
 
 // staleNow says whether an entry is past its age, and may be used in an outage.
@@ -91,9 +94,9 @@ func (c *Cache) insert(e *entry) bool {
 	if c.ctx.Err() != nil || e.generation != c.generation {
 		return false
 	}
-	s := c.shard(e.id)
-	if older := c.find(e.id); older != nil {
-		c.remove(older, Replaced)
+	older := c.find(e.id)
+	if older != nil {
+		c.forget(older, Replaced)
 	}
 	for len(c.ring.entries) >= c.limits.MaxEntries {
 		c.remove(c.ring.victim(), Capacity)
@@ -102,9 +105,14 @@ func (c *Cache) insert(e *entry) bool {
 		c.remove(c.ring.victim(), Memory)
 	}
 	c.ring.add(e)
+	// At once, so that nobody finds neither of them.
+	s := c.shard(e.id)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.entries[e.id] = e
-	s.mu.Unlock()
+	if older != nil {
+		older.clear()
+	}
 	return true
 }
 
@@ -124,6 +132,11 @@ func (c *Cache) remove(e *entry, why Cause) {
 	delete(s.entries, e.id)
 	e.clear()
 	s.mu.Unlock()
+	c.forget(e, why)
+}
+
+// forget takes an entry out of the books. Cache.admit is held.
+func (c *Cache) forget(e *entry, why Cause) {
 	c.ring.remove(e)
 	c.counters.evicted[why].Add(1)
 	if c.limits.OnEvent != nil {
