@@ -31,6 +31,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -43,7 +44,10 @@ var ErrClosed = errors.New("cache: closed")
 type Cache struct {
 	manager keyring.MaterialsManager
 	limits  Limits
-	now     func() time.Time
+
+	// elapsed is the time since the cache was made, by a clock that does not jump
+	// when the system's is set.
+	elapsed func() time.Duration
 
 	shards [shardCount]shard
 	admit  sync.Mutex // held to change which entries there are
@@ -58,10 +62,9 @@ type Cache struct {
 	// before one brings nothing into the cache. Guarded by admit.
 	generation uint64
 
-	started time.Time
-	seed    maphash.Seed
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
+	seed   maphash.Seed
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 }
 
 var (
@@ -83,10 +86,11 @@ func New(k keyring.Keyring, limits Limits) (*Cache, error) {
 // belongs above a manager that makes signing keys, as the default one does: below
 // it, every request would have another public key in its context.
 func NewFromManager(m keyring.MaterialsManager, limits Limits) (*Cache, error) {
-	return newCache(m, limits, time.Now)
+	start := time.Now()
+	return newCache(m, limits, func() time.Duration { return time.Since(start) })
 }
 
-func newCache(m keyring.MaterialsManager, limits Limits, now func() time.Time) (*Cache, error) {
+func newCache(m keyring.MaterialsManager, limits Limits, elapsed func() time.Duration) (*Cache, error) {
 	if m == nil {
 		return nil, invalid("materials manager is nil")
 	}
@@ -96,9 +100,8 @@ func newCache(m keyring.MaterialsManager, limits Limits, now func() time.Time) (
 	c := &Cache{
 		manager: m,
 		limits:  limits,
-		now:     now,
+		elapsed: elapsed,
 		refresh: make(chan struct{}, limits.MaxRefreshes),
-		started: now(),
 	}
 	c.seed = maphash.MakeSeed()
 	c.loads.running = map[identity]*load{}
@@ -201,9 +204,9 @@ func (c *Cache) encryption(ctx context.Context, req keyring.EncryptionRequest, p
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w: %w", keyring.ErrInvalidArgument, err)
 	}
-	if got := c.hit(id, max(req.PlaintextLength, 0)); got != nil {
+	if got := c.hit(id, max(req.PlaintextLength, 0)); !got.none() {
 		if got.answersEncryption(&req) {
-			return got.encryption(), nil
+			return got.e, nil
 		}
 		c.poisoned(identity(id), got)
 	}
@@ -218,7 +221,7 @@ func (c *Cache) encryptionMiss(ctx context.Context, id identity, req keyring.Enc
 	if err != nil {
 		return nil, err
 	}
-	return got.encryption(), nil
+	return got.e, nil
 }
 
 func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, partition string) (*keyring.DecryptionMaterials, error) {
@@ -234,9 +237,9 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	if got := c.hit(id, 0); got != nil {
-		if got.answersDecryption(req.Suite, req.CommitmentPolicy, req.Reproduced) {
-			return got.decryption(), nil
+	if got := c.hit(id, 0); !got.none() {
+		if got.answersDecryption(req.Suite, req.CommitmentPolicy) && confirms(req.Reproduced, got.d.Context) {
+			return got.d, nil
 		}
 		c.poisoned(identity(id), got)
 	}
@@ -252,15 +255,17 @@ func (c *Cache) storedDecryption(req keyring.StoredDecryptionRequest, partition 
 	var buf [1024]byte
 	id := storedIdentity(buf[:0], &req, partition)
 	got, worn := c.lookUp(id, 0)
+	if got.none() {
+		return nil
+	}
 	// Pairs that do not confirm what is stored belong to another entry, or to
 	// none: the whole request will tell.
-	if got == nil || !confirms(req.Reproduced, got.stored) ||
-		!got.answersDecryption(req.Suite, req.CommitmentPolicy, req.Reproduced) {
+	if !got.answersDecryption(req.Suite, req.CommitmentPolicy) || !message.Confirms(req.Stored, req.Reproduced, got.d.Context) {
 		got.clear()
 		return nil
 	}
 	c.hadHit(worn)
-	return got.decryption()
+	return got.d
 }
 
 func (c *Cache) decryptionMiss(ctx context.Context, id identity, req keyring.DecryptionRequest, partition string) (*keyring.DecryptionMaterials, error) {
@@ -270,7 +275,7 @@ func (c *Cache) decryptionMiss(ctx context.Context, id identity, req keyring.Dec
 	if err != nil {
 		return nil, err
 	}
-	return got.decryption(), nil
+	return got.d, nil
 }
 
 func (c *Cache) check(ctx context.Context) error {
@@ -294,15 +299,15 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 
 // hit returns a copy of the materials that id names for a message of n bytes, if
 // they are in the cache and good.
-func (c *Cache) hit(id []byte, n int64) *copied {
+func (c *Cache) hit(id []byte, n int64) copied {
 	got, worn := c.lookUp(id, n)
-	if got != nil {
+	if !got.none() {
 		c.hadHit(worn)
 	}
 	return got
 }
 
-func (c *Cache) lookUp(id []byte, n int64) (got *copied, worn *entry) {
+func (c *Cache) lookUp(id []byte, n int64) (got copied, worn *entry) {
 	s := c.shardOf(id)
 	s.mu.RLock()
 	return c.take(s, s.entries[identity(id)], n)
@@ -317,7 +322,7 @@ func (c *Cache) hadHit(worn *entry) {
 
 // poisoned drops materials that do not answer the requests they are kept for:
 // somebody changed what is shared.
-func (c *Cache) poisoned(id identity, got *copied) {
+func (c *Cache) poisoned(id identity, got copied) {
 	got.clear()
 	if e := c.find(id); e != nil {
 		c.drop(e, Purged)
@@ -330,7 +335,7 @@ const patience = 200 * time.Millisecond
 
 // miss has the materials that id names loaded, alone or with others who ask for
 // the same, and returns a copy for a message of n bytes.
-func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() *entry) (*copied, error) {
+func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() *entry) (copied, error) {
 	c.counters.misses.Add(1)
 	c.event(Event{Kind: Miss})
 	for turn := 0; ; turn++ {
@@ -338,10 +343,10 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 		// them up again.
 		s := c.shard(id)
 		s.mu.RLock()
-		if got, _ := c.take(s, s.entries[id], n); got != nil {
+		if got, _ := c.take(s, s.entries[id], n); !got.none() {
 			return got, nil
 		}
-		if got := c.stale(id, n, true); got != nil {
+		if got := c.stale(id, n, true); !got.none() {
 			return got, nil
 		}
 		l, leads := c.join(id, n, func() *load { return c.startLoad(ctx, id, n, describe()) })
@@ -358,15 +363,15 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 			if errors.Is(err, errImpatient) {
 				continue
 			}
-			return nil, err
+			return copied{}, err
 		}
 		if l.err != nil {
 			if unavailable(l.err) {
-				if got := c.stale(id, n, false); got != nil {
+				if got := c.stale(id, n, false); !got.none() {
 					return got, nil
 				}
 			}
-			return nil, l.err
+			return copied{}, l.err
 		}
 		// Whoever started the load has a use of what it brought set aside, so
 		// that somebody always gets on.
@@ -383,7 +388,7 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 			}
 			l.abandon()
 			if !errors.Is(err, errImpatient) {
-				return nil, err
+				return copied{}, err
 			}
 		}
 	}
@@ -421,17 +426,17 @@ func (c *Cache) wait(ctx context.Context, l *load, id identity) error {
 // stale returns a use of a key past its age, if the key service is known to be
 // out, and has somebody look from time to time whether it is back. After a load
 // that was met by an outage just now, it is known.
-func (c *Cache) stale(id identity, n int64, ask bool) *copied {
+func (c *Cache) stale(id identity, n int64, ask bool) copied {
 	if c.limits.StaleFor == 0 {
-		return nil
+		return copied{}
 	}
 	e := c.find(id)
 	if e == nil || ask && !e.outage.Load() {
-		return nil
+		return copied{}
 	}
 	got := c.takeStale(e, n)
-	if got == nil {
-		return nil
+	if got.none() {
+		return copied{}
 	}
 	if until, now := e.heldUntil.Load(), int64(c.elapsed()); ask && (now >= until || until-now > int64(max(outageHold, c.limits.LoadTimeout))) &&
 		e.heldUntil.CompareAndSwap(until, now+int64(outageHold)) {
@@ -441,10 +446,6 @@ func (c *Cache) stale(id identity, n int64, ask bool) *copied {
 	c.event(Event{Kind: StaleUse})
 	return got
 }
-
-// elapsed is the time since the cache was made, by a clock that does not jump
-// when the system's is set.
-func (c *Cache) elapsed() time.Duration { return c.now().Sub(c.started) }
 
 // counters are what Stats reports.
 type counters struct {

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -25,8 +26,8 @@ type entry struct {
 	encrypt    *keyring.EncryptionMaterials
 	decrypt    *keyring.DecryptionMaterials
 
-	made      time.Time
-	refreshAt time.Time
+	made      time.Duration // by Cache.elapsed
+	refreshAt time.Duration
 	size      int64
 
 	messages, bytes atomic.Int64
@@ -44,10 +45,13 @@ type entry struct {
 }
 
 func newEncryptionEntry(id identity, partition string, req keyring.EncryptionRequest) *entry {
-	req.Context = maps.Clone(req.Context)
-	req.RequiredKeys = slices.Clone(req.RequiredKeys)
-	req.PlaintextLength = -1 // whoever comes next has another
-	return &entry{id: id, partition: partition, encryptReq: &req}
+	return &entry{id: id, partition: partition, encryptReq: &keyring.EncryptionRequest{
+		Suite:            req.Suite,
+		CommitmentPolicy: req.CommitmentPolicy,
+		Context:          maps.Clone(req.Context),
+		RequiredKeys:     slices.Clone(req.RequiredKeys),
+		PlaintextLength:  -1, // whoever comes next has another
+	}}
 }
 
 func newDecryptionEntry(id identity, partition string, req keyring.DecryptionRequest) *entry {
@@ -69,9 +73,9 @@ func (e *entry) again() *entry {
 
 // born starts the entry's age. The moment of its refresh is drawn from the last
 // quarter of it, so that keys made together do not fall due together.
-func (e *entry) born(now time.Time, limits *Limits) {
+func (e *entry) born(now time.Duration, limits *Limits) {
 	e.made = now
-	e.refreshAt = now.Add(limits.MaxAge/4*3 + time.Duration(rand.Int64N(int64(limits.MaxAge/5)+1)))
+	e.refreshAt = now + limits.MaxAge/4*3 + time.Duration(rand.Int64N(int64(limits.MaxAge/5)+1))
 	e.size = e.measure()
 }
 
@@ -158,46 +162,49 @@ func (e *entry) worn(limits *Limits) bool {
 		limits.MaxBytes >= 16 && e.bytes.Load() > limits.MaxBytes-limits.MaxBytes/8
 }
 
-// copied are materials for one use, with a data key of their own, in one
-// allocation.
+// copied are materials for one use, with a data key of their own: to encrypt, to
+// decrypt, or none.
 type copied struct {
-	e      keyring.EncryptionMaterials
-	d      keyring.DecryptionMaterials
-	stored keyring.EncryptionContext // what the header had for d
-	key    [32]byte
+	e *keyring.EncryptionMaterials
+	d *keyring.DecryptionMaterials
 }
 
-// copy returns the materials for one use. The shard's lock is held, so that the
-// data key is not cleared meanwhile.
-func (e *entry) copy() *copied {
-	c := &copied{}
+// copy returns the materials for one use, in one allocation. The shard's lock is
+// held, so that the data key is not cleared meanwhile.
+func (e *entry) copy() copied {
 	if e.encrypt != nil {
-		c.e = *e.encrypt
-		c.e.DataKey = append(c.key[:0], e.encrypt.DataKey...)
-	} else {
-		c.d, c.stored = *e.decrypt, e.decryptReq.Context
-		c.d.DataKey = append(c.key[:0], e.decrypt.DataKey...)
+		c := &struct {
+			keyring.EncryptionMaterials
+			key [32]byte
+		}{EncryptionMaterials: *e.encrypt}
+		c.DataKey = append(c.key[:0], c.DataKey...)
+		return copied{e: &c.EncryptionMaterials}
 	}
-	return c
+	c := &struct {
+		keyring.DecryptionMaterials
+		key [32]byte
+	}{DecryptionMaterials: *e.decrypt}
+	c.DataKey = append(c.key[:0], c.DataKey...)
+	return copied{d: &c.DecryptionMaterials}
 }
+
+func (c copied) none() bool { return c == copied{} }
 
 // answersEncryption checks a hit again, as far as that is cheap: the client that
 // gets it checks all.
-func (c *copied) answersEncryption(req *keyring.EncryptionRequest) bool {
+func (c copied) answersEncryption(req *keyring.EncryptionRequest) bool {
 	return (req.Suite == 0 || c.e.Suite == req.Suite) && req.CommitmentPolicy.CheckEncrypt(c.e.Suite) == nil &&
-		len(c.e.DataKey) == c.e.Suite.DataKeyLen() && c.key != [32]byte{}
+		len(c.e.DataKey) == c.e.Suite.DataKeyLen() && subtle.ConstantTimeCompare(c.e.DataKey, zeros[:len(c.e.DataKey)]) == 0
 }
 
-func (c *copied) answersDecryption(s keyring.Suite, p keyring.CommitmentPolicy, reproduced keyring.EncryptionContext) bool {
-	return confirms(reproduced, c.d.Context) && c.d.Suite == s && p.CheckDecrypt(c.d.Suite) == nil &&
-		len(c.d.DataKey) == c.d.Suite.DataKeyLen()
+func (c copied) answersDecryption(s keyring.Suite, p keyring.CommitmentPolicy) bool {
+	return c.d.Suite == s && p.CheckDecrypt(c.d.Suite) == nil && len(c.d.DataKey) == c.d.Suite.DataKeyLen()
 }
 
-func (c *copied) encryption() *keyring.EncryptionMaterials { return &c.e }
-func (c *copied) decryption() *keyring.DecryptionMaterials { return &c.d }
+// zeros is what a data key is that was cleared.
+var zeros [32]byte
 
-func (c *copied) clear() {
-	if c != nil {
-		clear(c.key[:])
-	}
+func (c copied) clear() {
+	c.e.Clear()
+	c.d.Clear()
 }

@@ -54,7 +54,7 @@ func TestRefreshJitter(t *testing.T) {
 		encrypt(t, c, request(fmt.Sprint(i)))
 	}
 	for _, e := range c.ring.entries {
-		after := e.refreshAt.Sub(e.made)
+		after := e.refreshAt - e.made
 		assert.GreaterOrEqual(t, after, 45*time.Minute)
 		assert.Less(t, after, time.Hour)
 		moments[after] = true

@@ -127,7 +127,8 @@ func newTestCache(t testing.TB, m keyring.MaterialsManager, limits Limits, now f
 	if now == nil {
 		now = time.Now
 	}
-	c, err := newCache(m, limits, now)
+	start := now()
+	c, err := newCache(m, limits, func() time.Duration { return now().Sub(start) })
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c

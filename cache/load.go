@@ -19,7 +19,7 @@ type load struct {
 	err error
 	// reserved is a use of what was loaded, set aside for whoever started the
 	// load, who may be gone by then.
-	reserved *copied
+	reserved copied
 	kept     bool // others find it in the cache
 
 	ended    atomic.Bool // set by the first: the manager is done, or out of time
@@ -27,7 +27,7 @@ type load struct {
 }
 
 // deliver ends the load, if it has not ended.
-func (l *load) deliver(reserved *copied, kept bool, err error) {
+func (l *load) deliver(reserved copied, kept bool, err error) {
 	if !l.ended.CompareAndSwap(false, true) {
 		reserved.clear()
 		return
@@ -88,16 +88,16 @@ func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *
 	c.admit.Lock()
 	e.generation = c.generation
 	c.admit.Unlock()
-	end := func(reserved *copied, kept bool, err error) {
+	end := func(reserved copied, kept bool, err error) {
 		c.loads.leave(id, l)
 		l.deliver(reserved, kept, err)
 	}
 	// Somewhat later than the context that tells the manager.
 	giveUp := time.AfterFunc(c.limits.LoadTimeout+c.limits.LoadTimeout/8, func() {
-		end(nil, false, fmt.Errorf("cache: the materials manager did not heed its context: %w", context.DeadlineExceeded))
+		end(copied{}, false, fmt.Errorf("cache: the materials manager did not heed its context: %w", context.DeadlineExceeded))
 	})
 	go func() {
-		var reserved *copied
+		var reserved copied
 		var kept bool
 		err := errors.New("cache: the materials manager ended its goroutine")
 		defer func() {
@@ -157,22 +157,22 @@ func (c *Cache) refreshSoon(e *entry) {
 
 // fill has the manager make the materials of an entry, inserts it, and returns
 // a use of n bytes of it, and whether the entry was kept.
-func (c *Cache) fill(ctx context.Context, e *entry, n int64) (reserved *copied, kept bool, err error) {
+func (c *Cache) fill(ctx context.Context, e *entry, n int64) (reserved copied, kept bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limits.LoadTimeout)
 	defer cancel()
 	stop := context.AfterFunc(c.ctx, cancel)
 	defer stop()
 
 	// The age counts from before the manager was asked.
-	now := c.now()
+	now := c.elapsed()
 	c.counters.loads.Add(1)
 	if err := c.call(ctx, e); err != nil {
 		c.counters.failed.Add(1)
 		if c.ctx.Err() != nil {
-			return nil, false, ErrClosed
+			return copied{}, false, ErrClosed
 		}
 		c.settle(e.id, err)
-		return nil, false, err
+		return copied{}, false, err
 	}
 	e.born(now, &c.limits)
 	e.spend(n, &c.limits) // a message that is past the limits alone does not come here
@@ -243,7 +243,7 @@ func (c *Cache) settle(id identity, err error) {
 	case unavailable(err):
 		e.outage.Store(true)
 		e.heldUntil.Store(int64(c.elapsed() + outageHold))
-	case refused(err) || c.now().Sub(e.made) >= c.limits.MaxAge:
+	case refused(err) || c.elapsed()-e.made >= c.limits.MaxAge:
 		c.drop(e, Purged)
 	}
 }
@@ -305,7 +305,7 @@ func (c *Cache) sweep() {
 			return
 		case <-ticker.C:
 			c.purge(func(e *entry) bool {
-				age := c.now().Sub(e.made)
+				age := c.elapsed() - e.made
 				return age < 0 || age >= life
 			}, Expired)
 		}

@@ -22,27 +22,27 @@ func (c *Cache) find(id identity) *entry {
 // take returns a copy of the materials of an entry, or of none, for one message of
 // n bytes, or none when they are not good, and the entry if it is to be replaced
 // soon. The entry is of shard s, which is read-locked, and unlocked then.
-func (c *Cache) take(s *shard, e *entry, n int64) (got *copied, worn *entry) {
+func (c *Cache) take(s *shard, e *entry, n int64) (got copied, worn *entry) {
 	if e == nil {
 		s.mu.RUnlock()
-		return nil, nil
+		return copied{}, nil
 	}
 	// Read under the lock, so that no entry is younger than this moment unless
 	// the clock went back: then every age is uncertain.
-	now := c.now()
-	age := now.Sub(e.made)
+	now := c.elapsed()
+	age := now - e.made
 	switch {
 	case age < 0 || age >= c.limits.MaxAge+c.limits.StaleFor:
 		s.mu.RUnlock()
 		c.drop(e, Expired)
-		return nil, nil
+		return copied{}, nil
 	case age >= c.limits.MaxAge:
 		s.mu.RUnlock()
-		return nil, nil
+		return copied{}, nil
 	case !e.spend(n, &c.limits):
 		s.mu.RUnlock()
 		c.drop(e, Exhausted)
-		return nil, nil
+		return copied{}, nil
 	}
 	got = e.copy()
 	s.mu.RUnlock()
@@ -50,7 +50,7 @@ func (c *Cache) take(s *shard, e *entry, n int64) (got *copied, worn *entry) {
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
-	if !now.Before(e.refreshAt) || e.worn(&c.limits) {
+	if now >= e.refreshAt || e.worn(&c.limits) {
 		return got, e
 	}
 	return got, nil
@@ -58,17 +58,17 @@ func (c *Cache) take(s *shard, e *entry, n int64) (got *copied, worn *entry) {
 
 // staleNow says whether an entry is past its age, and may be used in an outage.
 func (c *Cache) staleNow(e *entry) bool {
-	age := c.now().Sub(e.made)
+	age := c.elapsed() - e.made
 	return age >= c.limits.MaxAge && age < c.limits.MaxAge+c.limits.StaleFor
 }
 
 // takeStale is take for an outage.
-func (c *Cache) takeStale(e *entry, n int64) *copied {
+func (c *Cache) takeStale(e *entry, n int64) copied {
 	s := c.shard(e.id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.entries[e.id] != e || !c.staleNow(e) || !e.spend(n, &c.limits) {
-		return nil
+		return copied{}
 	}
 	return e.copy()
 }
@@ -79,7 +79,7 @@ func (c *Cache) usable(id identity, n int64) bool {
 	if e == nil {
 		return false
 	}
-	age := c.now().Sub(e.made)
+	age := c.elapsed() - e.made
 	return age >= 0 && age < c.limits.MaxAge && e.holds(n, &c.limits)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -328,4 +329,88 @@ func TestSerialize(t *testing.T) {
 		})
 	}
 	require.Error(t, (&keyring.EncryptionMaterials{}).Serialize())
+}
+
+// TestSerializedRequest checks that a request which was serialized is the same as
+// one which was not, also after a manager has replaced its context.
+func TestSerializedRequest(t *testing.T) {
+	type ec = keyring.EncryptionContext
+	for name, context := range map[string]ec{
+		"usual":         {"tenant": "42", "row": "7"},
+		"one":           {"tenant": "42"},
+		"none":          nil,
+		"empty":         {},
+		"long":          {"tenant": strings.Repeat("42", 1000)},
+		"reserved":      {"aws-crypto-x": "42", "row": "7"},
+		"reserved word": {"tenant": "aws-crypto-x", "row-aws-crypto-": "7"},
+		"not UTF-8":     {"tenant": "\xff"},
+		"too long":      {"tenant": strings.Repeat("x", 1<<16)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := keyring.EncryptionRequest{Context: context}
+			err := req.Serialize()
+			require.Equal(t, context.Validate(), err)
+			if err != nil {
+				require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+			}
+			for _, other := range []ec{context, maps.Clone(context), {"tenant": "43"}, nil} {
+				req.Context = other
+				want, errWant := other.AppendBinary([]byte("before"))
+				got, err := req.AppendContext([]byte("before"))
+				require.Equal(t, errWant, err)
+				require.Equal(t, want, got)
+			}
+		})
+	}
+}
+
+// TestCheckSerialized has materials that were serialized answer requests that were
+// serialized: what Check knows of the bytes must not let through what it would find
+// in the maps.
+func TestCheckSerialized(t *testing.T) {
+	type ec = keyring.EncryptionContext
+	aes := newRawAES(t, "kek", 256)
+	for name, test := range map[string]struct {
+		materials, request ec
+		suite              keyring.Suite
+		required           []string
+		ok                 bool
+	}{
+		"equal":            {ec{"tenant": "42"}, ec{"tenant": "42"}, commit, nil, true},
+		"none":             {nil, nil, commit, nil, true},
+		"more":             {ec{"tenant": "42", "row": "7"}, ec{"tenant": "42"}, commit, nil, true},
+		"fewer":            {ec{"tenant": "42"}, ec{"tenant": "42", "row": "7"}, commit, nil, false},
+		"another value":    {ec{"tenant": "42"}, ec{"tenant": "43"}, commit, nil, false},
+		"signed":           {ec{"tenant": "42"}, ec{"tenant": "42"}, keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384, nil, true},
+		"required":         {ec{"tenant": "42", "row": "7"}, ec{"tenant": "42", "row": "7"}, commit, []string{"row"}, true},
+		"required, stored": {ec{"tenant": "42"}, ec{"tenant": "42", "row": "7"}, commit, []string{"tenant"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := keyring.EncryptionRequest{Suite: test.suite, Context: test.materials, RequiredKeys: test.required}
+			m, err := newManager(t, aes).EncryptionMaterials(t.Context(), made)
+			require.NoError(t, err)
+			require.NoError(t, m.Serialize())
+			req := keyring.EncryptionRequest{Suite: test.suite, Context: test.request}
+			require.NoError(t, req.Serialize())
+			if test.ok {
+				require.NoError(t, m.Check(req))
+			} else {
+				require.ErrorIs(t, m.Check(req), keyring.ErrInvalidMaterials)
+			}
+
+			// What the caller requires is checked in any case.
+			req.RequiredKeys = []string{"tenant", "row"}
+			require.ErrorIs(t, m.Check(req), keyring.ErrInvalidMaterials)
+
+			// A context that was put in the place of what was serialized counts.
+			req.RequiredKeys = nil
+			req.Context = ec{"other": "1"}
+			require.ErrorIs(t, m.Check(req), keyring.ErrInvalidMaterials)
+			req.Context = test.request
+			m.Context = ec{"other": "1"}
+			if len(test.request) > 0 {
+				require.ErrorIs(t, m.Check(req), keyring.ErrInvalidMaterials)
+			}
+		})
+	}
 }

@@ -188,6 +188,9 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 	case m.SigningKey != nil && m.SigningKey.Curve != m.Suite.row().Curve:
 		return badMaterials("signing key on another curve than suite %v", m.Suite)
 	}
+	if m.storesJust(&req) {
+		return nil
+	}
 	encoded, ok := m.Context[publicKeyPair]
 	switch {
 	case ok != m.Suite.Signs():
@@ -208,6 +211,18 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 		}
 	}
 	return checkRequired(m.RequiredKeys, m.Context)
+}
+
+// storesJust says whether what the header will store is known to be the caller's
+// context and nothing else, so that it has all of the caller's pairs, none that is
+// reserved, and none to be left out.
+func (m *EncryptionMaterials) storesJust(req *EncryptionRequest) bool {
+	if len(m.RequiredKeys) > 0 || len(req.RequiredKeys) > 0 || m.Suite.Signs() ||
+		!req.serialized.of(req.Context) || !m.serialized.of(m) {
+		return false
+	}
+	context, ok := message.StoredContext(m.serialized.bytes)
+	return ok && string(context) == req.serialized.bytes
 }
 
 // DecryptionMaterials are what one message is decrypted with.
@@ -268,7 +283,7 @@ func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
 	return m.check(req.Suite, req.CommitmentPolicy, req.Reproduced, func(k, v string) (stored, equal bool) {
 		got, ok := req.Context[k]
 		return ok, ok && got == v
-	})
+	}, func() bool { return false })
 }
 
 // CheckStored is [DecryptionMaterials.Check] for materials that were found by what
@@ -277,12 +292,13 @@ func (m *DecryptionMaterials) CheckStored(req StoredDecryptionRequest) error {
 	return m.check(req.Suite, req.CommitmentPolicy, req.Reproduced, func(k, v string) (stored, equal bool) {
 		got, ok := message.FindPair(req.Stored, k)
 		return ok, ok && string(got) == v
-	})
+	}, func() bool { return message.Confirms(req.Stored, req.Reproduced, m.Context) })
 }
 
 // check is Check, with a function that says of a pair whether the message stores
-// its key, and with that value.
-func (m *DecryptionMaterials) check(s Suite, p CommitmentPolicy, reproduced EncryptionContext, find func(k, v string) (stored, equal bool)) error {
+// its key, and with that value, and one that may know sooner that all reproduced
+// pairs are stored so and in m.Context.
+func (m *DecryptionMaterials) check(s Suite, p CommitmentPolicy, reproduced EncryptionContext, find func(k, v string) (stored, equal bool), confirmed func() bool) error {
 	if m == nil {
 		return badMaterials("none")
 	}
@@ -312,6 +328,9 @@ func (m *DecryptionMaterials) check(s Suite, p CommitmentPolicy, reproduced Encr
 	}
 	if m.VerificationKey != nil && !equal {
 		return badMaterials("verification key is not the one that the message names")
+	}
+	if confirmed() {
+		return checkRequired(m.RequiredKeys, m.Context)
 	}
 	for k, v := range reproduced {
 		stored, equal := find(k, v)

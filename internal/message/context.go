@@ -1,6 +1,8 @@
 package message
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -143,25 +145,86 @@ func ParseContext(b []byte) (map[string]string, error) {
 	return context, nil
 }
 
+// StoredContext returns the serialized context in what [AppendStored] wrote.
+func StoredContext(stored []byte) (context []byte, ok bool) {
+	context, _, ok = cut16(stored)
+	return context, ok
+}
+
 // FindPair returns the value of a key in what [AppendStored] wrote, without
 // parsing more of it than it must.
 func FindPair(stored []byte, key string) (value []byte, ok bool) {
-	in := cryptobyte.String(stored)
-	var context cryptobyte.String
-	var count uint16
-	if !in.ReadUint16LengthPrefixed(&context) || !context.ReadUint16(&count) {
-		return nil, false
-	}
-	for range count {
-		var k, v cryptobyte.String
-		if !context.ReadUint16LengthPrefixed(&k) || !context.ReadUint16LengthPrefixed(&v) {
-			return nil, false
+	context, _ := StoredContext(stored)
+	for count, rest := cutCount(context); count > 0; count-- {
+		var k, v []byte
+		if k, v, rest, ok = cutPair(rest); !ok {
+			break
 		}
 		if string(k) == key {
 			return v, true
 		}
 	}
 	return nil, false
+}
+
+// Confirms says whether what [AppendStored] wrote has all of some pairs, and a
+// second context has them too. It may say no where keys are not in order, which
+// the format lets others write.
+func Confirms(stored []byte, pairs, second map[string]string) bool {
+	context, _ := StoredContext(stored)
+	// One pass over the bytes takes less time than one over a map.
+	found := 0
+	var last []byte
+	for count, rest := cutCount(context); count > 0; count-- {
+		var k, v []byte
+		var ok bool
+		if k, v, rest, ok = cutPair(rest); !ok {
+			break
+		}
+		want, ok := pairs[string(k)]
+		if !ok {
+			continue
+		}
+		// In order, so that no key counts twice.
+		if found > 0 && bytes.Compare(last, k) >= 0 || string(v) != want {
+			return false
+		}
+		if got, ok := second[string(k)]; !ok || got != want {
+			return false
+		}
+		last = k
+		found++
+	}
+	return found == len(pairs)
+}
+
+// cutCount returns how many pairs a serialized context says it has, and the bytes
+// behind that.
+func cutCount(context []byte) (count int, rest []byte) {
+	if len(context) < 2 {
+		return 0, nil
+	}
+	return int(binary.BigEndian.Uint16(context)), context[2:]
+}
+
+func cutPair(b []byte) (key, value, rest []byte, ok bool) {
+	if key, b, ok = cut16(b); !ok {
+		return nil, nil, nil, false
+	}
+	value, rest, ok = cut16(b)
+	return key, value, rest, ok
+}
+
+// cut16 returns the bytes behind a 16-bit length, and those behind them.
+func cut16(b []byte) (field, rest []byte, ok bool) {
+	if len(b) < 2 {
+		return nil, nil, false
+	}
+	n := 2 + int(binary.BigEndian.Uint16(b))
+	if len(b) < n {
+		return nil, nil, false
+	}
+	return b[2:n], b[n:], true
 }
 
 func appendUint16(dst []byte, n int) []byte {

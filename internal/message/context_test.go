@@ -155,3 +155,38 @@ func TestFindPair(t *testing.T) {
 	_, ok := FindPair([]byte{0, 0, 0, 1}, "a")
 	require.False(t, ok)
 }
+
+func TestConfirms(t *testing.T) {
+	type pairs = map[string]string
+	stored := func(kv ...string) []byte {
+		b := appendUint16(nil, len(kv)/2)
+		for _, s := range kv {
+			b = appendString16(b, s)
+		}
+		return append(appendString16(nil, b), 0, 1)
+	}
+	whole := pairs{"a": "1", "b": "2", "c": "3"}
+	for name, test := range map[string]struct {
+		stored        []byte
+		pairs, second pairs
+		want          bool
+	}{
+		"none":                   {stored("a", "1"), nil, whole, true},
+		"none of none":           {nil, nil, nil, true},
+		"all":                    {stored("a", "1", "b", "2", "c", "3"), whole, whole, true},
+		"some":                   {stored("a", "1", "b", "2", "c", "3"), pairs{"b": "2"}, whole, true},
+		"another value":          {stored("a", "1", "b", "2"), pairs{"b": "3"}, pairs{"b": "3"}, false},
+		"not stored":             {stored("a", "1", "b", "2"), pairs{"c": "3"}, whole, false},
+		"not in the second":      {stored("a", "1", "b", "2"), pairs{"b": "2"}, pairs{"a": "1"}, false},
+		"other in the second":    {stored("a", "1", "b", "2"), pairs{"b": "2"}, pairs{"b": "1"}, false},
+		"empty, not stored":      {stored("a", "1"), pairs{"b": ""}, pairs{"b": ""}, false},
+		"twice for another":      {stored("a", "1", "a", "1"), pairs{"a": "1", "b": "2"}, whole, false},
+		"twice, another between": {stored("a", "1", "0", "0", "a", "1"), pairs{"a": "1", "b": "2"}, whole, false},
+		"cut short":              {stored("a", "1", "b", "2")[:10], pairs{"a": "1"}, whole, false},
+		"more than there are":    {append([]byte{0, 2, 0, 9}, 0, 1), pairs{"a": "1"}, whole, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, test.want, Confirms(test.stored, test.pairs, test.second))
+		})
+	}
+}
