@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
@@ -58,6 +59,7 @@ type pipeline struct {
 	queue   chan *batch // what nobody works on yet; nil sends a goroutine home
 	helpers int         // goroutines there may be
 	running int
+	idle    atomic.Int32 // of those that run, about
 	wait    sync.WaitGroup
 }
 
@@ -93,11 +95,6 @@ func memoryPipeline(o *Options, n, frameLen int, aad message.BodyAAD, work func(
 	return newPipeline(o.concurrency(), n/frameLen/batchlen.Frames(frameLen)+1, aad, work)
 }
 
-// streamPipeline returns a pipeline for a stream. Long frames make it shorter.
-func streamPipeline(o *Options, frameLen int, aad message.BodyAAD, work func(*batch)) *pipeline {
-	return newPipeline(o.concurrency(), batchlen.MaxInFlight(frameLen), aad, work)
-}
-
 // full says whether no batch is to be started for now. Once it is full, half of
 // what is in flight is taken back first: helpers that have nothing to do sleep, and
 // waking one for each batch would cost as much as they bring.
@@ -122,25 +119,32 @@ func (p *pipeline) free() *batch {
 func (p *pipeline) start(b *batch) {
 	p.flying++
 	p.unseen++
+	wakes := p.idle.Load() > 0
 	p.queue <- b
 	// The caller itself takes one.
 	if p.running < min(p.helpers, p.flying-1) {
 		p.running++
 		p.wait.Add(1)
 		go p.goHelp()
+		wakes = true
+	}
+	if wakes {
 		go push()
 	}
 }
 
-// push is a goroutine that makes the scheduler put the one before it where other
-// threads take it from at once. The newest they leave for this thread to run, which
-// is busy, and come back for it only after a sleep of 50 to 100 microseconds: as
-// long as the cipher takes for a fourth of a MiB.
+// push is a goroutine that makes the scheduler put the one that was started or woken
+// before it where other threads take it from at once. The newest they leave for this
+// thread to run, which is busy, and come back for it only after a sleep of 50 to 100
+// microseconds: as long as the cipher takes for a fourth of a MiB.
 func push() {}
 
 func (p *pipeline) help() {
 	defer p.wait.Done()
-	for b := range p.queue {
+	for {
+		p.idle.Add(1)
+		b := <-p.queue
+		p.idle.Add(-1)
 		if b == nil {
 			return
 		}

@@ -66,7 +66,13 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 		return err
 	}
 	o := r.opener
-	r.line = streamPipeline(&d.opts, o.frameLen, o.state.aad, o.work)
+	inFlight := batchlen.MaxInFlight(o.frameLen)
+	if r.src.inPlace != nil {
+		// Half of a short message at most: the memory of the first half serves the
+		// second too, and is cleared in the end.
+		inFlight = min(inFlight, 1+len(r.src.rest)/batchlen.Bulk())
+	}
+	r.line = newPipeline(d.opts.concurrency(), inFlight, o.state.aad, o.work)
 	if o.frameLen > 0 {
 		r.src.frames(o.frameLen+message.RegularOverhead, batchlen.Frames(o.frameLen), 0, len(r.line.ring))
 	}

@@ -211,7 +211,8 @@ func (r *ReaderAt) readBulk(p []byte, frame, _ int64) (n int, err error) {
 	whole := min(int64(len(p))/r.layout.frameLen, r.regular-frame)
 	frameLen := r.layout.frameLen
 	// Each batch in flight has memory of its own.
-	line := streamPipeline(r.opts, int(frameLen), r.opener.state.aad, r.work)
+	inFlight := int(min(int64(batchlen.MaxInFlight(int(frameLen))), 1+whole/int64(batchlen.Frames(int(frameLen)))))
+	line := newPipeline(r.opts.concurrency(), inFlight, r.opener.state.aad, r.work)
 	defer line.stop()
 	room := p
 	for {

@@ -157,7 +157,7 @@ func (w *Writer) bulk(p []byte) (int, error) {
 
 func (w *Writer) makeLine() {
 	if w.line == nil {
-		w.line = streamPipeline(w.opts, w.sealer.frameLen, w.sealer.state.aad, w.sealer.work)
+		w.line = newPipeline(w.opts.concurrency(), batchlen.MaxInFlight(w.sealer.frameLen), w.sealer.state.aad, w.sealer.work)
 	}
 }
 
