@@ -1,6 +1,9 @@
 package envelope
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // Long buffers are reused: making one costs as much as a part of the cipher's
 // work, and a message of a few hundred KiB would need several. What was secret in
@@ -31,6 +34,16 @@ func freeBuffer(b []byte) {
 		b = b[:cap(b)]
 		bufferPool(len(b)).Put(&b)
 	}
+}
+
+// grow makes room for n bytes behind dst. Memory that is new altogether it does not
+// touch: slices.Grow would clear it, and one goroutine would wait for all of its
+// pages before the others could begin to fill them.
+func grow(dst []byte, n int) []byte {
+	if len(dst) > 0 || cap(dst) >= n {
+		return slices.Grow(dst, n)
+	}
+	return make([]byte, 0, n)
 }
 
 func bufferPool(n int) *sync.Pool {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 
 	"github.com/go-sealring/sealring/internal/batchlen"
@@ -67,7 +66,7 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 	rest := msg[len(o.header.Raw):]
 	// The plaintext is shorter than this whatever the message holds, so that dst
 	// grows once and leaves no plaintext behind in a shorter array.
-	dst = slices.Grow(dst, len(rest))
+	dst = grow(dst, len(rest))
 	if len(rest) > batchlen.Bulk() {
 		if dst, rest, err = o.bulk(ctx, dst, rest, &d.opts); err != nil {
 			return dst, err

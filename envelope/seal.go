@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"hash"
 	"math"
-	"slices"
 
 	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
@@ -103,7 +102,7 @@ func (s *sealer) appendHeader(dst []byte, m *keyring.EncryptionMaterials, length
 		}
 	}
 	start := len(dst)
-	dst = slices.Grow(dst, int(size))
+	dst = grow(dst, int(size))
 
 	if s.aead, h.Commitment, err = messageCipher(h.Suite, m.DataKey, h.MessageID, s.commitment[:0]); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
