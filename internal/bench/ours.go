@@ -14,6 +14,7 @@ const (
 	ours       = "sealring"
 	oursOne    = ours + ", one core"
 	oursCached = ours + ", cached data key"
+	oursBuffer = ours + ", into a buffer"
 	fromReader = ours + ", from an io.Reader"
 
 	keyNamespace = "bench"
