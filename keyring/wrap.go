@@ -38,7 +38,7 @@ func unwrap(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey
 	if m.DataKey != nil {
 		return fmt.Errorf("%v: %w", k, invalid("the materials already have a data key"))
 	}
-	failed := &NoMatchError{Keyring: k.String()}
+	var reasons []error
 	for i, edk := range keys {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -52,7 +52,7 @@ func unwrap(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey
 			err = fmt.Errorf("holds %d bytes, suite %v takes %d", len(dataKey), m.Suite, m.Suite.DataKeyLen())
 		}
 		if err != nil {
-			failed.Reasons = append(failed.Reasons, fmt.Errorf("encrypted data key %d: %w", i+1, err))
+			reasons = append(reasons, fmt.Errorf("encrypted data key %d: %w", i+1, err))
 			continue
 		}
 		m.DataKey = dataKey
@@ -61,5 +61,5 @@ func unwrap(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return failed
+	return &NoMatchError{Keyring: k.String(), Reasons: reasons}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/go-sealring/sealring/internal/suite"
@@ -262,7 +263,12 @@ func AppendStored[K ~struct {
 	ProviderInfo, Ciphertext []byte
 }](dst []byte, context map[string]string, keys []K) ([]byte, error) {
 	start := len(dst)
-	dst, err := AppendContext(append(dst, 0, 0), context)
+	room := 4 + 32*len(context) // about what the pairs take
+	for _, k := range keys {
+		k := EncryptedDataKey(k)
+		room += 6 + len(k.ProviderID) + len(k.ProviderInfo) + len(k.Ciphertext)
+	}
+	dst, err := AppendContext(append(slices.Grow(dst, room), 0, 0), context)
 	if err != nil {
 		return dst[:start], err
 	}
