@@ -177,9 +177,10 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 	length := frameLen + message.RegularOverhead
 	seq := uint32(frame)
 	// The first frame may be wanted in part, and the last.
+	var plain []byte
+	defer func() { clear(plain) }()
 	part := func(skip int64) error {
-		plain := sized(&b.plain, frameLen)
-		defer clear(plain)
+		plain = sized(&b.plain, frameLen)
 		if _, err := r.opener.openFrames(plain[:0], wire[:length], seq, &b.state); err != nil {
 			return err
 		}
