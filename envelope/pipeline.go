@@ -56,8 +56,8 @@ type pipeline struct {
 	flying  int
 	unseen  int         // the last of them, which catchUp has not had
 	sated   bool        // was full, and is still more than half full
+	helpers int         // goroutines there may be; without, what is started is done
 	queue   chan *batch // what nobody works on yet; nil sends a goroutine home
-	helpers int         // goroutines there may be
 	running int
 	idle    atomic.Int32 // of those that run, about
 	wait    sync.WaitGroup
@@ -82,8 +82,13 @@ func newPipeline(concurrency, inFlight int, aad message.BodyAAD, work func(*batc
 	}
 	p := &pipeline{work: work, ring: make([]batch, n), helpers: min(concurrency, n) - 1}
 	for i := range p.ring {
-		p.ring[i].done = make(chan struct{}, 1)
 		p.ring[i].state.aad = aad
+	}
+	if p.helpers == 0 {
+		return p
+	}
+	for i := range p.ring {
+		p.ring[i].done = make(chan struct{}, 1)
 	}
 	p.goHelp = p.help
 	p.queue = make(chan *batch, n+p.helpers)
@@ -117,6 +122,12 @@ func (p *pipeline) free() *batch {
 
 // start has the batch that free returned worked on.
 func (p *pipeline) start(b *batch) {
+	if p.helpers == 0 {
+		p.work(b) // when it panics, nothing was started
+		p.flying++
+		p.unseen++
+		return
+	}
 	p.flying++
 	p.unseen++
 	wakes := p.idle.Load() > 0
@@ -174,6 +185,9 @@ var errGoexit = errors.New("source ended the goroutine that read it")
 // until it is done. It returns nil when wake has something first.
 func (p *pipeline) next(wake <-chan struct{}) *batch {
 	b := &p.ring[p.first]
+	if p.helpers == 0 {
+		return p.landed(b)
+	}
 	for {
 		select {
 		case <-b.done:
@@ -262,7 +276,9 @@ func (p *pipeline) discard() {
 	p.stop()
 	for ; p.flying > 0; p.flying-- {
 		b := &p.ring[p.first]
-		<-b.done
+		if p.helpers > 0 {
+			<-b.done
+		}
 		clear(b.out)
 		b.in, b.out, b.panicked = nil, nil, nil
 		p.first = (p.first + 1) % len(p.ring)
