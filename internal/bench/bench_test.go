@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"math"
 	"strings"
@@ -47,7 +48,13 @@ func TestCheckRefuses(t *testing.T) {
 }
 
 func TestShortestIsAMessage(t *testing.T) {
-	s, err := newShortest(frameLen)
+	for _, leastTime := range []bool{false, true} {
+		t.Run(fmt.Sprint(leastTime), func(t *testing.T) { testShortestIsAMessage(t, leastTime) })
+	}
+}
+
+func testShortestIsAMessage(t *testing.T, leastTime bool) {
+	s, err := newShortest(frameLen, leastTime)
 	require.NoError(t, err)
 	c, err := newClient(envelope.Options{})
 	require.NoError(t, err)

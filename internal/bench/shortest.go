@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha512"
 	"crypto/subtle"
@@ -17,14 +18,14 @@ import (
 	"github.com/go-sealring/sealring/keyring"
 )
 
-// A shortest makes and opens messages of one frame with the fewest calls of the
-// standard library that the format leaves room for. All that two messages under
+// A shortest makes and opens messages of one frame with no more calls of the
+// standard library than the format leaves room for. All that two messages under
 // one data key have in common is prepared, nothing is checked that a key does
 // not need, and there is one output buffer.
 type shortest struct {
 	dataKey []byte
 	middle  []byte // the header from behind the message ID to the commitment
-	keys    derivation
+	derive  func(dataKey, messageID []byte) (key, commitment []byte, err error)
 	aad     [messageIDLen + len(finalFrame) + 4 + 8]byte
 }
 
@@ -37,7 +38,9 @@ const (
 	finalPrefix   = 4 + 4 + 12 + 4   // end marker, sequence number, nonce, length
 )
 
-func newShortest(frameLen int) (*shortest, error) {
+// newShortest returns one that derives keys by crypto/hkdf, in the fewest calls,
+// or by crypto/sha512, in the least time that we know of.
+func newShortest(frameLen int, leastTime bool) (*shortest, error) {
 	kr, err := newKeyring()
 	if err != nil {
 		return nil, err
@@ -67,7 +70,10 @@ func newShortest(frameLen int) (*shortest, error) {
 	middle = append(middle, 2) // framed
 	middle = binary.BigEndian.AppendUint32(middle, uint32(frameLen))
 
-	s := &shortest{dataKey: m.DataKey, middle: middle, keys: newDerivation()}
+	s := &shortest{dataKey: m.DataKey, middle: middle, derive: callHKDF}
+	if leastTime {
+		s.derive = newDerivation().derive
+	}
 	copy(s.aad[messageIDLen:], finalFrame)
 	binary.BigEndian.PutUint32(s.aad[messageIDLen+len(finalFrame):], 1)
 	return s, nil
@@ -90,7 +96,10 @@ func (s *shortest) encrypt(dst, plaintext []byte) ([]byte, error) {
 	dst = append(dst, s.aad[:messageIDLen]...) // any bytes: the ID comes here
 	id := dst[start+idOffset:]
 	rand.Read(id)
-	key, commitment := s.keys.derive(s.dataKey, id)
+	key, commitment, err := s.derive(s.dataKey, id)
+	if err != nil {
+		return nil, err
+	}
 	dst = append(append(dst, s.middle...), commitment...)
 
 	aead, err := newGCM(key)
@@ -110,7 +119,10 @@ func (s *shortest) decrypt(dst, msg []byte) ([]byte, error) {
 	id := msg[idOffset:][:messageIDLen]
 	commitmentAt := idOffset + messageIDLen + len(s.middle)
 	tagAt := commitmentAt + commitmentLen
-	key, commitment := s.keys.derive(s.dataKey, id)
+	key, commitment, err := s.derive(s.dataKey, id)
+	if err != nil {
+		return nil, err
+	}
 	if subtle.ConstantTimeCompare(commitment, msg[commitmentAt:tagAt]) != 1 {
 		return nil, errors.New("another data key")
 	}
@@ -140,6 +152,20 @@ func (s *shortest) frameAAD(id []byte, n int) []byte {
 	return s.aad[:]
 }
 
+// callHKDF is HKDF-SHA512 from a data key to a message's key and commitment as the
+// standard library has it.
+func callHKDF(dataKey, messageID []byte) (key, commitment []byte, err error) {
+	prk, err := hkdf.Extract(sha512.New, dataKey, messageID)
+	if err != nil {
+		return nil, nil, err
+	}
+	if key, err = hkdf.Expand(sha512.New, prk, suiteID+"DERIVEKEY", 32); err != nil {
+		return nil, nil, err
+	}
+	commitment, err = hkdf.Expand(sha512.New, prk, "COMMITKEY", commitmentLen)
+	return key, commitment, err
+}
+
 // A derivation is HKDF-SHA512 from a data key to a message's key and commitment
 // in ten compressions: four to extract, four to expand once, and two for the
 // second time, which goes on from the states behind the padded key. It measures
@@ -152,8 +178,8 @@ type derivation struct {
 	prk, key, commit  []byte
 }
 
-func newDerivation() derivation {
-	return derivation{
+func newDerivation() *derivation {
+	return &derivation{
 		hash:     sha512.New(),
 		afterIn:  make([]byte, 0, 256),
 		afterOut: make([]byte, 0, 256),
@@ -172,7 +198,7 @@ var (
 )
 
 // derive returns slices that the next call overwrites.
-func (d *derivation) derive(dataKey, messageID []byte) (key, commitment []byte) {
+func (d *derivation) derive(dataKey, messageID []byte) (key, commitment []byte, err error) {
 	h := d.hash
 	d.pad(messageID)
 	h.Reset()
@@ -204,7 +230,7 @@ func (d *derivation) derive(dataKey, messageID []byte) (key, commitment []byte) 
 	_ = restore(d.afterOut)
 	h.Write(d.commit)
 	d.commit = h.Sum(d.commit[:0])
-	return d.key[:32], d.commit[:commitmentLen]
+	return d.key[:32], d.commit[:commitmentLen], nil
 }
 
 // pad makes HMAC's blocks for a key.
