@@ -1,0 +1,7 @@
+// Package interop holds tests that exchange messages with AWS's Go release of the
+// Encryption SDK: each side reads what the other wrote, and refuses what it must.
+//
+//	go -C internal/interop test ./...
+//
+// AWS's SDK takes minutes to build the first time.
+package interop
