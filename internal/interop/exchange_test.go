@@ -80,21 +80,9 @@ var unicode = keyring.EncryptionContext{
 	"～": "fullwidth tilde", "🔑": "key", "é": "ü", "ключ": "значение", "z": "𝄞", "a": "ascii",
 }
 
-// suites are all of them.
-func suites() []keyring.Suite {
-	var all []keyring.Suite
-	for id := range 1 << 12 {
-		if s := keyring.Suite(id); s.Valid() {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
 func TestBodies(t *testing.T) {
 	pair := aesPair(t, "interop", "aes", 32)
-	require.Len(t, suites(), 11)
-	for _, s := range suites() {
+	for _, s := range keyring.Suites() {
 		t.Run(s.String(), func(t *testing.T) {
 			for _, frameLen := range []int{1, 512, 4096} {
 				c := newExchange(s)
@@ -118,7 +106,7 @@ func TestBodies(t *testing.T) {
 func TestKeyrings(t *testing.T) {
 	for _, k := range allKeyPairs(t) {
 		t.Run(k.name, func(t *testing.T) {
-			for _, s := range suites() {
+			for _, s := range keyring.Suites() {
 				c := newExchange(s)
 				c.reproduced = c.context
 				for _, d := range k.directions() {
@@ -169,7 +157,7 @@ func TestContexts(t *testing.T) {
 
 func TestContradictedContexts(t *testing.T) {
 	pair := aesPair(t, "interop", "aes", 32)
-	for _, s := range suites() {
+	for _, s := range keyring.Suites() {
 		c := newExchange(s)
 		for _, reproduced := range []keyring.EncryptionContext{{"tenant": "43"}, {"tenant": "42", "row": "7"}} {
 			c.reproduced = reproduced
@@ -183,7 +171,7 @@ func TestContradictedContexts(t *testing.T) {
 // TestRequiredContexts has pairs that are authenticated and not stored.
 func TestRequiredContexts(t *testing.T) {
 	pair := aesPair(t, "interop", "aes", 32)
-	for _, s := range suites() {
+	for _, s := range keyring.Suites() {
 		t.Run(s.String(), func(t *testing.T) {
 			for _, required := range [][]string{{"🔑", "～"}, {"z", "é", "ключ"}, slices.Sorted(maps.Keys(unicode))} {
 				c := newExchange(s)
@@ -214,7 +202,7 @@ func TestRequiredContexts(t *testing.T) {
 
 func TestPolicies(t *testing.T) {
 	pair := aesPair(t, "interop", "aes", 32)
-	for _, s := range suites() {
+	for _, s := range keyring.Suites() {
 		for p := range awsPolicies {
 			c := newExchange(s)
 			c.readerPolicy = p

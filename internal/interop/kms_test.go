@@ -178,7 +178,7 @@ func TestKMSKeyrings(t *testing.T) {
 
 	for _, k := range pairs {
 		t.Run(k.name, func(t *testing.T) {
-			for _, suite := range suites() {
+			for _, suite := range keyring.Suites() {
 				c := newExchange(suite)
 				c.reproduced = c.context
 				for _, d := range k.directions() {
