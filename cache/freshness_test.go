@@ -208,3 +208,27 @@ func TestNames(t *testing.T) {
 		assert.Equal(t, want, kind.String())
 	}
 }
+
+// TestRefreshThatIsNotKept has a key refreshed while another partition is purged, so
+// that what was loaded is not kept: a later hit must have it refreshed again.
+func TestRefreshThatIsNotKept(t *testing.T) {
+	noGoroutinesLeft(t)
+	m, clock := newManager(t), newClock()
+	c := newTestCache(t, m, Limits{MaxAge: time.Hour}, clock.Now)
+	encrypt(t, c, request("42"))
+
+	proceed := make(chan struct{})
+	m.set(func(context.Context) error { <-proceed; return nil })
+	clock.Move(58 * time.Minute)
+	encrypt(t, c, request("42"))
+	require.Eventually(t, func() bool { return m.loads.Load() == 2 }, time.Second, time.Millisecond)
+	c.PurgePartition("another")
+	close(proceed)
+
+	require.Eventually(t, func() bool {
+		encrypt(t, c, request("42"))
+		return c.Stats().Evicted[Replaced] == 1
+	}, 5*time.Second, 10*time.Millisecond)
+	assert.EqualValues(t, 1, c.Stats().Misses)
+	assert.EqualValues(t, 3, m.loads.Load())
+}

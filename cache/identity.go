@@ -65,12 +65,10 @@ func finish(b []byte) []byte {
 // encryptionIdentity appends to b what names what a request to encrypt may share.
 func encryptionIdentity(b []byte, req *keyring.EncryptionRequest, partition string) ([]byte, error) {
 	b = appendHead(b, forEncryption, req.CommitmentPolicy, req.Suite, partition)
-	at := len(b)
-	b, err := req.AppendContext(appendNumber(b, 0))
+	b, err := appendContext(b, req.Context)
 	if err != nil {
 		return nil, err
 	}
-	setLength(b, at)
 	b = appendNumber(b, len(req.RequiredKeys))
 	if len(req.RequiredKeys) > 0 {
 		for _, k := range slices.Sorted(slices.Values(req.RequiredKeys)) {

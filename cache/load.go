@@ -148,8 +148,9 @@ func (c *Cache) refreshSoon(e *entry) {
 		}
 		<-l.done
 		// A failure shows to the caller who comes when the key has expired;
-		// until then a later hit tries again.
-		if l.err != nil {
+		// until then a later hit tries again. So it does when what was loaded could
+		// not be kept, as after a purge.
+		if l.err != nil || !l.kept {
 			time.AfterFunc(min(c.limits.MaxAge/20, outageHold), func() { e.refreshing.Store(false) })
 		}
 	}()

@@ -180,3 +180,31 @@ func TestTamperedContext(t *testing.T) {
 	}
 	assert.Equal(t, h.Context, ec)
 }
+
+// taggingManager adds a pair to the caller's context in place, and takes it out
+// again. It should not, and must not get another's data key for it.
+type taggingManager struct {
+	keyring.MaterialsManager
+	tenant string
+}
+
+func (m taggingManager) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	req.Context["tenant"] = m.tenant
+	defer delete(req.Context, "tenant")
+	return m.MaterialsManager.EncryptionMaterials(ctx, req)
+}
+
+func TestContextChangedInPlace(t *testing.T) {
+	c := newTestCache(t, newManager(t), Limits{}, nil)
+	for range 2 {
+		for _, tenant := range []string{"42", "43"} {
+			e, err := envelope.NewEncrypterFromManager(taggingManager{c, tenant}, nil)
+			require.NoError(t, err)
+			msg, err := e.Encrypt(t.Context(), nil, keyring.EncryptionContext{"row": "7"})
+			require.NoError(t, err)
+			h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
+			require.NoError(t, err)
+			assert.Equal(t, keyring.EncryptionContext{"row": "7", "tenant": tenant}, h.Context)
+		}
+	}
+}

@@ -36,11 +36,11 @@ func freeBuffer(b []byte) {
 	}
 }
 
-// grow makes room for n bytes behind dst. Memory that is new altogether it does not
-// touch: slices.Grow would clear it, and one goroutine would wait for all of its
-// pages before the others could begin to fill them.
+// grow makes room for n bytes behind dst. Where there is no memory yet it does not
+// touch what it makes: slices.Grow would clear it, and one goroutine would wait for
+// all of its pages before the others could begin to fill them.
 func grow(dst []byte, n int) []byte {
-	if len(dst) > 0 || cap(dst) >= n {
+	if cap(dst) > 0 {
 		return slices.Grow(dst, n)
 	}
 	return make([]byte, 0, n)

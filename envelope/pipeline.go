@@ -51,6 +51,7 @@ func (b *batch) room(n int) {
 type pipeline struct {
 	work    func(*batch)
 	goHelp  func() // help, made a function once
+	goPush  func() // push
 	ring    []batch
 	first   int // of the batches in flight
 	flying  int
@@ -90,7 +91,7 @@ func newPipeline(concurrency, inFlight int, aad message.BodyAAD, work func(*batc
 	for i := range p.ring {
 		p.ring[i].done = make(chan struct{}, 1)
 	}
-	p.goHelp = p.help
+	p.goHelp, p.goPush = p.help, p.push
 	p.queue = make(chan *batch, n+p.helpers)
 	return p
 }
@@ -140,7 +141,8 @@ func (p *pipeline) start(b *batch) {
 		wakes = true
 	}
 	if wakes {
-		go push()
+		p.wait.Add(1)
+		go p.goPush()
 	}
 }
 
@@ -148,7 +150,7 @@ func (p *pipeline) start(b *batch) {
 // before it where other threads take it from at once. The newest they leave for this
 // thread to run, which is busy, and come back for it only after a sleep of 50 to 100
 // microseconds: as long as the cipher takes for a fourth of a MiB.
-func push() {}
+func (p *pipeline) push() { p.wait.Done() }
 
 func (p *pipeline) help() {
 	defer p.wait.Done()

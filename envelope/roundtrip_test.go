@@ -330,3 +330,28 @@ func TestForged(t *testing.T) {
 		})
 	}
 }
+
+// TestAppendReuses has a buffer serve messages that become longer: it must not be
+// made anew for each of them.
+func TestAppendReuses(t *testing.T) {
+	c := newClient(t, nil)
+	var msg, plaintext []byte
+	made := map[string]int{}
+	for n := 1000; n < 60_000; n += 100 {
+		before := cap(msg)
+		var err error
+		msg, err = c.AppendEncrypt(t.Context(), msg[:0], make([]byte, n), nil)
+		require.NoError(t, err)
+		if cap(msg) != before {
+			made["message"]++
+		}
+		before = cap(plaintext)
+		plaintext, err = c.AppendDecrypt(t.Context(), plaintext[:0], msg, nil)
+		require.NoError(t, err)
+		if cap(plaintext) != before {
+			made["plaintext"]++
+		}
+	}
+	require.Less(t, made["message"], 40)
+	require.Less(t, made["plaintext"], 40)
+}

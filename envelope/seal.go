@@ -43,14 +43,14 @@ func (s *sealer) start(ctx context.Context, e *Encrypter, dst []byte, ec keyring
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := ec.Validate(); err != nil {
+		return nil, err
+	}
 	req := keyring.EncryptionRequest{
 		Suite:            e.opts.Suite,
 		CommitmentPolicy: e.opts.CommitmentPolicy,
 		Context:          ec,
 		PlaintextLength:  max(length, bound),
-	}
-	if err := req.Serialize(); err != nil {
-		return nil, err
 	}
 	m, err := e.manager.EncryptionMaterials(ctx, req)
 	if err != nil {

@@ -1,8 +1,6 @@
 package keyring
 
 import (
-	"bytes"
-	"reflect"
 	"strings"
 
 	"github.com/go-sealring/sealring/internal/message"
@@ -47,32 +45,6 @@ func (c EncryptionContext) Validate() error {
 // returned unchanged.
 func (c EncryptionContext) AppendBinary(b []byte) ([]byte, error) {
 	return message.AppendContext(b, c)
-}
-
-// A serializedContext is a context in its serialized form, which Validate would
-// accept, with the map that it was made of.
-type serializedContext struct {
-	bytes   string
-	context EncryptionContext
-}
-
-func (c EncryptionContext) serialize() (serializedContext, error) {
-	var buf [256]byte // no allocation but the result for the usual context
-	b, err := c.AppendBinary(buf[:0])
-	if err != nil {
-		return serializedContext{}, invalid("%v", err)
-	}
-	if bytes.Contains(b, []byte(reservedPrefix)) { // perhaps at the beginning of a key
-		if err := c.Validate(); err != nil {
-			return serializedContext{}, err
-		}
-	}
-	return serializedContext{string(b), c}, nil
-}
-
-// of says whether s was made of the very map c.
-func (s serializedContext) of(c EncryptionContext) bool {
-	return s.context != nil && reflect.ValueOf(s.context).Pointer() == reflect.ValueOf(c).Pointer()
 }
 
 // split returns the pairs that are stored in a message and those that are only

@@ -60,26 +60,6 @@ type EncryptionRequest struct {
 	// PlaintextLength is the length of the plaintext in bytes, or an upper
 	// bound of it; -1 when unknown.
 	PlaintextLength int64
-
-	serialized serializedContext // by Serialize
-}
-
-// Serialize returns what Context.Validate does, and does once what AppendContext
-// and [EncryptionMaterials.Check] would do for each use of the request or a copy of
-// it. Context may be replaced after it, but not be changed in place.
-func (r *EncryptionRequest) Serialize() error {
-	var err error
-	r.serialized, err = r.Context.serialize()
-	return err
-}
-
-// AppendContext appends Context in its serialized form to b, as its AppendBinary
-// does.
-func (r *EncryptionRequest) AppendContext(b []byte) ([]byte, error) {
-	if r.serialized.of(r.Context) {
-		return append(b, r.serialized.bytes...), nil
-	}
-	return r.Context.AppendBinary(b)
 }
 
 // A DecryptionRequest says what materials are wanted for.

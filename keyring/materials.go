@@ -188,9 +188,6 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 	case m.SigningKey != nil && m.SigningKey.Curve != m.Suite.row().Curve:
 		return badMaterials("signing key on another curve than suite %v", m.Suite)
 	}
-	if m.storesJust(&req) {
-		return nil
-	}
 	encoded, ok := m.Context[publicKeyPair]
 	switch {
 	case ok != m.Suite.Signs():
@@ -199,6 +196,9 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 		return badMaterials("pair %q is not the signing key's public half", publicKeyPair)
 	case slices.Contains(m.RequiredKeys, publicKeyPair):
 		return badMaterials("pair %q would not be stored in the message", publicKeyPair)
+	}
+	if m.storesJust(&req) {
+		return nil
 	}
 	for k, v := range req.Context {
 		if got, ok := m.Context[k]; !ok || got != v {
@@ -214,15 +214,10 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 }
 
 // storesJust says whether what the header will store is known to be the caller's
-// context and nothing else, so that it has all of the caller's pairs, none that is
-// reserved, and none to be left out.
+// context and nothing else.
 func (m *EncryptionMaterials) storesJust(req *EncryptionRequest) bool {
-	if len(m.RequiredKeys) > 0 || len(req.RequiredKeys) > 0 || m.Suite.Signs() ||
-		!req.serialized.of(req.Context) || !m.serialized.of(m) {
-		return false
-	}
-	context, ok := message.StoredContext(m.serialized.bytes)
-	return ok && string(context) == req.serialized.bytes
+	return len(m.RequiredKeys) == 0 && len(req.RequiredKeys) == 0 && m.serialized.of(m) &&
+		message.StoresJust(m.serialized.bytes, req.Context)
 }
 
 // DecryptionMaterials are what one message is decrypted with.

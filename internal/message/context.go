@@ -167,6 +167,26 @@ func FindPair(stored []byte, key string) (value []byte, ok bool) {
 	return nil, false
 }
 
+// StoresJust says whether what [AppendStored] wrote has some pairs and no others.
+func StoresJust(stored []byte, pairs map[string]string) bool {
+	context, ok := StoredContext(stored)
+	count, rest := cutCount(context)
+	if !ok || count != len(pairs) {
+		return false
+	}
+	// No key stands twice, so that as many are all.
+	for range count {
+		var k, v []byte
+		if k, v, rest, ok = cutPair(rest); !ok {
+			return false
+		}
+		if got, ok := pairs[string(k)]; !ok || got != string(v) {
+			return false
+		}
+	}
+	return true
+}
+
 // Confirms says whether what [AppendStored] wrote has all of some pairs, and a
 // second context has them too. It may say no where keys are not in order, which
 // the format lets others write.

@@ -190,3 +190,27 @@ func TestConfirms(t *testing.T) {
 		})
 	}
 }
+
+func TestStoresJust(t *testing.T) {
+	type pairs = map[string]string
+	for name, test := range map[string]struct {
+		stored, pairs pairs
+		want          bool
+	}{
+		"none":          {nil, nil, true},
+		"none of some":  {pairs{"a": "1"}, nil, false},
+		"some of none":  {nil, pairs{"a": "1"}, false},
+		"equal":         {pairs{"a": "1", "b": ""}, pairs{"a": "1", "b": ""}, true},
+		"another value": {pairs{"a": "1", "b": "2"}, pairs{"a": "1", "b": "3"}, false},
+		"another key":   {pairs{"a": "1", "b": ""}, pairs{"a": "1", "c": ""}, false},
+		"fewer":         {pairs{"a": "1"}, pairs{"a": "1", "b": "2"}, false},
+		"more":          {pairs{"a": "1", "b": "2"}, pairs{"a": "1"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stored, err := AppendStored(nil, test.stored, []EncryptedDataKey{{ProviderID: "x"}})
+			require.NoError(t, err)
+			require.Equal(t, test.want, StoresJust(stored, test.pairs))
+			require.False(t, StoresJust(stored[:1], test.pairs))
+		})
+	}
+}

@@ -263,9 +263,18 @@ func AppendStored[K ~struct {
 	ProviderInfo, Ciphertext []byte
 }](dst []byte, context map[string]string, keys []K) ([]byte, error) {
 	start := len(dst)
+	if n := len(keys); n < 1 || n > 1<<16-1 {
+		return dst, fmt.Errorf("%w: %d encrypted data keys, the format holds 1 to 65535", ErrLimit, n)
+	}
 	room := 4 + 32*len(context) // about what the pairs take
-	for _, k := range keys {
-		k := EncryptedDataKey(k)
+	for i := range keys {
+		k := EncryptedDataKey(keys[i])
+		if max(len(k.ProviderID), len(k.ProviderInfo), len(k.Ciphertext)) > 1<<16-1 {
+			return dst, fmt.Errorf("%w: a field of encrypted data key %d is longer than 65535 bytes", ErrLimit, i+1)
+		}
+		if !utf8.ValidString(k.ProviderID) {
+			return dst, malformed("provider ID of encrypted data key %d is not UTF-8", i+1)
+		}
 		room += 6 + len(k.ProviderID) + len(k.ProviderInfo) + len(k.Ciphertext)
 	}
 	dst, err := AppendContext(append(slices.Grow(dst, room), 0, 0), context)
@@ -274,18 +283,9 @@ func AppendStored[K ~struct {
 	}
 	binary.BigEndian.PutUint16(dst[start:], uint16(len(dst)-start-2))
 
-	if n := len(keys); n < 1 || n > 1<<16-1 {
-		return dst[:start], fmt.Errorf("%w: %d encrypted data keys, the format holds 1 to 65535", ErrLimit, n)
-	}
 	dst = appendUint16(dst, len(keys))
 	for i := range keys {
 		k := EncryptedDataKey(keys[i])
-		if max(len(k.ProviderID), len(k.ProviderInfo), len(k.Ciphertext)) > 1<<16-1 {
-			return dst[:start], fmt.Errorf("%w: a field of encrypted data key %d is longer than 65535 bytes", ErrLimit, i+1)
-		}
-		if !utf8.ValidString(k.ProviderID) {
-			return dst[:start], malformed("provider ID of encrypted data key %d is not UTF-8", i+1)
-		}
 		dst = appendString16(dst, k.ProviderID)
 		dst = appendString16(dst, k.ProviderInfo)
 		dst = appendString16(dst, k.Ciphertext)
