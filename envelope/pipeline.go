@@ -57,6 +57,7 @@ type pipeline struct {
 	flying  int
 	unseen  int         // the last of them, which catchUp has not had
 	sated   bool        // was full, and is still more than half full
+	longest int         // what newPipeline was told the ring may be
 	helpers int         // goroutines there may be; without, what is started is done
 	queue   chan *batch // what nobody works on yet; nil sends a goroutine home
 	running int
@@ -81,7 +82,7 @@ func newPipeline(concurrency, inFlight int, aad message.BodyAAD, work func(*batc
 		// Several for each, so that the next is there when one is done.
 		n = min(8*concurrency, inFlight)
 	}
-	p := &pipeline{work: work, ring: make([]batch, n), helpers: min(concurrency, n) - 1}
+	p := &pipeline{work: work, ring: make([]batch, n), longest: inFlight, helpers: min(concurrency, n) - 1}
 	for i := range p.ring {
 		p.ring[i].state.aad = aad
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 
 	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
@@ -133,7 +134,7 @@ func (w *Writer) write(p []byte) (int, error) {
 // bulk seals and writes p but for the frame's length or less at its end. The tail
 // is empty. It returns how much of p it has written.
 func (w *Writer) bulk(p []byte) (int, error) {
-	w.makeLine()
+	w.makeLine(1 + len(p)/batchlen.Len)
 	defer w.line.stop()
 	done := 0
 	for {
@@ -155,10 +156,17 @@ func (w *Writer) bulk(p []byte) (int, error) {
 	}
 }
 
-func (w *Writer) makeLine() {
-	if w.line == nil {
-		w.line = newPipeline(w.opts.concurrency(), batchlen.MaxInFlight(w.sealer.frameLen), w.sealer.state.aad, w.sealer.work)
+// makeLine sees to it that there is a pipeline of so many batches, or of as many as
+// a stream may have. None is in flight.
+func (w *Writer) makeLine(inFlight int) {
+	inFlight = min(inFlight, batchlen.MaxInFlight(w.sealer.frameLen))
+	if w.line != nil {
+		if w.line.longest >= inFlight {
+			return
+		}
+		w.line.drop(false)
 	}
+	w.line = newPipeline(w.opts.concurrency(), inFlight, w.sealer.state.aad, w.sealer.work)
 }
 
 // start has whole regular frames sealed. The pipeline is not full.
@@ -184,6 +192,7 @@ func (w *Writer) put(b *batch) error {
 	b.in, b.out = nil, nil // the first is the caller's
 	w.sealer.hashed(sealed)
 	if len(w.out)+len(sealed) <= batchlen.Len/2 {
+		w.reserve(len(sealed))
 		w.out = append(w.out, sealed...)
 		return nil
 	}
@@ -225,15 +234,20 @@ func (w *Writer) seal(frames []byte) error {
 			return err
 		}
 	}
-	if len(w.out)+need > cap(w.out) {
-		longer := newBuffer(max(len(w.out)+need, min(2*cap(w.out), batchlen.Len)))
+	w.reserve(need)
+	var err error
+	w.out, err = w.sealer.regular(w.out, frames)
+	return err
+}
+
+// reserve makes room for n more bytes in out.
+func (w *Writer) reserve(n int) {
+	if need := len(w.out) + n; need > cap(w.out) {
+		longer := newBuffer(max(need, min(2*cap(w.out), batchlen.Len)))
 		longer = longer[:copy(longer, w.out)]
 		freeBuffer(w.out)
 		w.out = longer
 	}
-	var err error
-	w.out, err = w.sealer.regular(w.out, frames)
-	return err
 }
 
 func (w *Writer) flush() error {
@@ -291,7 +305,7 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 }
 
 func (w *Writer) readFrom(in *source) (total int64, err error) {
-	w.makeLine()
+	w.makeLine(math.MaxInt)
 	in.frames(w.sealer.frameLen, batchlen.Frames(w.sealer.frameLen), 1, len(w.line.ring))
 	defer in.settle()
 	defer w.line.stop()
@@ -393,6 +407,7 @@ func (w *Writer) Close() error {
 }
 
 func (w *Writer) finish() error {
+	w.reserve(len(w.tail) + message.FinalOverhead + int(layout{suite: w.sealer.header.Suite}.footerLen()))
 	var err error
 	if w.out, err = w.sealer.final(w.out, w.tail); err != nil {
 		return err
