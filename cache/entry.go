@@ -45,13 +45,10 @@ type entry struct {
 }
 
 func newEncryptionEntry(id identity, partition string, req keyring.EncryptionRequest) *entry {
-	return &entry{id: id, partition: partition, encryptReq: &keyring.EncryptionRequest{
-		Suite:            req.Suite,
-		CommitmentPolicy: req.CommitmentPolicy,
-		Context:          maps.Clone(req.Context),
-		RequiredKeys:     slices.Clone(req.RequiredKeys),
-		PlaintextLength:  -1, // whoever comes next has another
-	}}
+	req.Context = maps.Clone(req.Context)
+	req.RequiredKeys = slices.Clone(req.RequiredKeys)
+	req.PlaintextLength = -1 // whoever comes next has another
+	return &entry{id: id, partition: partition, encryptReq: &req}
 }
 
 func newDecryptionEntry(id identity, partition string, req keyring.DecryptionRequest) *entry {

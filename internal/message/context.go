@@ -2,7 +2,6 @@ package message
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -145,19 +144,13 @@ func ParseContext(b []byte) (map[string]string, error) {
 	return context, nil
 }
 
-// StoredContext returns the serialized context in what [AppendStored] wrote.
-func StoredContext(stored []byte) (context []byte, ok bool) {
-	context, _, ok = cut16(stored)
-	return context, ok
-}
-
 // FindPair returns the value of a key in what [AppendStored] wrote, without
 // parsing more of it than it must.
 func FindPair(stored []byte, key string) (value []byte, ok bool) {
-	context, _ := StoredContext(stored)
-	for count, rest := cutCount(context); count > 0; count-- {
-		var k, v []byte
-		if k, v, rest, ok = cutPair(rest); !ok {
+	rest, count, _ := storedPairs(stored)
+	for range count {
+		k, v, ok := readPair(&rest)
+		if !ok {
 			break
 		}
 		if string(k) == key {
@@ -169,15 +162,14 @@ func FindPair(stored []byte, key string) (value []byte, ok bool) {
 
 // StoresJust says whether what [AppendStored] wrote has some pairs and no others.
 func StoresJust(stored []byte, pairs map[string]string) bool {
-	context, ok := StoredContext(stored)
-	count, rest := cutCount(context)
+	rest, count, ok := storedPairs(stored)
 	if !ok || count != len(pairs) {
 		return false
 	}
 	// No key stands twice, so that as many are all.
 	for range count {
-		var k, v []byte
-		if k, v, rest, ok = cutPair(rest); !ok {
+		k, v, ok := readPair(&rest)
+		if !ok {
 			return false
 		}
 		if got, ok := pairs[string(k)]; !ok || got != string(v) {
@@ -191,14 +183,13 @@ func StoresJust(stored []byte, pairs map[string]string) bool {
 // second context has them too. It may say no where keys are not in order, which
 // the format lets others write.
 func Confirms(stored []byte, pairs, second map[string]string) bool {
-	context, _ := StoredContext(stored)
 	// One pass over the bytes takes less time than one over a map.
+	rest, count, _ := storedPairs(stored)
 	found := 0
 	var last []byte
-	for count, rest := cutCount(context); count > 0; count-- {
-		var k, v []byte
-		var ok bool
-		if k, v, rest, ok = cutPair(rest); !ok {
+	for range count {
+		k, v, ok := readPair(&rest)
+		if !ok {
 			break
 		}
 		want, ok := pairs[string(k)]
@@ -218,33 +209,24 @@ func Confirms(stored []byte, pairs, second map[string]string) bool {
 	return found == len(pairs)
 }
 
-// cutCount returns how many pairs a serialized context says it has, and the bytes
-// behind that.
-func cutCount(context []byte) (count int, rest []byte) {
-	if len(context) < 2 {
-		return 0, nil
+// storedPairs returns the pairs in what [AppendStored] wrote, and how many there
+// should be.
+func storedPairs(stored []byte) (pairs cryptobyte.String, count int, ok bool) {
+	in := cryptobyte.String(stored)
+	if !in.ReadUint16LengthPrefixed(&pairs) {
+		return nil, 0, false
 	}
-	return int(binary.BigEndian.Uint16(context)), context[2:]
+	if pairs.Empty() {
+		return nil, 0, true
+	}
+	var n uint16
+	ok = pairs.ReadUint16(&n)
+	return pairs, int(n), ok
 }
 
-func cutPair(b []byte) (key, value, rest []byte, ok bool) {
-	if key, b, ok = cut16(b); !ok {
-		return nil, nil, nil, false
-	}
-	value, rest, ok = cut16(b)
-	return key, value, rest, ok
-}
-
-// cut16 returns the bytes behind a 16-bit length, and those behind them.
-func cut16(b []byte) (field, rest []byte, ok bool) {
-	if len(b) < 2 {
-		return nil, nil, false
-	}
-	n := 2 + int(binary.BigEndian.Uint16(b))
-	if len(b) < n {
-		return nil, nil, false
-	}
-	return b[2:n], b[n:], true
+func readPair(pairs *cryptobyte.String) (key, value cryptobyte.String, ok bool) {
+	ok = pairs.ReadUint16LengthPrefixed(&key) && pairs.ReadUint16LengthPrefixed(&value)
+	return key, value, ok
 }
 
 func appendUint16(dst []byte, n int) []byte {
