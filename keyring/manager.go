@@ -42,7 +42,8 @@ type MaterialsManager interface {
 	DecryptionManager
 }
 
-// An EncryptionRequest says what materials are wanted for.
+// An EncryptionRequest says what materials are wanted for. What it refers to is the
+// caller's: managers do not change it, and clone what they keep.
 type EncryptionRequest struct {
 	// Suite is the suite to use; zero leaves it to the commitment policy.
 	Suite Suite
@@ -62,7 +63,8 @@ type EncryptionRequest struct {
 	PlaintextLength int64
 }
 
-// A DecryptionRequest says what materials are wanted for.
+// A DecryptionRequest says what materials are wanted for. What it refers to is the
+// caller's: managers do not change it, and clone what they keep.
 type DecryptionRequest struct {
 	// Suite is the message's suite.
 	Suite Suite
