@@ -44,8 +44,8 @@ func (d direction) String() string { return fmt.Sprintf("%v to %v", d.writer, d.
 
 func (k keyPair) directions() []direction {
 	return []direction{
-		{ours{k.oursWrites, false}, theirs{k.theirsRead}},
-		{ours{k.oursWrites, true}, theirs{k.theirsRead}},
+		{ours{k.oursWrites, false}, theirs{k.theirsReads}},
+		{ours{k.oursWrites, true}, theirs{k.theirsReads}},
 		{theirs{k.theirsWrites}, ours{k.oursReads, false}},
 		{theirs{k.theirsWrites}, ours{k.oursReads, true}},
 	}
@@ -119,7 +119,7 @@ func TestKeyrings(t *testing.T) {
 
 func TestOtherKeyringsRefuse(t *testing.T) {
 	key, other := aesPair(t, "interop", "aes", 32), aesPair(t, "interop", "aes", 32)
-	key.oursReads, key.theirsRead = other.oursReads, other.theirsRead
+	key.oursReads, key.theirsReads = other.oursReads, other.theirsReads
 	for _, d := range key.directions() {
 		d.fails(t, newExchange(keyring.SuiteAES256GCMHKDFSHA512Commit), "another key of that name")
 	}

@@ -18,9 +18,9 @@ import (
 // A keyPair is one wrapping key in the hands of both sides. Where writer and reader
 // hold different halves, each has two keyrings.
 type keyPair struct {
-	name                     string
-	oursWrites, oursReads    keyring.Keyring
-	theirsWrites, theirsRead mpltypes.IKeyring
+	name                      string
+	oursWrites, oursReads     keyring.Keyring
+	theirsWrites, theirsReads mpltypes.IKeyring
 }
 
 func same(name string, o keyring.Keyring, a mpltypes.IKeyring) keyPair {
@@ -142,7 +142,7 @@ func multiPairs(t *testing.T, children ...keyPair) []keyPair {
 	require.NoError(t, err)
 	pairs := []keyPair{same("multi", o, a)}
 	for _, c := range children {
-		pairs = append(pairs, keyPair{"multi, read by " + c.name, o, c.oursReads, a, c.theirsRead})
+		pairs = append(pairs, keyPair{"multi, read by " + c.name, o, c.oursReads, a, c.theirsReads})
 	}
 	return pairs
 }

@@ -61,7 +61,7 @@ func (s service) discovery() keyPair {
 		DiscoveryFilter: &mpltypes.DiscoveryFilter{AccountIds: []string{account(arn)}, Partition: "aws"},
 	})
 	require.NoError(s.t, err)
-	k.name, k.oursReads, k.theirsRead = "KMS discovery", half{nil, o}, a
+	k.name, k.oursReads, k.theirsReads = "KMS discovery", half{nil, o}, a
 	return k
 }
 
