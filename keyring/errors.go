@@ -3,6 +3,8 @@ package keyring
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -12,6 +14,16 @@ var (
 	// ErrNoMatchingKey says that none of a message's encrypted data keys could
 	// be unwrapped. [NoMatchError] holds the reasons.
 	ErrNoMatchingKey = errors.New("no encrypted data key could be unwrapped")
+
+	// ErrUnavailable says that a key service could not be asked just then: it was
+	// not reached, timed out, throttled or failed by itself, or there were no
+	// credentials to ask it with. The same call may succeed later. Test for it
+	// first: when no data key could be unwrapped for such a reason, the error is
+	// ErrNoMatchingKey as well.
+	//
+	// The errors of a keyring that asks a service over a network wrap it, or have a
+	// method Is that says so.
+	ErrUnavailable = errors.New("key service unavailable")
 
 	// ErrContextMismatch says that the encryption context that the caller
 	// expects does not hold for the message.
@@ -42,29 +54,72 @@ type NoMatchError struct {
 	// Reasons has one error for each key or keyring that was tried. It is
 	// empty when the message holds no key that this keyring could try.
 	Reasons []error
+
+	// WrappedBy names the keys that the message says it was wrapped by, as
+	// [EncryptedDataKey.KeyName] gives them. The text has them when there are no
+	// reasons. They are not authenticated.
+	WrappedBy []string
+
+	// Remedy, if not empty, is what the caller can do when there are no reasons.
+	Remedy string
+}
+
+// NoMatch returns the error of a keyring that unwrapped none of keys, for the
+// reasons given.
+func NoMatch(keyring string, keys []EncryptedDataKey, reasons ...error) *NoMatchError {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.KeyName()
+	}
+	return &NoMatchError{Keyring: keyring, Reasons: reasons, WrappedBy: names}
 }
 
 func (e *NoMatchError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %v", e.Keyring, ErrNoMatchingKey)
+	fmt.Fprintf(&b, "%s: %v: ", e.Keyring, ErrNoMatchingKey)
 	if len(e.Reasons) == 0 {
-		b.WriteString(": the message holds none for this key")
+		b.WriteString(e.wrappedByOthers())
+		return b.String()
 	}
 	// All stay reachable through Unwrap; the text stays one that a log can hold.
 	const most = 8
 	for i, reason := range e.Reasons {
-		switch {
-		case i == 0:
-			b.WriteString(": ")
-		case i == most:
+		if i == most {
 			fmt.Fprintf(&b, "; and %d more reasons", len(e.Reasons)-most)
-			return b.String()
-		default:
+			break
+		}
+		if i > 0 {
 			b.WriteString("; ")
 		}
 		b.WriteString(reason.Error())
 	}
 	return b.String()
+}
+
+// wrappedByOthers names the keys that would be needed. The names are anybody's,
+// and so are quoted and cut.
+func (e *NoMatchError) wrappedByOthers() string {
+	const most, longest = 4, 200
+	var names []string
+	for _, name := range e.WrappedBy {
+		if len(name) > longest {
+			name = strings.ToValidUTF8(name[:longest], "") + "..."
+		}
+		if quoted := strconv.Quote(name); name != "" && !slices.Contains(names, quoted) {
+			names = append(names, quoted)
+		}
+	}
+	text := "the message was not wrapped by this key"
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most], fmt.Sprintf("%d more", more))
+	}
+	if len(names) > 0 {
+		text += ", but by " + strings.Join(names, ", ")
+	}
+	if e.Remedy != "" {
+		text += ": " + e.Remedy
+	}
+	return text
 }
 
 // Unwrap returns [ErrNoMatchingKey] and the reasons.

@@ -133,6 +133,7 @@ func (k *MultiDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, 
 		return fmt.Errorf("multi-keyring: %w", invalid("the materials already have a data key"))
 	}
 	failed := &NoMatchError{Keyring: "multi-keyring"}
+	named := false // a reason names the keys that the message was wrapped by
 	for _, child := range k.keyrings {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -148,6 +149,14 @@ func (k *MultiDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, 
 		}
 		if ctx.Err() != nil {
 			return errors.Join(ctx.Err(), err)
+		}
+		if noMatch, ok := err.(*NoMatchError); ok && len(noMatch.Reasons) == 0 {
+			if named {
+				once := *noMatch
+				once.WrappedBy = nil
+				err = &once
+			}
+			named = true
 		}
 		failed.Reasons = append(failed.Reasons, err)
 	}

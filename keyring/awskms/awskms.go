@@ -24,6 +24,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	smithymiddleware "github.com/aws/smithy-go/middleware"
 
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -31,7 +32,10 @@ import (
 // ProviderID is the provider ID of data keys that a symmetric KMS key wrapped.
 const ProviderID = "aws-kms"
 
-// A Client is what keyrings with symmetric keys need of a [kms.Client].
+// A Client is what keyrings with symmetric keys need of a [kms.Client]. One that
+// wraps it, to count or to trace, hands on the options of each call; a method
+// Region() string lets constructors check that it asks the key's region, as they
+// do with a kms.Client.
 type Client interface {
 	GenerateDataKey(context.Context, *kms.GenerateDataKeyInput, ...func(*kms.Options)) (*kms.GenerateDataKeyOutput, error)
 	Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Options)) (*kms.EncryptOutput, error)
@@ -65,10 +69,30 @@ func userAgent(o *kms.Options) {
 	o.APIOptions = append(o.APIOptions, middleware.AddUserAgentKey("sealring"))
 }
 
-// regionOf returns the region that a client asks, or "" if it does not tell.
+// callOptions returns the options of calls for a key in a region, which is empty if
+// it is not known. They keep a client that asks another region from sending
+// anything: one that wraps a [kms.Client] and does not tell its region is found out
+// so, since it hands the options on.
+func callOptions(region string, more ...func(*kms.Options)) []func(*kms.Options) {
+	options := append([]func(*kms.Options){userAgent}, more...)
+	if region == "" {
+		return options
+	}
+	return append(options, func(o *kms.Options) {
+		if asks := o.Region; asks != "" && asks != region {
+			o.APIOptions = append(o.APIOptions, func(*smithymiddleware.Stack) error { return &regionError{asks, region} })
+		}
+	})
+}
+
+// regionOf returns the region that a client asks, or "" if it does not tell. A
+// [kms.Client] does; one that wraps it can have a method Region.
 func regionOf(client any) string {
-	if c, ok := client.(interface{ Options() kms.Options }); ok {
+	switch c := client.(type) {
+	case interface{ Options() kms.Options }:
 		return c.Options().Region
+	case interface{ Region() string }:
+		return c.Region()
 	}
 	return ""
 }
@@ -77,7 +101,7 @@ func regionOf(client any) string {
 // would show only when the key is needed.
 func checkRegion(client any, region string) error {
 	if asks := regionOf(client); asks != "" && asks != region {
-		return invalid("the client asks %s, and the key is in %s", asks, region)
+		return invalid("%v", &regionError{asks, region})
 	}
 	return nil
 }
@@ -184,11 +208,15 @@ func unwrap(ctx context.Context, client DecryptClient, send, want, region string
 	}
 	if out.KeyId == nil || *out.KeyId != want {
 		clear(out.Plaintext)
+		if id := (keyID{bare: send}); out.KeyId != nil && id.mayAnswer(*out.KeyId) {
+			// The key that was asked answered. The header names an account of its own.
+			return nil, badContent(op, send, region, "%s", answeredAs(out.KeyId))
+		}
 		return nil, badAnswer(op, send, region, "%s", answeredAs(out.KeyId))
 	}
 	if n := len(out.Plaintext); n != s.DataKeyLen() {
 		clear(out.Plaintext)
-		return nil, badAnswer(op, send, region, "a data key of %d bytes, suite %v takes %d", n, s, s.DataKeyLen())
+		return nil, badContent(op, send, region, "a data key of %d bytes, suite %v takes %d", n, s, s.DataKeyLen())
 	}
 	return out.Plaintext, nil
 }

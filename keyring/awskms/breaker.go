@@ -17,6 +17,7 @@ type breaker struct {
 	probing bool      // a call with the turn probe is under way
 	misses  int       // in a row, while closed
 	slow    int       // likewise
+	waits   bool      // asking costs time: its last failure was a timeout
 	lastErr error     // what opened it
 }
 
@@ -49,15 +50,17 @@ func (b *breaker) admit() turn {
 type result int
 
 const (
-	nothing     result = iota // it was not made, or its caller went away
-	answered                  // also with a refusal
-	unavailable               // see Error.Unavailable
-	timedOut                  // unavailable, after all the time there was
-	tooSlow                   // another region had answered before
+	nothing  result = iota // it was not made, or its caller went away
+	answered               // also with a refusal
+	failing                // see Error.Unavailable
+	timedOut               // failing, after all the time that a region may take
+	tooSlow                // it had not answered at all when another region had
 )
 
 // Failures that cost little open a breaker only when they come in a row, since
-// one dropped connection says little of a region. A timeout opens it at once.
+// one dropped connection says little of a region. A timeout opens it at once, if
+// the region had all the time that the configuration gives it: a caller in a hurry
+// says nothing of a region.
 const (
 	missesToOpen = 2
 	slowToOpen   = 3
@@ -72,13 +75,16 @@ func (b *breaker) report(t turn, r result, err error) (changed bool) {
 		b.probing = false
 	}
 	wasOpen := b.open
+	if r != nothing {
+		b.waits = r == timedOut
+	}
 	switch r {
 	case nothing:
 		return false
 	case answered:
 		b.open, b.misses, b.slow, b.lastErr = false, 0, 0, nil
 		return wasOpen
-	case unavailable:
+	case failing:
 		b.misses++
 	case timedOut:
 		b.misses = missesToOpen
@@ -94,9 +100,10 @@ func (b *breaker) report(t turn, r result, err error) (changed bool) {
 	return b.open && !wasOpen
 }
 
-// reason returns what opened the breaker.
-func (b *breaker) reason() error {
+// reason returns what opened the breaker, and whether asking all the same would
+// cost the caller time.
+func (b *breaker) reason() (err error, waits bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.lastErr
+	return b.lastErr, b.waits
 }

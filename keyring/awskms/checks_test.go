@@ -162,7 +162,11 @@ func TestAnswersAreChecked(t *testing.T) {
 				var e *awskms.Error
 				require.ErrorAs(t, err, &e)
 				assert.Equal(t, "InvalidAnswer", e.Code)
-				assert.False(t, e.Unavailable())
+				assert.False(t, e.Refused())
+				// Whoever may wrap with the key can have wrapped what is none. All
+				// else is not the message's fault.
+				assert.Equal(t, !strings.Contains(what, "plaintext"), e.Unavailable())
+				assert.Equal(t, e.Unavailable(), errors.Is(err, keyring.ErrUnavailable))
 				assert.ErrorContains(t, err, "was not believed")
 			})
 		}
@@ -190,7 +194,7 @@ func TestManyKeys(t *testing.T) {
 			s.ResetCalls()
 			err = refuses(t, k.Decrypter, slices.Repeat([]keyring.EncryptedDataKey{foreign}, 500))
 			assert.Zero(t, s.Calls(kmstest.Match{}))
-			assert.ErrorContains(t, err, "holds none for this key")
+			assert.ErrorContains(t, err, "was not wrapped by this key")
 			_, err = unwrap(t, k.Decrypter, append(slices.Repeat([]keyring.EncryptedDataKey{foreign}, 500), good))
 			require.NoError(t, err)
 		})
@@ -235,31 +239,32 @@ func TestErrors(t *testing.T) {
 		says        []string
 		is          any // the SDK's error
 		unavailable bool
+		refused     bool
 	}{
 		"denied": {func() func() { return s.Deny("kms:Decrypt", key) }, testContext, "AccessDeniedException",
-			[]string{"kms:Decrypt on " + key, "denied", "IAM policy", "key's policy"}, nil, false},
+			[]string{"kms:Decrypt on " + key, "denied", "IAM policy", "key's policy"}, nil, false, true},
 		"disabled": {func() func() { s.Disable(key); return func() { s.Enable(key) } }, testContext, "DisabledException",
-			[]string{"disabled", "kms:EnableKey"}, new(*types.DisabledException), false},
+			[]string{"disabled", "kms:EnableKey"}, new(*types.DisabledException), false, true},
 		"pending deletion": {func() func() {
 			s.ScheduleDeletion(key, 7)
 			return func() { s.CancelDeletion(key); s.Enable(key) }
-		}, testContext, "KMSInvalidStateException", []string{"pending deletion", "kms:CancelKeyDeletion"}, new(*types.KMSInvalidStateException), false},
+		}, testContext, "KMSInvalidStateException", []string{"pending deletion", "kms:CancelKeyDeletion"}, new(*types.KMSInvalidStateException), false, true},
 		"throttled": {func() func() { return s.Throttle(kmstest.Match{}, 0) }, testContext, "ThrottlingException",
-			[]string{"throttled", "cache"}, nil, true},
+			[]string{"throttled", "cache"}, nil, true, false},
 		"wrong context": {func() func() { return func() {} }, keyring.EncryptionContext{"tenant": "43"}, "InvalidCiphertextException",
-			[]string{"another encryption context"}, new(*types.InvalidCiphertextException), false},
+			[]string{"another encryption context"}, new(*types.InvalidCiphertextException), false, false},
 		"failing": {func() func() {
 			s.Outage(east, kmstest.InternalError)
 			return func() { s.Restore(east) }
-		}, testContext, "KMSInternalException", []string{"500", "KMSInternalException"}, new(*types.KMSInternalException), true},
+		}, testContext, "KMSInternalException", []string{"500", "KMSInternalException"}, new(*types.KMSInternalException), true, false},
 		"dependency": {func() func() {
 			s.Outage(east, kmstest.DependencyTimeout)
 			return func() { s.Restore(east) }
-		}, testContext, "DependencyTimeoutException", []string{"503"}, new(*types.DependencyTimeoutException), true},
+		}, testContext, "DependencyTimeoutException", []string{"503"}, new(*types.DependencyTimeoutException), true, false},
 		"unreachable": {func() func() {
 			s.Outage(east, kmstest.Refuse)
 			return func() { s.Restore(east) }
-		}, testContext, "", []string{"cannot be reached"}, nil, true},
+		}, testContext, "", []string{"cannot be reached"}, nil, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer c.do()()
@@ -274,6 +279,9 @@ func TestErrors(t *testing.T) {
 			assert.Equal(t, c.code, e.Code)
 			assert.Equal(t, c.code != "", e.RequestID != "")
 			assert.Equal(t, c.unavailable, e.Unavailable())
+			assert.Equal(t, c.unavailable, errors.Is(err, keyring.ErrUnavailable))
+			assert.Equal(t, c.refused, e.Refused())
+			assert.Equal(t, 1, strings.Count(err.Error(), key), "the key is named once: %v", err)
 			for _, says := range append(c.says, "in "+east) {
 				assert.ErrorContains(t, err, says)
 			}
@@ -283,7 +291,7 @@ func TestErrors(t *testing.T) {
 		})
 	}
 	t.Run("not found", func(t *testing.T) {
-		gone, err := awskms.New(awskms.Config{Client: newClient(s, east), KeyID: "alias/none"})
+		gone, err := awskms.NewEncrypter(awskms.Config{Client: newClient(s, east), KeyID: "alias/none"})
 		require.NoError(t, err)
 		err = gone.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
 		var e *awskms.Error
@@ -388,17 +396,18 @@ func (brokenTransport) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("lookup kms: no such host")
 }
 
-func TestNoCredentialsIsNoOutage(t *testing.T) {
+func TestNoCredentials(t *testing.T) {
 	missing := errors.New("no credentials")
 	client := kms.New(kms.Options{Region: east, BaseEndpoint: aws.String("http://127.0.0.1:1"), RetryMaxAttempts: 1,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, missing })})
-	k, err := awskms.New(awskms.Config{Client: client, KeyID: "alias/orders"})
+	k, err := awskms.NewEncrypter(awskms.Config{Client: client, KeyID: "alias/orders"})
 	require.NoError(t, err)
 	err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
 	require.ErrorIs(t, err, missing)
 	var e *awskms.Error
 	require.ErrorAs(t, err, &e)
-	assert.False(t, e.Unavailable(), "another region would not help")
+	assert.True(t, e.Unavailable(), "nobody said no")
+	require.ErrorIs(t, err, keyring.ErrUnavailable)
 
 	client = kms.New(client.Options(), func(o *kms.Options) {
 		o.HTTPClient = &http.Client{Transport: brokenTransport{}}
@@ -406,7 +415,7 @@ func TestNoCredentialsIsNoOutage(t *testing.T) {
 			return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
 		})
 	})
-	k, err = awskms.New(awskms.Config{Client: client, KeyID: "alias/orders"})
+	k, err = awskms.NewEncrypter(awskms.Config{Client: client, KeyID: "alias/orders"})
 	require.NoError(t, err)
 	err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
 	require.ErrorAs(t, err, &e)
@@ -460,23 +469,28 @@ func TestAnswerCutShort(t *testing.T) {
 }
 
 // TestCredentialsOfAnotherService has the credentials come from a service that
-// fails: that says nothing about the key or its region.
+// fails, or refuses: that says nothing about the key.
 func TestCredentialsOfAnotherService(t *testing.T) {
-	for _, cause := range []error{
-		&smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not this role"},
-		&smithyhttp.RequestSendError{Err: errors.New("no route to host")},
+	for _, c := range []struct {
+		cause       error
+		unavailable bool
+	}{
+		{&smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not this role"}, false},
+		{&smithy.GenericAPIError{Code: "ExpiredTokenException"}, true},
+		{&smithyhttp.RequestSendError{Err: errors.New("no route to host")}, true},
 	} {
 		client := kms.New(kms.Options{Region: east, BaseEndpoint: aws.String("http://127.0.0.1:1"), RetryMaxAttempts: 1,
 			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-				return aws.Credentials{}, &smithy.OperationError{ServiceID: "STS", OperationName: "AssumeRole", Err: cause}
+				return aws.Credentials{}, &smithy.OperationError{ServiceID: "STS", OperationName: "AssumeRole", Err: c.cause}
 			})})
-		k, err := awskms.New(awskms.Config{Client: client, KeyID: "alias/orders"})
+		k, err := awskms.NewEncrypter(awskms.Config{Client: client, KeyID: "alias/orders"})
 		require.NoError(t, err)
 		err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
 		var e *awskms.Error
 		require.ErrorAs(t, err, &e)
 		assert.Empty(t, e.Code)
-		assert.False(t, e.Unavailable())
+		assert.False(t, e.Refused())
+		assert.Equal(t, c.unavailable, e.Unavailable())
 		assert.ErrorContains(t, err, "for want of credentials")
 	}
 }

@@ -89,18 +89,18 @@ func newDiscovery(c DiscoveryConfig, name string, local func(named arn, region s
 	if c.Partition == "" {
 		c.Partition = "aws"
 	}
-	base, err := newUnwrapping(c.Client, c.GrantTokens, c.MaxCalls)
+	base, err := newUnwrapping(c.Client, keyringName{kind: name, key: "in " + c.Region,
+		remedy: "the key must be in this region, and in the partition and an account of the DiscoveryConfig"}, c.Region, c.GrantTokens, c.MaxCalls)
 	if err != nil {
 		return nil, err
 	}
-	base.name, base.region = name+" in "+c.Region, c.Region
 	accounts := slices.Clone(c.Accounts)
-	base.match = func(named arn) (string, string, bool, error) {
+	base.match = func(named arn) (send, want string, ok bool) {
 		if named.partition != c.Partition || !c.AnyAccount && !slices.Contains(accounts, named.account) {
-			return "", "", false, nil
+			return "", "", false
 		}
 		use, ok := local(named, c.Region)
-		return use.String(), use.String(), ok, nil
+		return use.String(), use.String(), ok
 	}
-	return &Discovery{*base}, nil
+	return &Discovery{base}, nil
 }

@@ -160,7 +160,7 @@ func newAgreement(ctx context.Context, c ECDHConfig) (*agreement, error) {
 
 func (a *agreement) fetchPublicKey(ctx context.Context) (*ecdh.PublicKey, error) {
 	const op = "GetPublicKey"
-	out, err := a.client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &a.id.text, GrantTokens: a.grantTokens}, userAgent)
+	out, err := a.client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &a.id.text, GrantTokens: a.grantTokens}, callOptions(a.region)...)
 	if err != nil {
 		return nil, newError(ctx, op, a.id.text, a.region, err)
 	}
@@ -202,7 +202,7 @@ func (a *agreement) derive(ctx context.Context, peer *ecdh.PublicKey) ([]byte, e
 		KeyAgreementAlgorithm: types.KeyAgreementAlgorithmSpecEcdh,
 		PublicKey:             der,
 		GrantTokens:           a.grantTokens,
-	}, userAgent)
+	}, callOptions(a.region)...)
 	if err != nil {
 		return nil, newError(ctx, op, a.id.text, a.region, err)
 	}
@@ -277,7 +277,7 @@ func (k *ECDHDecrypter) OnDecrypt(ctx context.Context, m *keyring.DecryptionMate
 // onDecrypt also takes keys that a raw keyring wrapped: the bytes are the same.
 func (a *agreement) onDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
 	matches func(ecdhwrap.Info) bool, peer func(ecdhwrap.Info) (*ecdh.PublicKey, error)) error {
-	return tryKeys(ctx, a.String(), a.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
+	return tryKeys(ctx, keyringName{"AWS KMS ECDH", clip(a.id.text), ""}, a.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
 		if edk.ProviderID != ecdhwrap.RawProviderID && edk.ProviderID != ecdhwrap.KMSProviderID {
 			return nil, nil
 		}

@@ -7,8 +7,11 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/go-sealring/sealring/keyring"
 )
 
 // An Error is a call to KMS that failed. It unwraps to the AWS SDK's error, or
@@ -32,10 +35,31 @@ type Error struct {
 	RequestID string
 
 	status      int // of the HTTP answer; zero when none came
-	credentials bool
+	verdict     verdict
+	credentials bool   // they could not be had
 	message     string // the service's own
 	err         error
 }
+
+// A verdict is what a failed call tells of the service and the key.
+type verdict int
+
+const (
+	// outage: no answer came that says no. It is the verdict of everything that
+	// is not known to be another: an answer that says no has a code.
+	outage verdict = iota
+	// refused: the service answered that the key may not or cannot be used.
+	refused
+	// mismatched: the service answered that what the message has is not what the
+	// key wrapped, or it holds what no data key is. The message is to blame.
+	mismatched
+	// noCredentials: another service refused to give credentials for the call.
+	noCredentials
+	// misdirected: the call was not made, since the client asks another region.
+	misdirected
+	// cancelled: the caller went away.
+	cancelled
+)
 
 // newError describes the failure of a call, and lets a context that is done
 // show through whatever the SDK made of it.
@@ -47,15 +71,19 @@ func newError(ctx context.Context, operation, keyID, region string, err error) e
 		clear(unparsed.Snapshot)
 		unparsed.Snapshot = nil
 	}
+	var api smithy.APIError
+	isAPI := errors.As(err, &api)
 	// An operation inside the operation is one to get credentials. What it says
 	// is not said of the key.
 	var outer, inner *smithy.OperationError
 	if errors.As(err, &outer) && errors.As(outer.Err, &inner) {
+		if isAPI && saysNo(api) {
+			e.verdict = noCredentials
+		}
 		e.credentials = true
 		return e.under(ctx)
 	}
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if isAPI {
 		e.Code, e.message = api.ErrorCode(), api.ErrorMessage()
 	}
 	var answer *smithyhttp.ResponseError
@@ -66,13 +94,56 @@ func newError(ctx context.Context, operation, keyID, region string, err error) e
 	if errors.As(err, &request) {
 		e.RequestID = request.ServiceRequestID()
 	}
+	var elsewhere *regionError
+	var params smithy.InvalidParamsError
+	switch {
+	case errors.As(err, &elsewhere):
+		e.verdict = misdirected
+	case errors.As(err, &params), isAPI && e.Code == "ValidationException" && operation != "GenerateDataKey":
+		e.verdict = mismatched // what was sent is from a header
+	case e.Code == "InvalidCiphertextException", e.Code == "IncorrectKeyException":
+		e.verdict = mismatched
+	case e.status >= http.StatusInternalServerError, e.throttled(), e.status == http.StatusRequestTimeout:
+		// Whatever the code is, the service did not decide.
+	case isAPI && saysNo(api):
+		e.verdict = refused
+	}
 	return e.under(ctx)
+}
+
+// saysNo says whether a service's answer is a refusal: it has a code, and one that
+// does not stand for a failure of its own, for too many requests, or for
+// credentials that have merely run out.
+func saysNo(answer smithy.APIError) bool {
+	switch code := answer.ErrorCode(); code {
+	case "", "UnknownError": // no code that could be read, as from a proxy
+		return false
+	case "KeyUnavailableException", "KMSInternalException", "DependencyTimeoutException",
+		"InternalFailure", "InternalError", "InternalServerError", "InternalServerException",
+		"ServiceUnavailable", "ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException",
+		"ExpiredToken", "ExpiredTokenException", "RequestExpired":
+		return false
+	default:
+		return !throttling(code) && answer.ErrorFault() != smithy.FaultServer
+	}
+}
+
+func throttling(code string) bool {
+	switch code {
+	case "ThrottlingException", "Throttling", "ThrottledException", "RequestThrottledException", "RequestThrottled",
+		"TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException", "SlowDown", "PriorRequestNotComplete":
+		return true
+	}
+	return false
 }
 
 // under adds the error of a context that is done.
 func (e *Error) under(ctx context.Context) *Error {
 	if cause := ctx.Err(); cause != nil && !errors.Is(e.err, cause) {
 		e.err = reasons{cause, e.err}
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		e.verdict = cancelled
 	}
 	return e
 }
@@ -100,11 +171,13 @@ func (e *Error) sentence() string {
 	case errors.Is(e.err, context.DeadlineExceeded):
 		return " timed out"
 	case e.credentials:
-		return fmt.Sprintf(" was not sent, for want of credentials: %v", e.err)
+		return " was not sent, for want of credentials: " + oneLine(e.err)
+	case e.verdict == misdirected:
+		return " was not sent: " + oneLine(e.err)
 	}
 	switch e.Code {
 	case invalidAnswer:
-		return fmt.Sprintf(" was not believed: %v", e.err)
+		return " was not believed: " + oneLine(e.err)
 	case "AccessDeniedException":
 		return fmt.Sprintf(" denied: the caller's IAM policy and the key's policy must allow kms:%s on this key, and either may be what is missing%s", e.Operation, e.said())
 	case "DisabledException":
@@ -127,60 +200,57 @@ func (e *Error) sentence() string {
 		return fmt.Sprintf(" failed: the service answered %d %s", e.status, e.Code)
 	case e.Code != "":
 		return " failed: " + e.Code + e.said()
-	case e.status == 0:
-		return fmt.Sprintf(" failed: KMS cannot be reached: %v", e.err)
+	case e.status != 0:
+		return fmt.Sprintf(" failed: the service answered %d, and nothing that can be read", e.status)
+	}
+	var notSent *smithyhttp.RequestSendError
+	var quota ratelimit.QuotaExceededError
+	switch {
+	case errors.As(e.err, &notSent):
+		return " failed: KMS cannot be reached: " + oneLine(e.err)
+	case errors.As(e.err, &quota):
+		return " failed, and the client's retry quota is spent on earlier failures: " + oneLine(e.err)
 	default:
-		return fmt.Sprintf(" failed: %v", e.err)
+		return " was not sent, or not answered: " + oneLine(e.err)
 	}
 }
 
-// said quotes the service's own words.
+// oneLine returns the text of an error without line breaks, which joined errors
+// have.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// said quotes the service's own words, in which the key has been named already.
 func (e *Error) said() string {
 	if e.message == "" {
 		return ""
 	}
+	message := strings.ReplaceAll(e.message, e.KeyID, "this key")
 	const most = 500 // holds the sentence that names the policy and the caller
-	if len(e.message) > most {
-		return fmt.Sprintf(" (%q...)", strings.ToValidUTF8(e.message[:most], ""))
+	if len(message) > most {
+		return fmt.Sprintf(" (%q...)", strings.ToValidUTF8(message[:most], ""))
 	}
-	return fmt.Sprintf(" (%q)", e.message)
+	return fmt.Sprintf(" (%q)", message)
 }
 
 func (e *Error) throttled() bool {
-	switch e.Code {
-	case "ThrottlingException", "Throttling", "ThrottledException", "RequestThrottledException", "RequestThrottled",
-		"TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException":
-		return true
-	}
-	return e.status == http.StatusTooManyRequests
+	return throttling(e.Code) || e.status == http.StatusTooManyRequests
 }
 
-// Unavailable says whether the service could not do its work just then, so that
-// asking later or elsewhere makes sense: it timed out, could not be reached,
-// throttled, or answered with a failure of its own. A call that the service
-// refused, and one whose caller went away, is none.
-func (e *Error) Unavailable() bool {
-	switch {
-	case e.credentials, errors.Is(e.err, context.Canceled):
-		return false
-	case errors.Is(e.err, context.DeadlineExceeded), e.throttled(), e.status >= http.StatusInternalServerError:
-		return true
-	case e.status == http.StatusRequestTimeout:
-		return true
-	}
-	switch e.Code {
-	case "":
-	case "KeyUnavailableException", "KMSInternalException", "DependencyTimeoutException", "InternalFailure",
-		"ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException":
-		return true
-	default:
-		return false
-	}
-	// No answer that could be read, and no reason of the SDK's own, such as
-	// missing credentials: the connection failed, before or in the middle.
-	var notSent *smithyhttp.RequestSendError
-	var unparsed *smithy.DeserializationError
-	return errors.As(e.err, &notSent) || errors.As(e.err, &unparsed)
+// Unavailable says whether the key could not be asked just then, so that asking
+// later or elsewhere makes sense: the service was not reached, timed out, throttled,
+// failed by itself or answered with what cannot be read or believed, or there were
+// no credentials to ask with. Then the error is [keyring.ErrUnavailable] too. A call
+// that the service refused, and one whose caller went away, is none.
+func (e *Error) Unavailable() bool { return e.verdict == outage }
+
+// Refused says whether the service answered that the key may not or cannot be used:
+// access is denied, the key is disabled, pending deletion, of another kind, or not
+// there. A cache drops the data keys that were granted before.
+func (e *Error) Refused() bool { return e.verdict == refused }
+
+// Is says that an error for which Unavailable is true is [keyring.ErrUnavailable].
+func (e *Error) Is(target error) bool {
+	return target == keyring.ErrUnavailable && e.Unavailable()
 }
 
 // invalidAnswer is the Code of an answer that was not believed. It is not one of
@@ -188,9 +258,24 @@ func (e *Error) Unavailable() bool {
 const invalidAnswer = "InvalidAnswer"
 
 // badAnswer is the error for an answer that must not be believed.
-func badAnswer(operation, keyID, region, format string, args ...any) error {
+func badAnswer(operation, keyID, region, format string, args ...any) *Error {
 	return &Error{Operation: operation, KeyID: keyID, Region: region, Code: invalidAnswer,
 		err: fmt.Errorf("KMS answered with %s", fmt.Sprintf(format, args...))}
+}
+
+// badContent is the error for an answer that can be believed, and holds what the
+// message must not: whoever may wrap with the key can have made it.
+func badContent(operation, keyID, region, format string, args ...any) *Error {
+	e := badAnswer(operation, keyID, region, format, args...)
+	e.verdict = mismatched
+	return e
+}
+
+// A regionError says that a client asks another region than its key is in.
+type regionError struct{ asks, want string }
+
+func (e *regionError) Error() string {
+	return fmt.Sprintf("the client asks %s, and the key is in %s", e.asks, e.want)
 }
 
 func answeredAs(keyARN *string) string {

@@ -2,7 +2,6 @@ package awskms
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -20,13 +19,14 @@ type Config struct {
 	// ("alias/orders").
 	KeyID string
 
-	// DecryptKeys are the ARNs of the keys that data keys may be unwrapped
-	// with. Empty means the key of KeyID.
+	// DecryptKeys are the ARNs of further keys, in the client's region, that data
+	// keys may be unwrapped with: those that were used before the one of KeyID.
+	// That one is always among them, unless KeyID is an alias.
 	//
-	// With an alias it must be set to decrypt: an alias can be pointed at
+	// With an alias DecryptKeys must be set to decrypt: an alias can be pointed at
 	// another key at any time, and a message names keys by ARN. List the ARNs of
 	// all keys that the alias has stood for; [ResolveKey] tells the one it
-	// stands for now.
+	// stands for now. [NewEncrypter] needs none.
 	DecryptKeys []string
 
 	// GrantTokens go with every request.
@@ -37,9 +37,15 @@ type Config struct {
 	MaxCalls int
 }
 
-// A Keyring wraps data keys with a KMS key. It is safe for concurrent use.
-type Keyring struct {
+// An Encrypter wraps data keys with a KMS key. It is safe for concurrent use.
+type Encrypter struct {
 	wrapping wrapping
+}
+
+// A Keyring wraps and unwraps data keys with a KMS key. It is safe for concurrent
+// use.
+type Keyring struct {
+	*Encrypter
 	unwrapping
 }
 
@@ -48,6 +54,9 @@ var _ keyring.Keyring = (*Keyring)(nil)
 // New returns a keyring for one KMS key. A data key is wrapped with
 // kms:GenerateDataKey, or kms:Encrypt where another keyring made it, and unwrapped
 // with kms:Decrypt. Replicas of a multi-Region key are different keys to it.
+//
+// A Config that could encrypt and not decrypt is refused: an alias without
+// DecryptKeys.
 //
 // Source: framework/aws-kms/aws-kms-keyring.md of the AWS Encryption SDK
 // specification.
@@ -121,7 +130,16 @@ func newMulti(newOne func(Config) (*Keyring, error), generator Config, others []
 	return keyring.NewMulti(first, children...)
 }
 
-func newKeyring(c Config, mrkAware bool) (*Keyring, error) {
+// NewEncrypter returns the encrypting half of [New]. It needs no DecryptKeys, also
+// where KeyID is an alias, and sends no kms:Decrypt.
+func NewEncrypter(c Config) (*Encrypter, error) {
+	if len(c.DecryptKeys) > 0 || c.MaxCalls != 0 {
+		return nil, invalid("Config.DecryptKeys and Config.MaxCalls are for decrypting, which an Encrypter does not")
+	}
+	return newEncrypter(c)
+}
+
+func newEncrypter(c Config) (*Encrypter, error) {
 	if c.Client == nil {
 		return nil, invalid("Config.Client is nil")
 	}
@@ -129,81 +147,97 @@ func newKeyring(c Config, mrkAware bool) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := newUnwrapping(c.Client, c.GrantTokens, c.MaxCalls)
-	if err != nil {
-		return nil, err
-	}
+	region := regionOf(c.Client)
 	if id.arn.region != "" {
 		if err := checkRegion(c.Client, id.arn.region); err != nil {
 			return nil, err
 		}
-		base.region = id.arn.region
+		region = id.arn.region
 	}
-	base.name = "AWS KMS " + clip(c.KeyID)
-	if base.match, err = strictMatch(c, id, base.region, mrkAware); err != nil {
-		return nil, err
-	}
-	return &Keyring{
-		wrapping: wrapping{
-			client:      c.Client,
-			id:          id,
-			region:      base.region,
-			grantTokens: base.grantTokens,
-			wrapOptions: base.options,
-		},
-		unwrapping: *base,
-	}, nil
+	return &Encrypter{wrapping{
+		client:      c.Client,
+		id:          id,
+		region:      region,
+		grantTokens: slices.Clone(c.GrantTokens),
+		wrapOptions: callOptions(region),
+	}}, nil
 }
 
-// strictMatch returns the match for the keys that a Config lists.
-func strictMatch(c Config, id keyID, region string, mrkAware bool) (match, error) {
-	keys := c.DecryptKeys
+func newKeyring(c Config, mrkAware bool) (*Keyring, error) {
+	e, err := newEncrypter(c)
+	if err != nil {
+		return nil, err
+	}
+	match, region, err := strictMatch(c, e.wrapping.id, e.wrapping.region, mrkAware)
+	if err != nil {
+		return nil, err
+	}
+	name := keyringName{kind: "AWS KMS", key: clip(c.KeyID), remedy: "list in Config.DecryptKeys the ARNs of keys that were used before"}
+	u, err := newUnwrapping(c.Client, name, region, c.GrantTokens, c.MaxCalls)
+	if err != nil {
+		return nil, err
+	}
+	u.match = match
+	return &Keyring{e, u}, nil
+}
+
+// strictMatch returns the match for the keys that a Config lists, and their region
+// if the client and KeyID do not tell it.
+func strictMatch(c Config, id keyID, region string, mrkAware bool) (match, string, error) {
+	var own []arn
 	switch {
-	case len(keys) > 0:
-	case id.alias:
-		return func(arn) (string, string, bool, error) {
-			return "", "", false, fmt.Errorf("alias %q is enough to encrypt, not to decrypt: "+
-				"list in Config.DecryptKeys the ARNs of the keys it stands for or has stood for (ResolveKey tells the present one), or use NewDiscovery", id.text)
-		}, nil
+	case id.alias && len(c.DecryptKeys) == 0:
+		return nil, "", invalid("Config.KeyID %q is an alias, which is enough to encrypt and not to decrypt: "+
+			"list in Config.DecryptKeys the ARNs of the keys it stands for or has stood for (ResolveKey tells the present one), or use NewEncrypter", clip(id.text))
 	case id.bare != "" && region == "":
-		return nil, invalid("Config.KeyID %q does not tell its region, and neither does the client: give the key's ARN", id.text)
-	case id.bare != "":
-		return func(named arn) (string, string, bool, error) {
-			if mrkAware && named.multiRegion() {
-				named = named.in(region)
-			}
-			// KMS finds the key in the caller's own account.
-			return id.text, named.String(), named.id == id.bare && named.region == region, nil
-		}, nil
-	default:
-		keys = []string{c.KeyID}
+		return nil, "", invalid("Config.KeyID %q does not tell its region, and neither does the client: give the key's ARN", clip(id.text))
+	case !id.alias && id.bare == "":
+		a, err := parseKeyARN(c.KeyID)
+		if err != nil {
+			return nil, "", invalid("Config.KeyID: %v", err)
+		}
+		own = append(own, a)
+	}
+	for _, k := range c.DecryptKeys {
+		a, err := parseKeyARN(k)
+		if err != nil {
+			return nil, "", invalid("Config.DecryptKeys: %v", err)
+		}
+		if region == "" {
+			region = a.region
+		}
+		if a.region != region {
+			return nil, "", invalid("Config.DecryptKeys: %q is not in %s, which the client asks", clip(k), region)
+		}
+		own = append(own, a)
 	}
 	matches := func(own, named arn) bool { return own == named }
 	if mrkAware {
 		matches = arn.related
 	}
-	own := make([]arn, len(keys))
-	for i, k := range keys {
-		a, err := parseKeyARN(k)
-		if err != nil {
-			return nil, invalid("Config.DecryptKeys: %v", err)
+	return func(named arn) (send, want string, ok bool) {
+		if i := slices.IndexFunc(own, func(a arn) bool { return matches(a, named) }); i >= 0 {
+			send := own[i].String()
+			return send, send, true
 		}
-		own[i] = a
-	}
-	return func(named arn) (string, string, bool, error) {
-		i := slices.IndexFunc(own, func(a arn) bool { return matches(a, named) })
-		if i < 0 {
-			return "", "", false, nil
+		if mrkAware && named.multiRegion() {
+			named = named.in(region)
 		}
-		send := own[i].String()
-		return send, send, true, nil
-	}, nil
+		// KMS finds the key of a bare ID in the caller's own account.
+		return id.text, named.String(), id.bare != "" && named.id == id.bare && named.region == region
+	}, region, nil
 }
 
+// String names the keyring.
+func (k *Keyring) String() string { return k.unwrapping.String() }
+
 // OnEncrypt implements [keyring.Encrypter].
-func (k *Keyring) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
-	return k.wrapping.onEncrypt(ctx, m)
+func (e *Encrypter) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
+	return e.wrapping.onEncrypt(ctx, m)
 }
+
+// String names the keyring.
+func (e *Encrypter) String() string { return "AWS KMS " + clip(e.wrapping.id.text) }
 
 // ResolveKey returns the ARN of the key that an ID, ARN or alias stands for now,
 // with one call of kms:DescribeKey.
@@ -216,8 +250,13 @@ func ResolveKey(ctx context.Context, client DescribeClient, keyID string) (strin
 		return "", err
 	}
 	const op = "DescribeKey"
-	region := regionOf(client)
-	out, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &keyID}, userAgent)
+	region := id.arn.region
+	if region == "" {
+		region = regionOf(client)
+	} else if err := checkRegion(client, region); err != nil {
+		return "", err
+	}
+	out, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &keyID}, callOptions(region)...)
 	if err != nil {
 		return "", newError(ctx, op, keyID, region, err)
 	}

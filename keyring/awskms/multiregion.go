@@ -111,6 +111,7 @@ type Event struct {
 // A MultiRegion wraps and unwraps data keys with KMS keys in several regions, and
 // goes on to the next when one does not answer. It is safe for concurrent use.
 type MultiRegion struct {
+	name       keyringName
 	regions    []*region
 	minRegions int
 	hedgeAfter time.Duration
@@ -139,10 +140,12 @@ var _ keyring.Keyring = (*MultiRegion)(nil)
 // cause to hear of, and not to be covered up by what another region says. While
 // the first region answers, no other is asked.
 //
-// A region that times out once, or fails otherwise twice in a row, is down: it is
-// asked last, and not at all to wrap a data key that another region has made.
-// After the Cooldown one call tries it again. Of a caller's deadline each region
-// gets a share, so that there is time left for the next.
+// A region that once takes longer than AttemptTimeout, or fails otherwise twice in a
+// row, is down: it is asked last, and to wrap a data key that another region has made
+// only where MinRegions needs it and it is quick to fail. After the Cooldown one call
+// tries it again. Of a caller's deadline each region gets a share, so that there is
+// time left for the next; one that does not answer within a share that is shorter
+// than AttemptTimeout is not down for it.
 //
 // The SDK's own retries are switched off where another region is the retry.
 func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
@@ -195,8 +198,8 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 				id:          keyID{text: r.KeyARN, arn: a},
 				region:      a.region,
 				grantTokens: slices.Clone(r.GrantTokens),
-				options:     []func(*kms.Options){userAgent, func(o *kms.Options) { o.RetryMaxAttempts = 1 }},
-				wrapOptions: []func(*kms.Options){userAgent, func(o *kms.Options) { o.RetryMaxAttempts = 1 }},
+				options:     callOptions(a.region, attempts(1)),
+				wrapOptions: callOptions(a.region, attempts(1)),
 			},
 			breaker: breaker{cooldown: c.Cooldown},
 			timeout: c.AttemptTimeout,
@@ -205,15 +208,19 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 	// Where no replica can take a region's place, the SDK tries twice to wrap.
 	for _, r := range k.regions {
 		if !slices.ContainsFunc(k.regions, func(other *region) bool { return other != r && other.id.arn.related(r.id.arn) }) {
-			r.wrapOptions = []func(*kms.Options){userAgent, func(o *kms.Options) { o.RetryMaxAttempts = 2 }}
+			r.wrapOptions = callOptions(r.region, attempts(2))
 		}
 	}
+	k.name = keyringName{kind: "AWS KMS multi-region", key: "with " + k.regions[0].id.text + " first"}
 	return k, nil
 }
 
+// attempts limits how often the SDK makes a call.
+func attempts(n int) func(*kms.Options) { return func(o *kms.Options) { o.RetryMaxAttempts = n } }
+
 // String names the keyring.
 func (k *MultiRegion) String() string {
-	return fmt.Sprintf("AWS KMS multi-region, %s first", k.regions[0].id.text)
+	return k.name.String()
 }
 
 // A candidate is a region that may be asked, and the turn that it is asked with.
@@ -256,7 +263,7 @@ func (k *MultiRegion) ask(ctx, limited context.Context, c candidate, left int, c
 		// Before anybody is told, so that a panic there leaves no turn open.
 		changed := c.breaker.report(c.turn, what, err)
 		switch {
-		case what == unavailable || what == timedOut:
+		case what == failing || what == timedOut:
 			k.onEvent(Event{Kind: RegionFailed, Region: c.region.region, Err: err})
 			fallthrough
 		case what == tooSlow:
@@ -268,42 +275,43 @@ func (k *MultiRegion) ask(ctx, limited context.Context, c candidate, left int, c
 		}
 	}()
 	err = call(func(do func(context.Context) error) error {
-		timeout := c.timeout
+		timeout, whole := c.timeout, true
 		if deadline, ok := ctx.Deadline(); ok {
-			timeout = min(timeout, time.Until(deadline)/time.Duration(left))
+			if share := time.Until(deadline) / time.Duration(left); share < timeout {
+				timeout, whole = share, false
+			}
 		}
 		attempt, cancel := context.WithTimeout(limited, timeout)
 		defer cancel()
 		err := do(attempt)
-		var e *Error
 		switch {
+		case heard:
+			// It answered just before: the call is to blame, not the region.
 		case err == nil:
 			heard, what = true, answered
 		case ctx.Err() != nil:
 			what = nothing
 		case limited.Err() != nil:
 			what = tooSlow
-		case errors.As(err, &e) && e.credentials:
-			what = nothing
 		case !goOn(err):
 			heard, what = true, answered
-		case heard:
-			// It answered just before: the call is to blame, not the region.
-			what = answered
-		case attempt.Err() != nil:
+		case attempt.Err() == nil:
+			what = failing
+		case whole:
 			what = timedOut
 		default:
-			what = unavailable
+			what = nothing // the caller's share of time was shorter than the region's
 		}
 		return err
 	})
 	return err
 }
 
-// goOn says whether another region may be asked after an error.
+// goOn says whether another region may be asked after an error: after an outage,
+// and when there were no credentials for this region.
 func goOn(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Unavailable()
+	return errors.As(err, &e) && (e.verdict == outage || e.verdict == noCredentials)
 }
 
 // OnEncrypt implements [keyring.Encrypter].
@@ -318,7 +326,7 @@ func (k *MultiRegion) OnEncrypt(ctx context.Context, m *keyring.EncryptionMateri
 		if m.DataKey == nil {
 			clear(work.DataKey)
 		}
-		return fmt.Errorf("%v: %w", k, err)
+		return fmt.Errorf("%s: %w", k.name.kind, err)
 	}
 	m.DataKey, m.EncryptedDataKeys = work.DataKey, work.EncryptedDataKeys
 	return nil
@@ -345,10 +353,14 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 			continue
 		case c.turn == lastResort && len(covered) > 0:
 			// To wait for a region that is down would cost every message its
-			// timeout. Only for want of any other is it asked.
-			release(order[i : i+1])
-			failures = append(failures, fmt.Errorf("%s is not asked, since it is down: %w", c.region.region, c.breaker.reason()))
-			continue
+			// timeout. For want of any other it is asked, and where MinRegions
+			// needs it and it was quick to fail.
+			why, waits := c.breaker.reason()
+			if waits || len(covered) >= k.minRegions {
+				release(order[i : i+1])
+				failures = append(failures, fmt.Errorf("%s is not asked, since it is down: %w", c.region.region, why))
+				continue
+			}
 		}
 		err := k.ask(ctx, ctx, c, len(order)-i, func(attempt func(func(context.Context) error) error) error {
 			return attempt(func(ctx context.Context) error { return c.onEncrypt(ctx, m) })
@@ -386,7 +398,7 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 // OnDecrypt implements [keyring.Decrypter].
 func (k *MultiRegion) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 	if m.DataKey != nil {
-		return fmt.Errorf("%v: %w: the materials already have a data key", k, keyring.ErrInvalidArgument)
+		return fmt.Errorf("%s: %w: the materials already have a data key", k.name.kind, keyring.ErrInvalidArgument)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -400,10 +412,10 @@ func (k *MultiRegion) OnDecrypt(ctx context.Context, m *keyring.DecryptionMateri
 	dataKey, failed := k.race(ctx, order(candidates), m, keys)
 	if err := ctx.Err(); err != nil {
 		clear(dataKey)
-		return fmt.Errorf("%v: %w", k, append(reasons{err}, failed...))
+		return fmt.Errorf("%s: %w", k.name.kind, append(reasons{err}, failed...))
 	}
 	if dataKey == nil {
-		return &keyring.NoMatchError{Keyring: k.String(), Reasons: failed}
+		return k.name.noMatch(keys, failed)
 	}
 	m.DataKey = dataKey
 	return nil

@@ -204,9 +204,9 @@ func (k *RSAEncrypter) OnEncrypt(ctx context.Context, m *keyring.EncryptionMater
 func (k *RSADecrypter) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 	if err := checkUnsigned(m.Suite); err != nil {
 		// As a reason, since beside other keyrings it is no fault of the caller's.
-		return &keyring.NoMatchError{Keyring: k.String(), Reasons: []error{err}}
+		return keyring.NoMatch(k.String(), keys, err)
 	}
-	return tryKeys(ctx, k.String(), k.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
+	return tryKeys(ctx, keyringName{"AWS KMS RSA", k.key.String(), ""}, k.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
 		if edk.ProviderID != RSAProviderID {
 			return nil, nil
 		}
@@ -230,7 +230,7 @@ func (k *RSADecrypter) unwrap(ctx context.Context, m *keyring.DecryptionMaterial
 		CiphertextBlob:      ciphertext,
 		EncryptionAlgorithm: k.algorithm,
 		GrantTokens:         k.grantTokens,
-	}, userAgent)
+	}, callOptions(k.key.region)...)
 	if err != nil {
 		return nil, newError(ctx, op, keyARN, k.key.region, err)
 	}
@@ -240,7 +240,7 @@ func (k *RSADecrypter) unwrap(ctx context.Context, m *keyring.DecryptionMaterial
 	}
 	if n, want := len(out.Plaintext), len(digest)+m.Suite.DataKeyLen(); n != want {
 		clear(out.Plaintext)
-		return nil, badAnswer(op, keyARN, k.key.region, "%d bytes, suite %v takes %d with the context's digest", n, m.Suite, want)
+		return nil, badContent(op, keyARN, k.key.region, "%d bytes, suite %v takes %d with the context's digest", n, m.Suite, want)
 	}
 	if subtle.ConstantTimeCompare(out.Plaintext[:len(digest)], digest) != 1 {
 		clear(out.Plaintext)

@@ -12,14 +12,14 @@ import (
 
 // A match says whether a keyring may unwrap a data key that the header says was
 // wrapped by the named key: under which key ID to ask, and with which ARN KMS
-// must answer. An error is a reason why not that the caller should hear.
-type match func(named arn) (send, want string, ok bool, err error)
+// must answer.
+type match func(named arn) (send, want string, ok bool)
 
 // unwrapping is what the keyrings with symmetric keys do to decrypt; they differ
 // in the match.
 type unwrapping struct {
 	client      DecryptClient
-	name        string // of the keyring, in errors
+	name        keyringName
 	region      string
 	grantTokens []string
 	maxCalls    int
@@ -27,22 +27,43 @@ type unwrapping struct {
 	match       match
 }
 
-func newUnwrapping(client DecryptClient, grantTokens []string, maxCalls int) (*unwrapping, error) {
+// newUnwrapping returns all of it but the match, for keys in a region, which is
+// empty if it is not known.
+func newUnwrapping(client DecryptClient, name keyringName, region string, grantTokens []string, maxCalls int) (unwrapping, error) {
 	maxCalls, err := checkMaxCalls(maxCalls)
-	if err != nil {
-		return nil, err
-	}
-	return &unwrapping{
+	return unwrapping{
 		client:      client,
-		region:      regionOf(client),
+		name:        name,
+		region:      region,
 		grantTokens: slices.Clone(grantTokens),
 		maxCalls:    maxCalls,
-		options:     []func(*kms.Options){userAgent},
-	}, nil
+		options:     callOptions(region),
+	}, err
 }
 
 // String names the keyring.
-func (u *unwrapping) String() string { return u.name }
+func (u *unwrapping) String() string { return u.name.String() }
+
+// A keyringName names a keyring in errors.
+type keyringName struct {
+	kind string
+	key  string // its key or region, which is left out where a reason names it
+
+	// remedy is what to do when a message names none of the keyring's keys.
+	remedy string
+}
+
+func (n keyringName) String() string { return n.kind + " " + n.key }
+
+// noMatch returns the error of the keyring for wrapped keys that it did not unwrap.
+func (n keyringName) noMatch(keys []keyring.EncryptedDataKey, reasons []error) error {
+	if len(reasons) > 0 {
+		return keyring.NoMatch(n.kind, keys, reasons...)
+	}
+	err := keyring.NoMatch(n.String(), keys)
+	err.Remedy = n.remedy
+	return err
+}
 
 // OnDecrypt implements [keyring.Decrypter].
 func (u *unwrapping) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
@@ -54,9 +75,9 @@ func (u *unwrapping) OnDecrypt(ctx context.Context, m *keyring.DecryptionMateria
 		if err != nil {
 			return nil, err
 		}
-		send, want, ok, err := u.match(named)
-		if err != nil || !ok {
-			return nil, err
+		send, want, ok := u.match(named)
+		if !ok {
+			return nil, nil
 		}
 		return func() ([]byte, error) {
 			return unwrap(ctx, u.client, send, want, u.region, u.grantTokens, u.options, m.Suite, m.Context, edk.Ciphertext)
@@ -71,12 +92,12 @@ type attempt func() ([]byte, error)
 // and until one succeeds, and sets the data key of m. It makes at most maxCalls of
 // them, and collects why they fail. With neither attempt nor error a key is
 // another keyring's.
-func tryKeys(ctx context.Context, name string, maxCalls int, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
+func tryKeys(ctx context.Context, name keyringName, maxCalls int, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
 	attemptFor func(keyring.EncryptedDataKey) (attempt, error)) error {
 	if m.DataKey != nil {
 		return fmt.Errorf("%s: %w: the materials already have a data key", name, keyring.ErrInvalidArgument)
 	}
-	failed := &keyring.NoMatchError{Keyring: name}
+	var failed []error
 	calls := 0
 	for i, edk := range keys {
 		if err := ctx.Err(); err != nil {
@@ -96,13 +117,13 @@ func tryKeys(ctx context.Context, name string, maxCalls int, m *keyring.Decrypti
 				return nil
 			}
 			if cause := ctx.Err(); cause != nil {
-				return fmt.Errorf("%s: %w", name, reasons{cause, err})
+				return fmt.Errorf("%s: %w", name.kind, reasons{cause, err})
 			}
 		}
-		failed.Reasons = append(failed.Reasons, fmt.Errorf("encrypted data key %d: %w", i+1, err))
+		failed = append(failed, fmt.Errorf("encrypted data key %d: %w", i+1, err))
 		// The next call would meet the same outage.
 		if goOn(err) {
-			return failed
+			return name.noMatch(keys, failed)
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -110,9 +131,9 @@ func tryKeys(ctx context.Context, name string, maxCalls int, m *keyring.Decrypti
 	}
 	if calls > maxCalls {
 		// First, since the text of many reasons is cut short.
-		failed.Reasons = slices.Insert(failed.Reasons, 0, fmt.Errorf("%d of %d encrypted data keys were not tried: MaxCalls is %d", calls-maxCalls, calls, maxCalls))
+		failed = slices.Insert(failed, 0, fmt.Errorf("%d of %d encrypted data keys were not tried: MaxCalls is %d", calls-maxCalls, calls, maxCalls))
 	}
-	return failed
+	return name.noMatch(keys, failed)
 }
 
 // checkMaxCalls returns the most calls for what a config says.

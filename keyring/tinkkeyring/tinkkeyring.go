@@ -178,7 +178,7 @@ func (k *Keyring) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials,
 	if err != nil {
 		return fmt.Errorf("%v: %w", k, err)
 	}
-	failed := &keyring.NoMatchError{Keyring: k.String()}
+	var reasons []error
 	for i, edk := range keys {
 		if edk.ProviderID != k.namespace || string(edk.ProviderInfo) != k.name {
 			continue
@@ -193,13 +193,13 @@ func (k *Keyring) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials,
 		}
 		if err != nil {
 			clear(dataKey)
-			failed.Reasons = append(failed.Reasons, fmt.Errorf("encrypted data key %d: %w", i+1, err))
+			reasons = append(reasons, fmt.Errorf("encrypted data key %d: %w", i+1, err))
 			continue
 		}
 		m.DataKey = dataKey
 		return nil
 	}
-	return failed
+	return keyring.NoMatch(k.String(), keys, reasons...)
 }
 
 // because returns the error of a context that is done, with what the AEAD said.
