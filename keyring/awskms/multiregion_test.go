@@ -283,7 +283,7 @@ func TestMultiRegionHedge(t *testing.T) {
 	noGoroutinesLeft(t)
 	s := newServer(t)
 	k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
-		c.HedgeAfter, c.AttemptTimeout = 20*time.Millisecond, 10*time.Second
+		c.HedgeAfter, c.AttemptTimeout = 150*time.Millisecond, 10*time.Second
 	})
 	m := wrapNew(t, k)
 	s.ResetCalls()
@@ -298,7 +298,7 @@ func TestMultiRegionHedge(t *testing.T) {
 
 	// A refusal from the hedge does not cover up the answer that was asked for
 	// first, and asks nobody else.
-	s.Latency(east, 200*time.Millisecond)
+	s.Latency(east, 250*time.Millisecond)
 	allow := s.Deny("", replicasOf(m, west))
 	unwraps(t, k, m)
 	assert.Zero(t, s.Calls(kmstest.Match{Region: south}))
