@@ -14,7 +14,8 @@
 //
 // Data keys are shared between requests that are alike in operation, suite,
 // commitment policy, partition and encryption context, and to decrypt also in
-// the wrapped keys. A context pair that differs for each record makes each
+// the wrapped keys, and in the pairs that the caller expects unless a keyring is all
+// that is below the cache. A context pair that differs for each record makes each
 // record a miss: put into the context what policies and audits need.
 //
 // Suites that use the data key itself, without derivation, are never cached.
@@ -45,6 +46,11 @@ type Cache struct {
 	manager keyring.MaterialsManager
 	limits  Limits
 
+	// confirmsAlone says that reproduced pairs which only confirm what a message
+	// stores change nothing of what the manager answers. It is so for the default
+	// one. Another may insist on them.
+	confirmsAlone bool
+
 	// elapsed is the time since the cache was made, by a clock that does not jump
 	// when the system's is set.
 	elapsed func() time.Duration
@@ -56,6 +62,7 @@ type Cache struct {
 
 	loads    loads
 	refresh  chan struct{} // holds a token for each refresh under way
+	orphans  chan struct{} // holds a token for each load that nobody waits for
 	counters counters
 
 	// generation counts the purges that the user asked for. A load that began
@@ -84,7 +91,9 @@ func New(k keyring.Keyring, limits Limits) (*Cache, error) {
 
 // NewFromManager returns a cache of the materials of another manager. The cache
 // belongs above a manager that makes signing keys, as the default one does: below
-// it, every request would have another public key in its context.
+// it, every request would have another public key in its context. It may stand above
+// or below a [keyring.RequiredContextManager]. What a manager below it answers is
+// taken to depend on the request alone.
 func NewFromManager(m keyring.MaterialsManager, limits Limits) (*Cache, error) {
 	start := time.Now()
 	return newCache(m, limits, func() time.Duration { return time.Since(start) })
@@ -102,7 +111,9 @@ func newCache(m keyring.MaterialsManager, limits Limits, elapsed func() time.Dur
 		limits:  limits,
 		elapsed: elapsed,
 		refresh: make(chan struct{}, limits.MaxRefreshes),
+		orphans: make(chan struct{}, limits.MaxRefreshes),
 	}
+	_, c.confirmsAlone = m.(*keyring.DefaultManager)
 	c.seed = maphash.MakeSeed()
 	c.loads.running = map[identity]*load{}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -145,8 +156,8 @@ func (c *Cache) PurgeKey(name string) {
 
 // Partition returns a manager that uses this cache and shares data keys only with
 // partitions of the same name. Clients of different tenants that may have equal
-// contexts belong in different ones. It is as good as the Cache until that is
-// closed.
+// contexts belong in different ones. Partition("") shares with the Cache itself. It
+// is as good as the Cache until that is closed.
 func (c *Cache) Partition(name string) keyring.MaterialsManager { return partition{c, name} }
 
 type partition struct {
@@ -233,7 +244,7 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 		return c.manager.DecryptionMaterials(ctx, req)
 	}
 	var buf [1024]byte
-	id, err := decryptionIdentity(buf[:0], &req, partition)
+	id, err := decryptionIdentity(buf[:0], &req, partition, c.confirmsAlone)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
@@ -253,7 +264,10 @@ func (c *Cache) storedDecryption(req keyring.StoredDecryptionRequest, partition 
 		return nil
 	}
 	var buf [1024]byte
-	id := storedIdentity(buf[:0], &req, partition)
+	id, err := storedIdentity(buf[:0], &req, partition, c.confirmsAlone)
+	if err != nil {
+		return nil // decryption says why
+	}
 	got, worn := c.lookUp(id, 0)
 	if got.none() {
 		return nil
@@ -329,10 +343,6 @@ func (c *Cache) poisoned(id identity, got copied) {
 	}
 }
 
-// patience is how long a caller waits for a load while there is a key past its
-// age that may be used in an outage.
-const patience = 200 * time.Millisecond
-
 // miss has the materials that id names loaded, alone or with others who ask for
 // the same, and returns a copy for a message of n bytes.
 func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() *entry) (copied, error) {
@@ -346,7 +356,7 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 		if got, _ := c.take(s, s.entries[id], n); !got.none() {
 			return got, nil
 		}
-		if got := c.stale(id, n, true); !got.none() {
+		if got := c.stale(id, n); !got.none() {
 			return got, nil
 		}
 		l, leads := c.join(id, n, func() *load { return c.startLoad(ctx, id, n, describe()) })
@@ -356,91 +366,66 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 		if !leads && turn == 0 {
 			c.counters.shared.Add(1)
 		}
-		if err := c.wait(ctx, l, id); err != nil {
-			if leads {
-				l.abandon()
-			}
-			if errors.Is(err, errImpatient) {
+		got, err := c.wait(ctx, l, leads)
+		if err == nil && !leads {
+			if l.kept {
 				continue
 			}
-			return copied{}, err
-		}
-		if l.err != nil {
-			if unavailable(l.err) {
-				if got := c.stale(id, n, false); !got.none() {
-					return got, nil
-				}
-			}
-			return copied{}, l.err
-		}
-		// Whoever started the load has a use of what it brought set aside, so
-		// that somebody always gets on.
-		if leads {
-			return l.reserved, nil
-		}
-		if !l.kept {
 			// Waiting in line for loads that serve one caller each would only
 			// make a queue of them.
-			l = c.startLoad(ctx, id, n, describe())
-			err := c.wait(ctx, l, id)
-			if err == nil {
-				return l.reserved, l.err
-			}
-			l.abandon()
-			if !errors.Is(err, errImpatient) {
-				return copied{}, err
+			got, err = c.wait(ctx, c.startLoad(ctx, id, n, describe()), true)
+		}
+		if unavailable(err) {
+			if got := c.stale(id, n); !got.none() {
+				return got, nil
 			}
 		}
+		return got, err
 	}
 }
 
-var errImpatient = errors.New("cache: waited long enough")
-
-// wait returns when the load is done, or the error of whoever ends first. Where
-// there is a key for an outage, it takes a load that lasts for one.
-func (c *Cache) wait(ctx context.Context, l *load, id identity) error {
-	var impatient <-chan time.Time
-	if c.limits.StaleFor > 0 && c.find(id) != nil {
-		timer := time.NewTimer(patience)
-		defer timer.Stop()
-		impatient = timer.C
-	}
-	for {
-		select {
-		case <-l.done:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-c.ctx.Done():
-			return ErrClosed
-		case <-impatient:
-			if e := c.find(id); e != nil && c.staleNow(e) {
-				e.outage.Store(true)
-				e.heldUntil.Store(int64(c.elapsed() + c.limits.LoadTimeout)) // one load is under way
-				return errImpatient
-			}
+// wait returns when a load is done, or the error of whoever ends first. Whoever
+// started the load has a use of what it brought set aside, so that somebody always
+// gets on; the others find it in the cache.
+func (c *Cache) wait(ctx context.Context, l *load, leads bool) (reserved copied, err error) {
+	select {
+	case <-l.done:
+		if leads {
+			reserved = l.reserved
 		}
+		return reserved, l.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-c.ctx.Done():
+		err = ErrClosed
 	}
+	if leads {
+		l.abandon()
+	}
+	c.left(l)
+	return copied{}, err
 }
 
-// stale returns a use of a key past its age, if the key service is known to be
-// out, and has somebody look from time to time whether it is back. After a load
-// that was met by an outage just now, it is known.
-func (c *Cache) stale(id identity, n int64, ask bool) copied {
+// stale returns a use of a key past its age, if the key service is known to be out
+// for it, and has somebody look from time to time whether it is back.
+func (c *Cache) stale(id identity, n int64) copied {
 	if c.limits.StaleFor == 0 {
 		return copied{}
 	}
 	e := c.find(id)
-	if e == nil || ask && !e.outage.Load() {
+	if e == nil {
+		return copied{}
+	}
+	known, probe := e.outages.known(c.elapsed())
+	if !known {
 		return copied{}
 	}
 	got := c.takeStale(e, n)
 	if got.none() {
 		return copied{}
 	}
-	if until, now := e.heldUntil.Load(), int64(c.elapsed()); ask && (now >= until || until-now > int64(max(outageHold, c.limits.LoadTimeout))) &&
-		e.heldUntil.CompareAndSwap(until, now+int64(outageHold)) {
-		c.refreshSoon(e)
+	if probe {
+		c.probe(e)
 	}
 	c.counters.staleUses.Add(1)
 	c.event(Event{Kind: StaleUse})
@@ -449,7 +434,7 @@ func (c *Cache) stale(id identity, n int64, ask bool) copied {
 
 // counters are what Stats reports.
 type counters struct {
-	hits, misses, shared, loads, failed, refreshes, bypasses, staleUses atomic.Uint64
+	hits, misses, shared, loads, failed, rejected, refreshes, bypasses, staleUses atomic.Uint64
 
 	evicted [Replaced + 1]atomic.Uint64
 }

@@ -34,10 +34,7 @@ type entry struct {
 	used            atomic.Bool // since the ring's hand last came by
 	refreshing      atomic.Bool
 
-	// outage says that replacing the entry has met an outage, and heldUntil, in
-	// nanoseconds of Cache.elapsed, until when not to try again.
-	outage    atomic.Bool
-	heldUntil atomic.Int64
+	outages outages // that replacing the entry has met
 
 	generation uint64 // of the cache, when loading began
 

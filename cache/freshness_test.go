@@ -198,12 +198,12 @@ func TestEvents(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for cause, want := range map[Cause]string{
-		Expired: "expired", Exhausted: "exhausted", Capacity: "capacity", Memory: "memory", Purged: "purged", Replaced: "replaced", 99: "Cause(99)",
+		Expired: "expired", Exhausted: "exhausted", Capacity: "capacity", Memory: "memory", Purged: "purged", Replaced: "replaced", 0: "none", 99: "Cause(99)",
 	} {
 		assert.Equal(t, want, cause.String())
 	}
 	for kind, want := range map[EventKind]string{
-		Miss: "miss", Load: "load", LoadFailed: "load failed", Refresh: "refresh", Evict: "evict", StaleUse: "stale use", 99: "EventKind(99)",
+		Miss: "miss", Load: "load", LoadFailed: "load failed", LoadRejected: "load rejected", Refresh: "refresh", Evict: "evict", StaleUse: "stale use", 99: "EventKind(99)",
 	} {
 		assert.Equal(t, want, kind.String())
 	}

@@ -89,7 +89,9 @@ func confirms(reproduced, stored keyring.EncryptionContext) bool {
 }
 
 // decryptionIdentity appends to b what names what a request to decrypt may share.
-func decryptionIdentity(b []byte, req *keyring.DecryptionRequest, partition string) ([]byte, error) {
+// With confirmsAlone, reproduced pairs that only confirm what is stored change
+// nothing, and are left out.
+func decryptionIdentity(b []byte, req *keyring.DecryptionRequest, partition string, confirmsAlone bool) ([]byte, error) {
 	b = appendHead(b, forDecryption, req.CommitmentPolicy, req.Suite, partition)
 	at := len(b)
 	b, err := message.AppendStored(appendNumber(b, 0), req.Context, req.EncryptedDataKeys)
@@ -97,9 +99,8 @@ func decryptionIdentity(b []byte, req *keyring.DecryptionRequest, partition stri
 		return nil, err
 	}
 	setLength(b, at)
-	// Pairs that only confirm what is stored change nothing of the materials.
 	reproduced := req.Reproduced
-	if confirms(reproduced, req.Context) {
+	if confirmsAlone && confirms(reproduced, req.Context) {
 		reproduced = nil
 	}
 	if b, err = appendContext(b, reproduced); err != nil {
@@ -111,10 +112,17 @@ func decryptionIdentity(b []byte, req *keyring.DecryptionRequest, partition stri
 // storedIdentity appends to b what decryptionIdentity does for a request whose
 // stored parts serialize to what the header has, as nearly all do, and whose
 // reproduced pairs only confirm them.
-func storedIdentity(b []byte, req *keyring.StoredDecryptionRequest, partition string) []byte {
+func storedIdentity(b []byte, req *keyring.StoredDecryptionRequest, partition string, confirmsAlone bool) ([]byte, error) {
 	b = appendHead(b, forDecryption, req.CommitmentPolicy, req.Suite, partition)
 	b = appendPart(b, req.Stored)
-	return finish(appendNumber(b, 0))
+	if confirmsAlone {
+		return finish(appendNumber(b, 0)), nil
+	}
+	b, err := appendContext(b, req.Reproduced)
+	if err != nil {
+		return nil, err
+	}
+	return finish(b), nil
 }
 
 // shardOf returns the shard of an identity, which may be in bytes.

@@ -29,7 +29,8 @@ type Limits struct {
 	MaxMemory int64
 
 	// LoadTimeout is how long the manager may take for one request that callers
-	// wait for together. Zero is 30s.
+	// wait for together. Zero is 10s. A key service that does not answer at all is
+	// known to be out when it has passed.
 	LoadTimeout time.Duration
 
 	// NoRefresh switches off that a data key in use is replaced in the
@@ -37,14 +38,21 @@ type Limits struct {
 	// differs for each: with it, one caller in a while waits for the key service.
 	NoRefresh bool
 
-	// MaxRefreshes is the most of these replacements at once. Zero is 4.
+	// MaxRefreshes is the most of these replacements at once, and also the most loads
+	// that go on when their callers have left. Zero is 4.
 	MaxRefreshes int
 
 	// StaleFor is how long past MaxAge a data key may still be used when the key
-	// service is unreachable: when the manager's error has a method
-	// Unavailable() bool that says so, as those of package awskms have, or is a
-	// timeout, and there is nothing else in it. Zero, the default, is never. Each
-	// use is counted in Stats.
+	// service is unavailable. Zero, the default, is never. Each use is counted in
+	// Stats.
+	//
+	// It is unavailable for a data key when a load to replace it has failed for that
+	// reason in the last 30 seconds, or one that looks whether it is back is under
+	// way: when the manager's error is keyring.ErrUnavailable, has a method
+	// Unavailable() bool that says so, or is a timeout, and no part of it is a refusal.
+	// A refusal is keyring.ErrPolicy, or an error whose method Refused() bool says so,
+	// or whose Unavailable says no and that has no Refused. It ends the use of what
+	// was granted before, at any age.
 	StaleFor time.Duration
 
 	// OnEvent, if not nil, is called with what happens other than hits. Calls
@@ -59,7 +67,7 @@ const (
 	defaultMaxMessages  = 1 << 32
 	defaultMaxEntries   = 1000
 	defaultMaxMemory    = 64 << 20
-	defaultLoadTimeout  = 30 * time.Second
+	defaultLoadTimeout  = 10 * time.Second
 	defaultMaxRefreshes = 4
 )
 

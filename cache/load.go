@@ -8,12 +8,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/go-sealring/sealring/keyring"
 )
 
 // A load is one call of the manager, for all who miss the same entry meanwhile.
 type load struct {
+	id   identity
 	done chan struct{} // closed when the rest is set
 
 	err error
@@ -24,14 +23,18 @@ type load struct {
 
 	ended    atomic.Bool // set by the first: the manager is done, or out of time
 	handover atomic.Bool // set by the first: reserved is there, or nobody waits
+
+	cancel    context.CancelFunc
+	cancelled atomic.Bool // since nobody waits
+
+	// Guarded by loads.mu.
+	waiting    int
+	background bool // goes on though nobody waits
+	orphan     bool // holds a token for that
 }
 
-// deliver ends the load, if it has not ended.
+// deliver hands over what came of the load.
 func (l *load) deliver(reserved copied, kept bool, err error) {
-	if !l.ended.CompareAndSwap(false, true) {
-		reserved.clear()
-		return
-	}
 	l.reserved, l.kept, l.err = reserved, kept, err
 	if !l.handover.CompareAndSwap(false, true) {
 		reserved.clear()
@@ -47,7 +50,7 @@ func (l *load) abandon() {
 	}
 }
 
-// loads are the loads under way.
+// loads are the loads under way that others may wait for.
 type loads struct {
 	mu      sync.Mutex
 	running map[identity]*load
@@ -60,6 +63,7 @@ func (c *Cache) join(id identity, n int64, start func() *load) (one *load, leads
 	c.loads.mu.Lock()
 	defer c.loads.mu.Unlock()
 	if one, ok := c.loads.running[id]; ok {
+		one.waiting++
 		return one, false
 	}
 	// A load is in the cache before it leaves.
@@ -71,30 +75,54 @@ func (c *Cache) join(id identity, n int64, start func() *load) (one *load, leads
 	return one, true
 }
 
-func (l *loads) leave(id identity, one *load) {
-	l.mu.Lock()
-	if l.running[id] == one {
-		delete(l.running, id)
+// left says that one of those who waited for a load does so no longer. When nobody
+// does, the load goes on if its result may serve whoever comes next, and few do so;
+// else it is cancelled, and whoever comes next starts another.
+func (c *Cache) left(l *load) {
+	c.loads.mu.Lock()
+	defer c.loads.mu.Unlock()
+	l.waiting--
+	if l.waiting > 0 || l.background || l.ended.Load() {
+		return
 	}
-	l.mu.Unlock()
+	if c.loads.running[l.id] == l {
+		select {
+		case c.orphans <- struct{}{}:
+			l.background, l.orphan = true, true
+			return
+		default:
+		}
+		delete(c.loads.running, l.id)
+	}
+	l.cancelled.Store(true)
+	l.cancel()
+}
+
+// leave takes a load that has ended out of the books.
+func (c *Cache) leave(l *load) {
+	c.loads.mu.Lock()
+	defer c.loads.mu.Unlock()
+	if c.loads.running[l.id] == l {
+		delete(c.loads.running, l.id)
+	}
+	if l.orphan {
+		<-c.orphans
+	}
 }
 
 // startLoad asks the manager in a goroutine of its own: it outlives the caller's
 // context, whose values it keeps, since others may be waiting too. A manager that
-// does not end in time is given up.
+// does not end in time is given up. One caller is taken to wait.
 func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *load {
-	l := &load{done: make(chan struct{})}
-	ctx = context.WithoutCancel(ctx)
+	l := &load{id: id, done: make(chan struct{}), waiting: 1}
+	ctx, l.cancel = context.WithTimeout(context.WithoutCancel(ctx), c.limits.LoadTimeout)
 	c.admit.Lock()
 	e.generation = c.generation
 	c.admit.Unlock()
-	end := func(reserved copied, kept bool, err error) {
-		c.loads.leave(id, l)
-		l.deliver(reserved, kept, err)
-	}
 	// Somewhat later than the context that tells the manager.
 	giveUp := time.AfterFunc(c.limits.LoadTimeout+c.limits.LoadTimeout/8, func() {
-		end(copied{}, false, fmt.Errorf("cache: the materials manager did not heed its context: %w", context.DeadlineExceeded))
+		c.settle(id, errIgnoresContext)
+		c.end(l, copied{}, false, errIgnoresContext)
 	})
 	go func() {
 		var reserved copied
@@ -102,17 +130,40 @@ func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *
 		err := errors.New("cache: the materials manager ended its goroutine")
 		defer func() {
 			giveUp.Stop()
-			end(reserved, kept, err)
-			// Last, since who is told may come back.
-			if err == nil {
-				c.event(Event{Kind: Load})
-			} else {
-				c.event(Event{Kind: LoadFailed, Err: err})
-			}
+			l.cancel()
+			c.end(l, reserved, kept, err)
 		}()
-		reserved, kept, err = c.fill(ctx, e, n)
+		reserved, kept, err = c.fill(ctx, l, e, n)
 	}()
 	return l
+}
+
+// end ends a load that has not ended, and counts what came of it.
+func (c *Cache) end(l *load, reserved copied, kept bool, err error) {
+	if !l.ended.CompareAndSwap(false, true) {
+		reserved.clear()
+		return
+	}
+	var told Event
+	switch {
+	case err == nil:
+		told.Kind = Load
+	case l.cancelled.Load() || errors.Is(err, ErrClosed):
+		// It has no bearing on the manager.
+	case rejected(err):
+		c.counters.rejected.Add(1)
+		told = Event{Kind: LoadRejected, Err: err}
+	default:
+		err = asUnavailable(err)
+		c.counters.failed.Add(1)
+		told = Event{Kind: LoadFailed, Err: err}
+	}
+	c.leave(l)
+	l.deliver(reserved, kept, err)
+	// Last, since who is told may come back.
+	if told.Kind != 0 {
+		c.event(told)
+	}
 }
 
 // refreshSoon replaces an entry in the background, unless that is being done or
@@ -129,50 +180,65 @@ func (c *Cache) refreshSoon(e *entry) {
 	}
 	go func() {
 		defer func() { <-c.refresh }()
-		c.loads.mu.Lock()
-		l, others := c.loads.running[e.id]
-		if !others {
-			// A load is in the cache before it leaves.
-			if c.find(e.id) != e {
-				c.loads.mu.Unlock()
-				return
-			}
-			l = c.startLoad(c.ctx, e.id, 0, e.again())
-			c.loads.running[e.id] = l
-		}
-		c.loads.mu.Unlock()
-		if !others {
-			c.counters.refreshes.Add(1)
-			c.event(Event{Kind: Refresh})
-			l.abandon()
-		}
-		<-l.done
 		// A failure shows to the caller who comes when the key has expired;
 		// until then a later hit tries again. So it does when what was loaded could
 		// not be kept, as after a purge.
-		if l.err != nil || !l.kept {
-			time.AfterFunc(min(c.limits.MaxAge/20, outageHold), func() { e.refreshing.Store(false) })
+		if !c.replace(e) {
+			time.AfterFunc(min(c.limits.MaxAge/20, firstProbe), func() { e.refreshing.Store(false) })
 		}
 	}()
 }
 
+// probe looks in the background whether an outage is over for an entry. There is
+// one for each entry that is in use, in place of the callers who would ask.
+func (c *Cache) probe(e *entry) {
+	go func() {
+		defer e.outages.looked()
+		c.replace(e)
+	}()
+}
+
+// replace loads an entry's materials anew, or waits for whoever does, and says
+// whether there is nothing left to do.
+func (c *Cache) replace(e *entry) bool {
+	c.loads.mu.Lock()
+	l, others := c.loads.running[e.id]
+	if !others {
+		// A load is in the cache before it leaves.
+		if c.find(e.id) != e {
+			c.loads.mu.Unlock()
+			return true
+		}
+		l = c.startLoad(c.ctx, e.id, 0, e.again())
+		l.waiting, l.background = 0, true
+		c.loads.running[e.id] = l
+	}
+	c.loads.mu.Unlock()
+	if !others {
+		c.counters.refreshes.Add(1)
+		c.event(Event{Kind: Refresh})
+		l.abandon()
+	}
+	<-l.done
+	return l.err == nil && l.kept
+}
+
 // fill has the manager make the materials of an entry, inserts it, and returns
 // a use of n bytes of it, and whether the entry was kept.
-func (c *Cache) fill(ctx context.Context, e *entry, n int64) (reserved copied, kept bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.limits.LoadTimeout)
-	defer cancel()
-	stop := context.AfterFunc(c.ctx, cancel)
+func (c *Cache) fill(ctx context.Context, l *load, e *entry, n int64) (reserved copied, kept bool, err error) {
+	stop := context.AfterFunc(c.ctx, l.cancel)
 	defer stop()
 
 	// The age counts from before the manager was asked.
 	now := c.elapsed()
 	c.counters.loads.Add(1)
 	if err := c.call(ctx, e); err != nil {
-		c.counters.failed.Add(1)
-		if c.ctx.Err() != nil {
-			return copied{}, false, ErrClosed
+		switch {
+		case c.ctx.Err() != nil:
+			err = ErrClosed
+		case !l.cancelled.Load():
+			c.settle(e.id, err)
 		}
-		c.settle(e.id, err)
 		return copied{}, false, err
 	}
 	e.born(now, &c.limits)
@@ -227,72 +293,6 @@ func (c *Cache) call(ctx context.Context, e *entry) (err error) {
 	}
 	e.decrypt = m
 	return nil
-}
-
-// outageHold is how long after an outage was met a key past its age is used
-// without asking the key service again.
-const outageHold = time.Second
-
-// settle deals with the entry that was to be replaced, when loading failed. An
-// outage leaves it, for StaleFor. A refusal ends what was granted before. Of
-// another error nothing is known, so that the entry lives to its age, and not
-// past it.
-func (c *Cache) settle(id identity, err error) {
-	e := c.find(id)
-	switch {
-	case e == nil:
-	case unavailable(err):
-		e.outage.Store(true)
-		e.heldUntil.Store(int64(c.elapsed() + outageHold))
-	case refused(err) || c.elapsed()-e.made >= c.limits.MaxAge:
-		c.drop(e, Purged)
-	}
-}
-
-// unavailable says whether an error is an outage and nothing else.
-func unavailable(err error) bool {
-	outages, others := causes(err)
-	return outages > 0 && others == 0
-}
-
-// refused says whether a key service has said no.
-func refused(err error) bool {
-	if errors.Is(err, keyring.ErrPolicy) {
-		return true
-	}
-	var u interface{ Unavailable() bool }
-	return errors.As(err, &u) && !unavailable(err)
-}
-
-// causes counts what an error comes from: outages, which say so of themselves or
-// are timeouts, and everything else.
-func causes(err error) (outages, others int) {
-	if u, ok := err.(interface{ Unavailable() bool }); ok {
-		if u.Unavailable() {
-			return 1, 0
-		}
-		return 0, 1
-	}
-	switch u := err.(type) {
-	case interface{ Unwrap() error }:
-		if inner := u.Unwrap(); inner != nil {
-			return causes(inner)
-		}
-	case interface{ Unwrap() []error }:
-		for _, inner := range u.Unwrap() {
-			o, t := causes(inner)
-			outages, others = outages+o, others+t
-		}
-		return outages, others
-	}
-	switch err {
-	case context.DeadlineExceeded:
-		return 1, 0
-	case keyring.ErrNoMatchingKey, keyring.ErrContextMismatch:
-		// What keyrings say beside their reasons.
-		return 0, 0
-	}
-	return 0, 1
 }
 
 // sweep removes expired entries that nobody asks for.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -154,23 +157,52 @@ func TestStaleSpendsOnce(t *testing.T) {
 	assert.EqualValues(t, 99, c.Stats().StaleUses)
 }
 
-// TestStaleWhileItHangs has the key service hang: callers with little time are
-// served from the second on, and do not wait each.
+// TestStaleWhileItHangs has the key service hang: the first caller waits for
+// LoadTimeout, and nobody after it.
 func TestStaleWhileItHangs(t *testing.T) {
 	noGoroutinesLeft(t)
-	m, clock := newManager(t), newClock()
-	c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour}, clock.Now)
-	encrypt(t, c, request("42"))
-	m.set(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
-	clock.Move(90 * time.Second)
-	encrypt(t, c, request("42")) // waits a little
-	start := time.Now()
-	for range 100 {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, NoRefresh: true}, nil)
+		defer c.Close()
 		encrypt(t, c, request("42"))
-	}
-	assert.Less(t, time.Since(start), patience)
-	assert.EqualValues(t, 101, c.Stats().StaleUses)
-	assert.EqualValues(t, 2, m.loads.Load())
+		m.set(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		time.Sleep(90 * time.Second)
+		start := time.Now()
+		encrypt(t, c, request("42"))
+		assert.Equal(t, defaultLoadTimeout, time.Since(start))
+		for range 100 {
+			start := time.Now()
+			encrypt(t, c, request("42"))
+			assert.Zero(t, time.Since(start))
+			time.Sleep(time.Second)
+		}
+		assert.EqualValues(t, 101, c.Stats().StaleUses)
+		assert.LessOrEqual(t, m.loads.Load(), int64(2+100/10), "one look at a time")
+	})
+}
+
+// TestSlownessIsNoOutage has the key service take its time to refuse: nothing is
+// served past its age meanwhile, also when an outage was met long ago.
+func TestSlownessIsNoOutage(t *testing.T) {
+	noGoroutinesLeft(t)
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, NoRefresh: true}, nil)
+		defer c.Close()
+		encrypt(t, c, request("42"))
+		m.set(func(context.Context) error { return outage(true) })
+		time.Sleep(time.Minute)
+		encrypt(t, c, request("42"))
+		require.EqualValues(t, 1, c.Stats().StaleUses)
+
+		m.set(func(context.Context) error { time.Sleep(5 * time.Second); return outage(false) })
+		time.Sleep(outageMemory)
+		_, err := c.EncryptionMaterials(t.Context(), request("42"))
+		require.ErrorIs(t, err, outage(false))
+		assert.EqualValues(t, 1, c.Stats().StaleUses)
+		assert.Zero(t, c.Stats().Entries)
+	})
 }
 
 // TestUnknownErrorsLeaveAKeyItsAge has a refresh fail in a way that is neither an
@@ -189,24 +221,40 @@ func TestUnknownErrorsLeaveAKeyItsAge(t *testing.T) {
 	require.ErrorContains(t, err, "connection reset")
 }
 
+// answer is an error that says whether it is an outage, a refusal, or neither.
+type answer struct{ unavailable, refused bool }
+
+func (a answer) Error() string     { return fmt.Sprintf("%+v", a.refused) }
+func (a answer) Unavailable() bool { return a.unavailable }
+func (a answer) Refused() bool     { return a.refused }
+
 func TestCauses(t *testing.T) {
 	plain := errors.New("vault: permission denied")
 	for name, c := range map[string]struct {
 		err                  error
 		unavailable, refused bool
 	}{
-		"outage":               {outage(true), true, false},
-		"refusal":              {outage(false), false, true},
-		"unknown":              {plain, false, false},
-		"timeout":              {fmt.Errorf("load: %w", context.DeadlineExceeded), true, false},
-		"outage and unknown":   {errors.Join(outage(true), plain), false, true},
-		"outage and refusal":   {errors.Join(outage(true), outage(false)), false, true},
-		"no match for outages": {&keyring.NoMatchError{Reasons: []error{outage(true), outage(true)}}, true, false},
-		"no match for nothing": {&keyring.NoMatchError{}, false, false},
-		"policy":               {keyring.ErrPolicy, false, true},
+		"outage":                 {outage(true), true, false},
+		"refusal":                {outage(false), false, true},
+		"unknown":                {plain, false, false},
+		"timeout":                {fmt.Errorf("load: %w", context.DeadlineExceeded), true, false},
+		"outage and unknown":     {errors.Join(outage(true), plain), true, false},
+		"outage and refusal":     {errors.Join(outage(true), outage(false)), false, true},
+		"no match for outages":   {&keyring.NoMatchError{Reasons: []error{outage(true), outage(true)}}, true, false},
+		"no match for nothing":   {&keyring.NoMatchError{}, false, false},
+		"policy":                 {keyring.ErrPolicy, false, true},
+		"said so":                {fmt.Errorf("vault: %w", keyring.ErrUnavailable), true, false},
+		"timeout of a network":   {&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, true, false},
+		"neither":                {answer{false, false}, false, false},
+		"refused for itself":     {answer{false, true}, false, true},
+		"unavailable itself":     {answer{true, false}, true, false},
+		"no match, one refuses":  {&keyring.NoMatchError{Reasons: []error{answer{true, false}, answer{false, true}}}, false, true},
+		"no match, one has none": {&keyring.NoMatchError{Reasons: []error{answer{true, false}, answer{false, false}, plain}}, true, false},
 	} {
+		_, refused := verdict(c.err)
 		assert.Equal(t, c.unavailable, unavailable(c.err), name)
-		assert.Equal(t, c.refused, refused(c.err), name)
+		assert.Equal(t, c.refused, refused, name)
+		assert.Equal(t, c.unavailable, errors.Is(asUnavailable(c.err), keyring.ErrUnavailable), name)
 	}
 }
 

@@ -9,9 +9,15 @@ type Stats struct {
 	// are misses that waited for a load which another had started.
 	Hits, Misses, Shared, Bypasses uint64
 
-	// Loads are requests to the manager, Refreshes those of them that were made
-	// in the background, and LoadsFailed those that failed.
-	Loads, Refreshes, LoadsFailed uint64
+	// Loads are requests to the manager, and Refreshes those of them that were made
+	// in the background.
+	Loads, Refreshes uint64
+
+	// LoadsFailed are loads that failed, other than LoadsRejected: those are the
+	// request's fault, for a wrong encryption context or a message that no key here
+	// has wrapped. A load that was cancelled since nobody waited for it is in
+	// neither.
+	LoadsFailed, LoadsRejected uint64
 
 	// StaleUses are uses of a data key past its age, in an outage.
 	StaleUses uint64
@@ -32,7 +38,7 @@ func (c *Cache) Stats() Stats {
 	n := &c.counters
 	s := Stats{
 		Hits: n.hits.Load(), Misses: n.misses.Load(), Shared: n.shared.Load(), Bypasses: n.bypasses.Load(),
-		Loads: n.loads.Load(), Refreshes: n.refreshes.Load(), LoadsFailed: n.failed.Load(),
+		Loads: n.loads.Load(), Refreshes: n.refreshes.Load(), LoadsFailed: n.failed.Load(), LoadsRejected: n.rejected.Load(),
 		StaleUses: n.staleUses.Load(),
 		Evicted:   map[Cause]uint64{},
 	}
@@ -63,6 +69,8 @@ const (
 // String returns the cause's name.
 func (c Cause) String() string {
 	switch c {
+	case 0:
+		return "none"
 	case Expired:
 		return "expired"
 	case Exhausted:
@@ -83,12 +91,13 @@ func (c Cause) String() string {
 type EventKind int
 
 const (
-	Miss       EventKind = iota + 1 // a request that the cache could not answer
-	Load                            // materials that the manager made
-	LoadFailed                      // a request to the manager that failed
-	Refresh                         // a load ahead of need that begins
-	Evict                           // an entry that is gone
-	StaleUse                        // a use of a data key past its age, in an outage
+	Miss         EventKind = iota + 1 // a request that the cache could not answer
+	Load                              // materials that the manager made
+	LoadFailed                        // a load that counts in Stats.LoadsFailed
+	LoadRejected                      // a load that counts in Stats.LoadsRejected
+	Refresh                           // a load in the background that begins
+	Evict                             // an entry that is gone
+	StaleUse                          // a use of a data key past its age, in an outage
 )
 
 // String returns the kind's name.
@@ -100,6 +109,8 @@ func (k EventKind) String() string {
 		return "load"
 	case LoadFailed:
 		return "load failed"
+	case LoadRejected:
+		return "load rejected"
 	case Refresh:
 		return "refresh"
 	case Evict:
@@ -114,7 +125,7 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind  EventKind
 	Cause Cause // of Evict
-	Err   error // of LoadFailed
+	Err   error // of LoadFailed and LoadRejected
 }
 
 func (c *Cache) event(e Event) {
