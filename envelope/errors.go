@@ -41,6 +41,11 @@ var (
 	// cannot be told from a wrong key or an altered message.
 	ErrContextMismatch = keyring.ErrContextMismatch
 
+	// ErrUnavailable says that a key service could not be asked just then; the same
+	// call may succeed later. Test for it first: an error of decrypting for such a
+	// reason is ErrNoMatchingKey as well.
+	ErrUnavailable = keyring.ErrUnavailable
+
 	// ErrNoMatchingKey says that the keyring could unwrap none of the message's
 	// data keys. A keyring.NoMatchError holds the reasons.
 	ErrNoMatchingKey = keyring.ErrNoMatchingKey

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -316,4 +317,25 @@ func TestUnavailableEverywhere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRegionIsBackForAll has a region come back while many callers need it: not only
+// the one that tries it again is served.
+func TestRegionIsBackForAll(t *testing.T) {
+	s := newServer(t)
+	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+		c.AttemptTimeout, c.Cooldown = time.Second, 50*time.Millisecond
+	})
+	s.Outage(west, kmstest.Hang)
+	require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}), keyring.ErrUnavailable)
+	s.Restore(west)
+	s.Latency(west, 100*time.Millisecond)
+	time.Sleep(60 * time.Millisecond)
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			assert.NoError(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}))
+		})
+	}
+	all.Wait()
 }

@@ -101,9 +101,10 @@ func (b *breaker) report(t turn, r result, err error) (changed bool) {
 }
 
 // reason returns what opened the breaker, and whether asking all the same would
-// cost the caller time.
+// cost the caller time for nothing: once the cooldown is over, and another call tries
+// the region again, it may well be back.
 func (b *breaker) reason() (err error, waits bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.lastErr, b.waits
+	return b.lastErr, b.waits && time.Now().Before(b.until)
 }

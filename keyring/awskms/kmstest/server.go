@@ -2,6 +2,7 @@ package kmstest
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -129,6 +130,13 @@ func New(c Config) (*Server, error) {
 // URL returns the base endpoint of a region, such as http://127.0.0.1:41234, and
 // opens the region if need be. It stays the same while the region is down.
 func (s *Server) URL(region string) string { return s.mustRegion(region).url }
+
+// Handler returns what answers the calls of a region, for a client that reaches it
+// without a network, as in a test of testing/synctest. A region that is down by
+// [Refuse] answers it nothing until it is back.
+func (s *Server) Handler(region string) http.Handler {
+	return http.HandlerFunc(s.mustRegion(region).handle)
+}
 
 // Regions returns the names of the open regions, sorted.
 func (s *Server) Regions() []string {
