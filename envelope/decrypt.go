@@ -27,11 +27,12 @@ func (d *Decrypter) Decrypt(ctx context.Context, msg []byte, ec keyring.Encrypti
 	return d.AppendDecrypt(ctx, nil, msg, ec)
 }
 
-// AppendDecrypt is [Decrypter.Decrypt] with the plaintext appended to dst, whose
-// spare capacity must not overlap msg. It returns the longer slice. On error it
-// returns nil and has cleared what it wrote to dst's spare capacity.
+// AppendDecrypt is [Decrypter.Decrypt] with the plaintext appended to dst. It returns
+// the longer slice. If msg overlaps dst's spare capacity, as it does with msg[:0] as
+// dst, that stays as it is and the result is in new memory. On error it returns nil
+// and has cleared what it wrote to dst's spare capacity.
 func (d *Decrypter) AppendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
-	out, err := d.appendDecrypt(ctx, dst, msg, ec)
+	out, err := d.appendDecrypt(ctx, apart(dst, msg), msg, ec)
 	if err != nil {
 		// out has what was opened so far, in dst's array or a longer one.
 		clear(out[min(len(dst), len(out)):])
