@@ -497,6 +497,7 @@ func TestOptionsRefused(t *testing.T) {
 		"suite":                     {Suite: 0x1234},
 		"negative frame length":     {FrameLength: -1},
 		"huge frame length":         {FrameLength: math.MaxInt},
+		"negative unwraps":          {MaxUnwraps: -1},
 		"negative keys":             {MaxEncryptedDataKeys: -1},
 		"too many keys":             {MaxEncryptedDataKeys: 1 << 16},
 		"negative header":           {MaxHeaderLength: -1},

@@ -338,3 +338,28 @@ func watchHeap(f func(look func())) (peak, allocs uint64) {
 	runtime.ReadMemStats(&now)
 	return peak, now.Mallocs - before.Mallocs
 }
+
+// BenchmarkReadPieces reads a stream from a reader in pieces, short ones too: its
+// buffers are as long as serves them.
+func BenchmarkReadPieces(b *testing.B) {
+	src := randomBytes(streamLen)
+	aead := newAEAD(b)
+	c := newClient(b, nil)
+	msg, err := c.Encrypt(b.Context(), src, nil)
+	require.NoError(b, err)
+	frames := sealFrames(aead, src, 4096)
+	for _, piece := range []int{1 << 10, 32 << 10, 1 << 20} {
+		b.Run(fmt.Sprint(piece), func(b *testing.B) {
+			buf := make([]byte, piece)
+			memory := func() { bareOpen(b, aead, fromMemory(frames), 4096) }
+			compare(b, memory, func() { bareOpen(b, aead, fromReader(frames), 4096) }, func() {
+				r, err := c.NewReader(b.Context(), onlyReader{bytes.NewReader(msg)}, nil)
+				require.NoError(b, err)
+				for err == nil {
+					_, err = r.Read(buf)
+				}
+				require.Equal(b, io.EOF, err)
+			})
+		})
+	}
+}

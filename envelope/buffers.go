@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"math/bits"
 	"slices"
 	"sync"
 )
@@ -9,45 +10,47 @@ import (
 // work, and a message of a few hundred KiB would need several. What was secret in
 // them is cleared before they go back.
 //
-// Lengths are multiples of pooledBuffer. Those of batches come in few lengths, and
-// each has a pool of its own, so that whoever asks gets one that is long enough.
-var (
-	batchBuffers [3]sync.Pool
-	longBuffers  sync.Pool
-)
+// They come in classes, each with a pool of its own: four between a power of two and
+// the next, so that nobody holds more than a fourth beyond what was asked for. A
+// stream may be slow, and many may be open.
+var longBuffers [4 * (longestBits - shortestBits)]sync.Pool
 
 const (
-	shortBuffer  = 16 << 10 // not worth keeping up to here
-	pooledBuffer = 64 << 10
+	shortestBits = 14 // up to 16 KiB a buffer is not worth keeping
+	longestBits  = 25 // from 32 MiB on one is rare
 )
 
 // newBuffer returns n bytes that hold anything.
 func newBuffer(n int) []byte {
-	if n <= shortBuffer {
+	class, size, ok := bufferClass(n)
+	if !ok {
 		return make([]byte, n)
 	}
-	size := (n + pooledBuffer - 1) / pooledBuffer * pooledBuffer
-	if b, ok := buffersOf(size).Get().(*[]byte); ok && cap(*b) >= n {
+	if b, ok := longBuffers[class].Get().(*[]byte); ok {
 		return (*b)[:n]
 	}
 	return make([]byte, n, size)
 }
 
-// freeBuffer takes back what newBuffer returned, or any other buffer that is used
-// by nobody and holds nothing secret.
+// freeBuffer takes back what newBuffer returned, if it is used by nobody and holds
+// nothing secret. Others it leaves to the garbage collector.
 func freeBuffer(b []byte) {
-	if size := cap(b) / pooledBuffer * pooledBuffer; size > 0 {
+	if class, size, ok := bufferClass(cap(b)); ok && size == cap(b) {
 		b = b[:cap(b)]
-		buffersOf(size).Put(&b)
+		longBuffers[class].Put(&b)
 	}
 }
 
-// buffersOf returns the pool of buffers of a length or somewhat more.
-func buffersOf(size int) *sync.Pool {
-	if i := size/pooledBuffer - 1; i < len(batchBuffers) {
-		return &batchBuffers[i]
+// bufferClass returns the class of the shortest buffers of n bytes or more, and their
+// length. There is none for few bytes, nor for very many.
+func bufferClass(n int) (class, size int, ok bool) {
+	if n <= 1<<shortestBits || n > 1<<longestBits {
+		return 0, 0, false
 	}
-	return &longBuffers
+	octave := bits.Len(uint(n-1)) - 1 // 2^octave < n <= 2^(octave+1)
+	step := 1 << (octave - 2)
+	quarter := (n - 1) >> (octave - 2) & 3
+	return 4*(octave-shortestBits) + quarter, 1<<octave + (quarter+1)*step, true
 }
 
 // grow makes room for n bytes behind dst. Where there is no memory yet it does not

@@ -10,7 +10,8 @@
 //	plaintext, err = client.Decrypt(ctx, msg, ec)
 //
 // [Encrypter.NewWriter] and [Decrypter.NewReader] do the same for streams of any
-// length in constant memory.
+// length in constant memory. [Decrypter.DecryptBatch] decrypts many messages at once,
+// and has them wait for a key service together.
 //
 // # Encryption context
 //

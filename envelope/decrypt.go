@@ -27,11 +27,12 @@ func (d *Decrypter) Decrypt(ctx context.Context, msg []byte, ec keyring.Encrypti
 	return d.AppendDecrypt(ctx, nil, msg, ec)
 }
 
-// AppendDecrypt is [Decrypter.Decrypt] with the plaintext appended to dst, whose
-// spare capacity must not overlap msg. It returns the longer slice. On error it
-// returns nil and has cleared what it wrote to dst's spare capacity.
+// AppendDecrypt is [Decrypter.Decrypt] with the plaintext appended to dst. It returns
+// the longer slice. If msg overlaps dst's spare capacity, as it does with msg[:0] as
+// dst, that stays as it is and the result is in new memory. On error it returns nil
+// and has cleared what it wrote to dst's spare capacity.
 func (d *Decrypter) AppendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
-	out, err := d.appendDecrypt(ctx, dst, msg, ec)
+	out, err := d.appendDecrypt(ctx, apart(dst, msg), msg, ec)
 	if err != nil {
 		// out has what was opened so far, in dst's array or a longer one.
 		clear(out[min(len(dst), len(out)):])
@@ -49,7 +50,7 @@ type memoryOpener struct {
 	header message.Header
 }
 
-func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) (_ []byte, err error) {
+func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
 	m := openers.Get().(*memoryOpener)
 	defer func() {
 		*m = memoryOpener{}
@@ -63,12 +64,17 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 	if err := d.open(ctx, o, ec); err != nil {
 		return dst, err
 	}
-	rest := msg[len(o.header.Raw):]
+	return o.all(ctx, dst, msg[len(o.header.Raw):], &d.opts)
+}
+
+// all appends the plaintext to dst of a message of which rest comes after the header,
+// and verifies that it is the whole of it. On error dst has what was opened so far.
+func (o *opener) all(ctx context.Context, dst, rest []byte, opts *Options) (_ []byte, err error) {
 	// The plaintext is shorter than this whatever the message holds, so that dst
 	// grows once and leaves no plaintext behind in a shorter array.
 	dst = grow(dst, len(rest))
 	if len(rest) > batchlen.Bulk() {
-		if dst, rest, err = o.bulk(ctx, dst, rest, &d.opts); err != nil {
+		if dst, rest, err = o.bulk(ctx, dst, rest, opts); err != nil {
 			return dst, err
 		}
 	}

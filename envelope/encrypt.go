@@ -19,11 +19,12 @@ func (e *Encrypter) Encrypt(ctx context.Context, plaintext []byte, ec keyring.En
 	return e.AppendEncrypt(ctx, nil, plaintext, ec)
 }
 
-// AppendEncrypt is [Encrypter.Encrypt] with the message appended to dst, whose
-// spare capacity must not overlap plaintext. It returns the longer slice. On
-// error it returns nil, and dst's spare capacity may hold parts of a message.
+// AppendEncrypt is [Encrypter.Encrypt] with the message appended to dst. It returns
+// the longer slice. If plaintext overlaps dst's spare capacity, as it does with
+// plaintext[:0] as dst, that stays as it is and the result is in new memory. On error
+// it returns nil, and dst's spare capacity may hold parts of a message.
 func (e *Encrypter) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec keyring.EncryptionContext) ([]byte, error) {
-	dst, err := e.appendEncrypt(ctx, dst, plaintext, ec)
+	dst, err := e.appendEncrypt(ctx, apart(dst, plaintext), plaintext, ec)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: encrypt: %w", err)
 	}

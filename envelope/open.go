@@ -44,22 +44,35 @@ func (d *Decrypter) open(ctx context.Context, o *opener, ec keyring.EncryptionCo
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	h := o.header
-	// Before the manager is asked, so that a message that will be refused
-	// costs no call to a key service.
+	if err := d.accepts(o.header); err != nil {
+		return err
+	}
+	m, err := d.materials(ctx, o.header, ec)
+	if err != nil {
+		return err
+	}
+	// The message's own key is derived before this returns.
+	defer m.Clear()
+	return d.begin(o, m)
+}
+
+// accepts returns an error for a message that will be refused whatever its key is. It
+// comes before the manager is asked, so that such a message costs no call to a key
+// service.
+func (d *Decrypter) accepts(h *message.Header) error {
 	if err := d.opts.CommitmentPolicy.CheckDecrypt(keyring.Suite(h.Suite.ID)); err != nil {
 		return err
 	}
 	if d.opts.RefuseSigned && h.Suite.Signs() {
 		return fmt.Errorf("%w: Options.RefuseSigned is set and suite %v signs", ErrPolicy, keyring.Suite(h.Suite.ID))
 	}
-	m, err := d.materials(ctx, h, ec)
-	if err != nil {
-		return err
-	}
-	// The message's own key is derived before this returns.
-	defer m.Clear()
+	return nil
+}
 
+// begin derives the message's own key from the materials, which it only reads, and
+// authenticates the header of the opener.
+func (d *Decrypter) begin(o *opener, m *keyring.DecryptionMaterials) error {
+	h := o.header
 	var commitment [suite.CommitmentLen]byte
 	aead, got, err := messageCipher(h.Suite, m.DataKey, h.MessageID, commitment[:0])
 	if err != nil {

@@ -36,6 +36,10 @@ type Options struct {
 	// call that started them. One means the caller's alone. Zero is GOMAXPROCS.
 	Concurrency int
 
+	// MaxUnwraps is how many calls of the materials manager, each of which may wait for
+	// a key service, DecryptBatch makes at once. Zero is 16.
+	MaxUnwraps int
+
 	// RefuseSigned refuses to decrypt signed messages, with ErrPolicy and right
 	// after the header. Of a signed stream only the end says whether to trust
 	// it; this is for programs that act on plaintext before.
@@ -62,6 +66,7 @@ type Options struct {
 
 const (
 	defaultFrameLength        = 4096
+	defaultMaxUnwraps         = 16
 	defaultMaxDataKeys        = 64
 	defaultMaxHeaderLength    = 256 << 10
 	defaultMaxFrameLength     = 16 << 20
@@ -85,6 +90,7 @@ func (o *Options) withDefaults() (Options, error) {
 		return c, invalid("Options.Suite %v", c.Suite)
 	}
 	setDefault(&c.FrameLength, defaultFrameLength)
+	setDefault(&c.MaxUnwraps, defaultMaxUnwraps)
 	setDefault(&c.MaxEncryptedDataKeys, defaultMaxDataKeys)
 	setDefault(&c.MaxHeaderLength, defaultMaxHeaderLength)
 	setDefault(&c.MaxFrameLength, max(defaultMaxFrameLength, c.FrameLength))
@@ -100,6 +106,8 @@ func (o *Options) withDefaults() (Options, error) {
 		return c, invalid("Options.MaxStreamLength %d: it must be positive", c.MaxStreamLength)
 	case c.Concurrency < 0:
 		return c, invalid("Options.Concurrency %d: it must be positive", c.Concurrency)
+	case c.MaxUnwraps < 0:
+		return c, invalid("Options.MaxUnwraps %d: it must be positive", c.MaxUnwraps)
 	case c.MaxEncryptedDataKeys < 0 || c.MaxEncryptedDataKeys > math.MaxUint16:
 		return c, invalid("Options.MaxEncryptedDataKeys %d: it must be 1 to 65535", c.MaxEncryptedDataKeys)
 	case c.MaxHeaderLength < 0:

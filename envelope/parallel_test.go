@@ -332,13 +332,6 @@ func TestParallelPanics(t *testing.T) {
 	r, err := c.NewReader(t.Context(), bytes.NewReader(msg), testContext)
 	require.NoError(t, err)
 	require.Panics(t, func() { r.WriteTo(&panicky{}) })
-
-	h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
-	require.NoError(t, err)
-	both := make([]byte, 20*len(plaintext))
-	require.Panics(t, func() {
-		c.AppendEncrypt(t.Context(), both[:0], both[h.Length+17:][:len(plaintext)], testContext)
-	})
 }
 
 // TestReadPanics reads into the memory that is being decrypted, which AES-GCM does

@@ -117,6 +117,9 @@ func (p *pipeline) full() bool {
 
 // free returns the batch to be started next. The pipeline is not full.
 func (p *pipeline) free() *batch {
+	if p.flying == 0 {
+		p.first = 0 // so that one at a time makes do with one's memory
+	}
 	b := &p.ring[(p.first+p.flying)%len(p.ring)]
 	b.err = nil
 	return b

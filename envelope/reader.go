@@ -26,6 +26,7 @@ type Reader struct {
 	line   *pipeline
 	unread []byte // verified, not yet read; in a batch's memory, or last
 	last   []byte // the content of the final frame, or of a non-framed body
+	piece  int    // how many bytes Read opens at once beyond what was asked for, about
 	err    error  // sticks
 }
 
@@ -46,7 +47,8 @@ func (d *Decrypter) NewReader(ctx context.Context, src io.Reader, ec keyring.Enc
 	if src == nil {
 		return nil, invalid("source is nil")
 	}
-	r := &Reader{ctx: ctx, src: newSource(src)}
+	r := &Reader{ctx: ctx, src: newSource(src), piece: firstPiece}
+	r.src.serve(0)
 	if err := r.readHeader(d, ec); err != nil {
 		return nil, fmt.Errorf("envelope: decrypt: %w", err)
 	}
@@ -92,6 +94,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	r.src.look()
+	r.src.serve(len(p))
 	// A long read is served without a copy.
 	if len(r.unread) == 0 && r.line.flying == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
 		if n := r.readInto(p); n > 0 {
@@ -212,6 +215,7 @@ func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 
 func (r *Reader) writeTo(w io.Writer) (int64, error) {
 	r.src.look()
+	r.src.all()
 	defer r.src.settle()
 	defer r.line.stop()
 	var total int64
@@ -253,6 +257,9 @@ func (r *Reader) more(all bool) error {
 		wire := r.atHand()
 		switch {
 		case len(wire) > 0 && (r.line.flying == 0 || all && !r.line.full()):
+			if !all {
+				wire = r.nextPiece(wire)
+			}
 			r.startOwn(wire)
 		case r.line.flying > 0:
 			var wake <-chan struct{}
@@ -277,6 +284,18 @@ func (r *Reader) more(all bool) error {
 		}
 	}
 	return nil
+}
+
+// firstPiece is small, since a stream of which little was read may wait for long.
+const firstPiece = 4096
+
+// nextPiece returns as many frames as Read opens at once, of those at hand: few at
+// first, and ever more as the stream goes on.
+func (r *Reader) nextPiece(wire []byte) []byte {
+	length := r.opener.frameLen + message.RegularOverhead
+	piece := max(1, r.piece/length) * length
+	r.piece = min(4*r.piece, batchlen.Len)
+	return wire[:min(piece, len(wire))]
 }
 
 // startOwn has frames opened into memory of the Reader's.

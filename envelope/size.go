@@ -95,6 +95,11 @@ func (l layout) messageSize(n int64) (int64, error) {
 }
 
 func (l layout) plaintextSize(n int64) (int64, error) {
+	// What a header and a footer take from a number that is far below zero would
+	// wrap around to one that is far above.
+	if n < 0 {
+		return 0, l.noSuchSize(n)
+	}
 	body := n - l.headerLen - l.footerLen()
 	if l.frameLen <= 0 {
 		content := body - message.NonFramedPrefix - suite.TagLen

@@ -23,6 +23,8 @@ type source struct {
 	rest    []byte
 
 	size     int       // how long buf becomes, at least; zero is batchlen.Len
+	limit    int       // how long it becomes for now, zero is no less
+	frame    int       // length on the wire, zero if not known
 	headroom int       // how long a window may be left over when more was read ahead
 	eager    bool      // there is something to gain from reading ahead
 	short    bool      // the last read got less than there was room for
@@ -85,9 +87,22 @@ func (s *source) look() {
 // and ahead.
 func (s *source) frames(n, perBatch, more, inFlight int) {
 	s.size = min(inFlight, 8)*perBatch*n + more
+	s.frame = n
 	s.headroom = min(n, 128<<10)
 	s.eager = inFlight > 1
 }
+
+// serve keeps the buffer as short as it may be for who takes n bytes at a time: many
+// streams may be open and slow. It holds until all is called.
+func (s *source) serve(n int) {
+	s.limit = max(batchlen.Len, 2*n)
+	if s.frame > 0 {
+		s.limit = max(1, s.limit/s.frame) * s.frame
+	}
+}
+
+// all lets the buffer become as long as it may be.
+func (s *source) all() { s.limit = 0 }
 
 // window returns the bytes at hand.
 func (s *source) window() []byte {
@@ -148,13 +163,18 @@ func (c careful) Read(p []byte) (int, error) {
 }
 
 // makeRoom makes buf fit for reading towards a window of n bytes. The buffer
-// becomes longer only once it has been filled: in two steps up to its size, since
-// src has much at a time, and doubling beyond if n asks for it. So a number that
-// nobody vouches for never makes it much longer than what has arrived.
+// becomes longer only once it has been filled: in two steps up to its size, or in
+// smaller ones up to its limit, since src has much at a time, and doubling beyond if n
+// asks for it. So a number that nobody vouches for never makes it much longer than what
+// has arrived.
 func (s *source) makeRoom(n int) {
 	size := s.size
 	if size == 0 {
 		size = batchlen.Len
+	}
+	factor := 16
+	if s.limit > 0 {
+		size, factor = min(size, s.limit), 4
 	}
 	longest := max(n, size)
 	length := len(s.buf.bytes)
@@ -167,7 +187,7 @@ func (s *source) makeRoom(n int) {
 			grown = longest // and no overflow on the way
 		}
 		if length > 0 {
-			grown = max(grown, min(size, 16*length))
+			grown = max(grown, min(size, factor*length))
 		}
 		s.move(&buffer{bytes: newBuffer(grown)})
 	case used && (full || length-s.r < n):

@@ -1,6 +1,7 @@
 package keyring_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ed25519"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,6 +126,86 @@ func TestRawRSAOpaquePrivateKey(t *testing.T) {
 	err = d.OnDecrypt(t.Context(), &keyring.DecryptionMaterials{Suite: commit}, m.EncryptedDataKeys)
 	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
 	require.ErrorIs(t, err, broken)
+}
+
+// countingHSM counts what the private key is used for.
+type countingHSM struct {
+	hsm
+	uses *int
+}
+
+func (h countingHSM) Decrypt(r io.Reader, msg []byte, opts crypto.DecrypterOpts) ([]byte, error) {
+	*h.uses++
+	return h.hsm.Decrypt(r, msg, opts)
+}
+
+// TestPrivateKeyUses has a header ask for more uses of a private key than one message
+// may cause.
+func TestPrivateKeyUses(t *testing.T) {
+	key := rsaKeys()[0]
+	var uses int
+	rsaDecrypter, err := keyring.NewRawRSADecrypter("ns", "name", countingHSM{hsm{key: key}, &uses}, keyring.RSAOAEPSHA256)
+	require.NoError(t, err)
+	rsaEncrypter, err := keyring.NewRawRSAEncrypter("ns", "name", &key.PublicKey, keyring.RSAOAEPSHA256)
+	require.NoError(t, err)
+	bob := newECDHKey(t, ecdh.P256())
+	ecdhDecrypter, err := keyring.NewRawECDHDecrypter(bob)
+	require.NoError(t, err)
+	ecdhEncrypter, err := keyring.NewRawECDHEncrypter(bob.PublicKey())
+	require.NoError(t, err)
+	for name, k := range map[string]struct {
+		keyring.Encrypter
+		keyring.Decrypter
+	}{
+		"RSA":  {rsaEncrypter, rsaDecrypter},
+		"ECDH": {ecdhEncrypter, ecdhDecrypter},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &keyring.EncryptionMaterials{Suite: commit}
+			require.NoError(t, k.OnEncrypt(t.Context(), m))
+			good := m.EncryptedDataKeys[0]
+			bad := good
+			bad.Ciphertext = bytes.Clone(good.Ciphertext)
+			bad.Ciphertext[len(bad.Ciphertext)/2] ^= 1
+			foreign := good
+			foreign.ProviderID = "elsewhere" // not this keyring's, and so not counted
+			for _, c := range []struct {
+				bad, good int
+				says      string
+			}{
+				{9, 1, ""},
+				{10, 0, ""},
+				{10, 1, "1 of 11 encrypted data keys were not tried: this keyring tries 10 for a message"},
+				{64, 0, "54 of 64 encrypted data keys were not tried: this keyring tries 10 for a message"},
+			} {
+				keys := append(slices.Repeat([]keyring.EncryptedDataKey{foreign, bad}, c.bad), slices.Repeat([]keyring.EncryptedDataKey{good}, c.good)...)
+				got := &keyring.DecryptionMaterials{Suite: commit}
+				uses = 0
+				err := k.OnDecrypt(t.Context(), got, keys)
+				if name == "RSA" {
+					require.Equal(t, min(c.bad+c.good, 10), uses)
+				}
+				if c.says == "" && c.good > 0 {
+					require.NoError(t, err)
+					require.Equal(t, m.DataKey, got.DataKey)
+					continue
+				}
+				require.Nil(t, got.DataKey)
+				require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+				var noMatch *keyring.NoMatchError
+				require.ErrorAs(t, err, &noMatch)
+				if c.says != "" {
+					require.EqualError(t, noMatch.Reasons[0], c.says)
+					noMatch.Reasons = noMatch.Reasons[1:]
+				}
+				// Each key that was tried is a reason, and no other is.
+				require.Len(t, noMatch.Reasons, min(c.bad+c.good, 10))
+				for _, reason := range noMatch.Reasons {
+					require.ErrorContains(t, reason, "encrypted data key ")
+				}
+			}
+		})
+	}
 }
 
 func TestRawECDHArguments(t *testing.T) {

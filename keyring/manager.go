@@ -269,7 +269,7 @@ func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 // authentication failed and those pairs may be why.
 func NotStored(err error, keys []string) error {
 	keys = slices.Sorted(slices.Values(keys))
-	return fmt.Errorf("%w (%w: or the message was not written with what was given for %q, which it does not store)",
+	return fmt.Errorf("%w (perhaps an %w: the message does not store %q, and what was given for these keys may not be what it was written with)",
 		err, ErrContextMismatch, keys)
 }
 

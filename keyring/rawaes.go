@@ -76,7 +76,7 @@ func (k *RawAES) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
 // OnDecrypt implements [Decrypter].
 func (k *RawAES) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
 	var aad []byte
-	return unwrap(ctx, m, keys, k, k.matches, func(edk EncryptedDataKey) ([]byte, error) {
+	return unwrap(ctx, m, keys, k, 0, k.matches, func(edk EncryptedDataKey) ([]byte, error) {
 		if aad == nil {
 			var err error
 			if aad, err = m.Context.AppendBinary([]byte{}); err != nil {

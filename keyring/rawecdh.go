@@ -83,7 +83,8 @@ func NewRawECDHEncrypter(recipient *ecdh.PublicKey) (*RawECDHEncrypter, error) {
 
 // NewRawECDHDecrypter returns a keyring that unwraps what was wrapped for the
 // private key, whoever the sender was: it says nothing about who wrote a
-// message.
+// message. To unwrap a message's data key it uses the private key at most 10 times,
+// however many wrapped keys the header has for it.
 //
 // This is the PublicKeyDiscovery schema of framework/raw-ecdh-keyring.md in the
 // AWS Encryption SDK specification.
@@ -155,7 +156,7 @@ func (k *RawECDH) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []
 		return ok && (bytes.Equal(info.Recipient, k.info.Recipient) && bytes.Equal(info.Sender, k.info.Sender) ||
 			bytes.Equal(info.Recipient, k.info.Sender) && bytes.Equal(info.Sender, k.info.Recipient))
 	}
-	return unwrap(ctx, m, keys, k, matches, func(edk EncryptedDataKey) ([]byte, error) {
+	return unwrap(ctx, m, keys, k, 0, matches, func(edk EncryptedDataKey) ([]byte, error) {
 		return unwrapECDH(k.curve, k.secret, m.Context, edk)
 	})
 }
@@ -166,7 +167,7 @@ func (k *RawECDHDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials
 		info, ok := ecdhInfo(edk)
 		return ok && bytes.Equal(info.Recipient, k.compressed)
 	}
-	return unwrap(ctx, m, keys, k, matches, func(edk EncryptedDataKey) ([]byte, error) {
+	return unwrap(ctx, m, keys, k, maxPrivate, matches, func(edk EncryptedDataKey) ([]byte, error) {
 		info, _ := ecdhInfo(edk)
 		sender, err := k.curve.Decompress(info.Sender)
 		if err != nil {

@@ -85,6 +85,9 @@ func (k rawRSA) describe() string {
 // it in the clear; neither may be empty, and the namespace must not begin with
 // "aws-kms".
 //
+// To unwrap a message's data key it uses the private key at most 10 times, however
+// many wrapped keys in the header have its namespace and name.
+//
 // Source: framework/raw-rsa-keyring.md of the AWS Encryption SDK specification.
 func NewRawRSA(namespace, name string, public *rsa.PublicKey, private crypto.Decrypter, padding RSAPadding) (*RawRSA, error) {
 	e, err := NewRawRSAEncrypter(namespace, name, public, padding)
@@ -178,7 +181,7 @@ func (k *RawRSADecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials,
 	matches := func(edk EncryptedDataKey) bool {
 		return edk.ProviderID == k.namespace && string(edk.ProviderInfo) == k.name
 	}
-	return unwrap(ctx, m, keys, k, matches, func(edk EncryptedDataKey) ([]byte, error) {
+	return unwrap(ctx, m, keys, k, maxPrivate, matches, func(edk EncryptedDataKey) ([]byte, error) {
 		var opts crypto.DecrypterOpts = &rsa.PKCS1v15DecryptOptions{}
 		if hash := rsaPaddings[k.padding].hash; hash != 0 {
 			opts = &rsa.OAEPOptions{Hash: hash}

@@ -3,6 +3,7 @@ package keyring
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // wrap is what OnEncrypt does in every local keyring around its own
@@ -31,20 +32,30 @@ func wrap(ctx context.Context, m *EncryptionMaterials, k fmt.Stringer, seal func
 	return nil
 }
 
+// maxPrivate is how many wrapped keys of one message a keyring tries if each takes it
+// an operation with a private key, which may take milliseconds: whoever sends a message
+// says how many keys it has. The keyrings for AWS KMS stop there too.
+const maxPrivate = 10
+
 // unwrap is what OnDecrypt does in every local keyring around its own
-// cryptography: it tries the keys that match in order and collects why they fail.
-func unwrap(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey, k fmt.Stringer,
+// cryptography: it tries the keys that match in order, at most so many if most is
+// above zero, and collects why they fail.
+func unwrap(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey, k fmt.Stringer, most int,
 	matches func(EncryptedDataKey) bool, open func(EncryptedDataKey) ([]byte, error)) error {
 	if m.DataKey != nil {
 		return fmt.Errorf("%v: %w", k, invalid("the materials already have a data key"))
 	}
 	var reasons []error
+	matching := 0
 	for i, edk := range keys {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if !matches(edk) {
 			continue
+		}
+		if matching++; most > 0 && matching > most {
+			continue // said once, below
 		}
 		dataKey, err := open(edk)
 		if err == nil && len(dataKey) != m.Suite.DataKeyLen() {
@@ -60,6 +71,11 @@ func unwrap(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if most > 0 && matching > most {
+		// First, since the text of many reasons is cut short.
+		reasons = slices.Insert(reasons, 0, fmt.Errorf("%d of %d encrypted data keys were not tried: this keyring tries %d for a message",
+			matching-most, matching, most))
 	}
 	return &NoMatchError{Keyring: k.String(), Reasons: reasons}
 }

@@ -19,6 +19,9 @@ type fields struct {
 	err error
 }
 
+// errEmpty says that there is nothing where a message should be.
+var errEmpty = fmt.Errorf("the message is empty: %w", io.ErrUnexpectedEOF)
+
 // bytes returns the next n bytes, an alias of raw. The part names them in errors.
 func (f *fields) bytes(n int, part string) []byte {
 	if f.err != nil {
@@ -29,6 +32,10 @@ func (f *fields) bytes(n int, part string) []byte {
 		return nil
 	}
 	for len(f.raw)-f.off < n {
+		if f.src == nil && len(f.raw) == 0 {
+			f.err = errEmpty
+			return nil
+		}
 		if f.src == nil {
 			f.err = fmt.Errorf("header: %s: %w", part, io.ErrUnexpectedEOF)
 			return nil
@@ -39,6 +46,10 @@ func (f *fields) bytes(n int, part string) []byte {
 		f.raw = slices.Grow(f.raw, step)[:have+step]
 		got, err := io.ReadFull(f.src, f.raw[have:])
 		f.raw = f.raw[:have+got]
+		if err == io.EOF && len(f.raw) == 0 {
+			f.err = errEmpty
+			return nil
+		}
 		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF

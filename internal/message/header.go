@@ -113,10 +113,9 @@ func (h *Header) parse(f *fields, limits Limits) error {
 			f.fail("unknown message type 0x%02x", t)
 		}
 	case version == 2:
-	case version == 'A':
-		f.fail("unknown version 0x41; a message in base64 begins like this: decode it first")
 	default:
-		f.fail("unknown version 0x%02x", version)
+		// The byte is not told: it may be a secret's first.
+		f.fail("no message of this format begins like this: it may be plaintext that was never encrypted, or base64 that must be decoded first")
 	}
 
 	id := f.uint16("algorithm suite")

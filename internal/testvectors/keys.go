@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
@@ -8,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -72,6 +74,9 @@ type needsService string
 
 func (e needsService) Error() string { return string(e) + " needs the service" }
 
+// errPublic says that a key decrypts nothing.
+var errPublic = errors.New("it is a public key alone, which can decrypt nothing")
+
 // manager returns the materials manager that a description asks for.
 func (v *vector) manager(d keyDescription) (keyring.DecryptionManager, error) {
 	if d.Type == "required-encryption-context-cmm" {
@@ -114,18 +119,23 @@ func (v *vector) keyring(d keyDescription) (keyring.Decrypter, error) {
 	}
 }
 
-// multi leaves out the keys that need the service while another is left.
+// multi leaves out the keys that need the service, and those that can only encrypt,
+// while another is left.
 func (v *vector) multi(d keyDescription) (keyring.Decrypter, error) {
 	all := d.Children
 	if d.Generator != nil {
 		all = append([]keyDescription{*d.Generator}, all...)
 	}
 	var keyrings []keyring.Decrypter
-	var skipped error
+	var skipped, public error
 	for _, one := range all {
 		k, err := v.keyring(one)
 		if _, skip := err.(needsService); skip {
 			skipped = err
+			continue
+		}
+		if errors.Is(err, errPublic) {
+			public = err
 			continue
 		}
 		if err != nil {
@@ -133,8 +143,8 @@ func (v *vector) multi(d keyDescription) (keyring.Decrypter, error) {
 		}
 		keyrings = append(keyrings, k)
 	}
-	if len(keyrings) == 0 && skipped != nil {
-		return nil, skipped
+	if err := cmp.Or(skipped, public); len(keyrings) == 0 && err != nil {
+		return nil, err
 	}
 	return keyring.NewMultiDecrypter(keyrings...)
 }
@@ -257,8 +267,12 @@ func privateKey(text string) (any, error) {
 	if block == nil {
 		return nil, fmt.Errorf("private key is not PEM")
 	}
-	if block.Type == "RSA PRIVATE KEY" {
+	switch block.Type {
+	case "PUBLIC KEY", "RSA PUBLIC KEY":
+		return nil, errPublic
+	case "RSA PRIVATE KEY":
 		return x509.ParsePKCS1PrivateKey(block.Bytes)
+	default:
+		return x509.ParsePKCS8PrivateKey(block.Bytes)
 	}
-	return x509.ParsePKCS8PrivateKey(block.Bytes)
 }

@@ -5,7 +5,8 @@
 //
 // It prints a line for each vector that fails, a count of those skipped by kind
 // of key, and last the totals. It exits with 1 if a vector failed or none ran.
-// Keys that live in AWS KMS are left out; a vector that has no other is skipped.
+// Keys that live in AWS KMS are left out; a vector that has no other is skipped. Public
+// keys are left out too; a vector that has no other fails.
 package main
 
 import (

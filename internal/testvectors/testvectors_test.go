@@ -3,8 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -215,6 +219,76 @@ func TestManifestForms(t *testing.T) {
 			assert.Equal(t, &c.want, got, out.String())
 			assert.Contains(t, out.String(), c.says)
 			assert.Equal(t, c.want.failed == 0 && c.want.passed > 0, got.ok())
+		})
+	}
+}
+
+// TestManifestPublicKeys has keys of a multi-keyring that can only encrypt, as those
+// of AWS's .NET vectors have.
+func TestManifestPublicKeys(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	pemText := func(kind string, der []byte, err error) string {
+		require.NoError(t, err)
+		text, err := json.Marshal(string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+		require.NoError(t, err)
+		return string(text)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	privateText := pemText("PRIVATE KEY", private, err)
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	publicText := pemText("PUBLIC KEY", public, err)
+	oldText := pemText("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&key.PublicKey), nil)
+
+	wrapping, err := keyring.NewRawRSAEncrypter("ns", "rsa-id", &key.PublicKey, keyring.RSAOAEPSHA256)
+	require.NoError(t, err)
+	client, err := envelope.NewEncrypter(wrapping, nil)
+	require.NoError(t, err)
+	msg, err := client.Encrypt(t.Context(), []byte("plaintext"), nil)
+	require.NoError(t, err)
+	files := map[string]string{
+		"keys.json": `{"keys":{` +
+			`"private":{"key-id":"rsa-id","encoding":"pem","material":` + privateText + `},` +
+			`"public":{"key-id":"rsa-id","encoding":"pem","material":` + publicText + `},` +
+			`"old":{"key-id":"rsa-id","encoding":"pem","material":` + oldText + `},` +
+			`"broken":{"key-id":"rsa-id","encoding":"pem","material":"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"}}}`,
+		"msg":       string(msg),
+		"plaintext": "plaintext",
+	}
+	rsaKey := func(name string) string {
+		return `{"type":"raw","key":"` + name + `","provider-id":"ns","encryption-algorithm":"rsa",` +
+			`"padding-algorithm":"oaep-mgf1","padding-hash":"sha256"}`
+	}
+	const kms = `{"type":"aws-kms","key":"arn"}`
+	multi := func(generator string, children ...string) string {
+		return `{"type":"multi-keyring","generator":` + generator + `,"childKeyrings":[` + strings.Join(children, ",") + `]}`
+	}
+	for name, c := range map[string]struct {
+		key  string
+		want totals
+		says string
+	}{
+		"private":               {rsaKey("private"), totals{passed: 1}, ""},
+		"public child":          {multi(rsaKey("private"), rsaKey("public")), totals{passed: 1}, ""},
+		"public generator":      {multi(rsaKey("public"), rsaKey("private")), totals{passed: 1}, ""},
+		"older form":            {multi(rsaKey("old"), rsaKey("private")), totals{passed: 1}, ""},
+		"nested":                {multi(multi(rsaKey("public"), rsaKey("old")), rsaKey("private")), totals{passed: 1}, ""},
+		"public alone":          {rsaKey("public"), totals{failed: 1}, `key "public": it is a public key alone, which can decrypt nothing`},
+		"public in multi alone": {multi(rsaKey("public"), rsaKey("old")), totals{failed: 1}, `key "old": it is a public key alone, which can decrypt nothing`},
+		"public and KMS":        {multi(rsaKey("public"), kms), totals{skipped: map[string]int{"aws-kms": 1}}, ""},
+		"broken child":          {multi(rsaKey("private"), rsaKey("broken")), totals{failed: 1}, "asn1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files["manifest.json"] = `{"manifest":{"type":"awses-decrypt","version":5},"keys":"file://keys.json","tests":{"t":{"decryption-scenario":` +
+				`{"type":"positive-esdk","ciphertext":"file://msg","result":"file://plaintext","decryptKeyDescription":` + c.key + `}}}}`
+			got := &totals{skipped: map[string]int{}}
+			var out bytes.Buffer
+			require.NoError(t, runManifest(t.Context(), &out, got, writeFiles(t, files), false))
+			if c.want.skipped == nil {
+				c.want.skipped = map[string]int{}
+			}
+			assert.Equal(t, &c.want, got, out.String())
+			assert.Contains(t, out.String(), c.says)
 		})
 	}
 }

@@ -1,0 +1,255 @@
+package envelope
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-sealring/sealring/internal/batchlen"
+	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// Sealed is a message that [Decrypter.DecryptBatch] is to decrypt.
+type Sealed struct {
+	// Message is the whole message.
+	Message []byte
+
+	// Context is what is expected of its encryption context, as [Decrypter.Decrypt]
+	// says.
+	Context keyring.EncryptionContext
+}
+
+// Opened is what became of a [Sealed].
+type Opened struct {
+	// Plaintext is the message's plaintext, in memory of its own that is the
+	// caller's. It is nil if there was an error.
+	Plaintext []byte
+
+	// Err is nil or the error that Decrypt would have returned for the message.
+	Err error
+}
+
+// DecryptBatch decrypts many messages at once. The result has one element for each,
+// in their order: a message that cannot be decrypted harms no other. Neither the
+// messages nor the contexts are kept; they must not change during the call.
+//
+// The materials manager is asked once for all messages that have the suite, the stored
+// encryption context, the wrapped data keys and the expected context in common, and
+// for at most [Options].MaxUnwraps such groups at the same time; in suites that derive
+// no keys, for each message. Options.Concurrency
+// messages are decrypted at once, each as by Decrypt. All goroutines have ended when
+// this returns. When ctx is done, messages that have not been decrypted have its error.
+//
+// If the manager panics, no further call is made, and DecryptBatch panics with the
+// same value, once its goroutines have ended.
+//
+// All plaintexts are held in memory: about as many bytes as the messages have.
+func (d *Decrypter) DecryptBatch(ctx context.Context, msgs []Sealed) []Opened {
+	r := &batchRun{
+		d:       d,
+		ctx:     ctx,
+		msgs:    msgs,
+		headers: make([]message.Header, len(msgs)),
+		opened:  make([]Opened, len(msgs)),
+		ready:   make(chan share, len(msgs)), // enough, so that nobody waits to hand on
+	}
+	r.findGroups()
+	r.run()
+	if r.panicked != nil {
+		for _, o := range r.opened {
+			clear(o.Plaintext)
+		}
+		panic(r.panicked)
+	}
+	return r.opened
+}
+
+// A batchRun is one call of DecryptBatch.
+type batchRun struct {
+	d       *Decrypter
+	ctx     context.Context
+	msgs    []Sealed
+	headers []message.Header // of the messages that can be decrypted, as far as they tell
+	opened  []Opened
+	groups  []*group
+	ready   chan share
+
+	once     sync.Once
+	panicked any // the first that did
+	stopped  atomic.Bool
+}
+
+// A group is the messages that one data key is unwrapped for. Each has a message ID,
+// and so a key, of its own.
+type group struct {
+	messages  []int // their indexes
+	materials *keyring.DecryptionMaterials
+	left      atomic.Int64 // how many have still to derive their keys
+}
+
+// A share is some of a group's messages, which one goroutine decrypts.
+type share struct {
+	group    *group
+	messages []int
+}
+
+// errNotDone is what a message has until it is done. It stays if a manager, or a
+// context of the caller's own making, ends the goroutine that calls it.
+var errNotDone = errors.New("envelope: decrypt: the goroutine that worked on it was ended")
+
+// findGroups parses the headers and puts messages together.
+func (r *batchRun) findGroups() {
+	byKey := map[string]*group{}
+	var key []byte
+	limits := r.d.opts.limits()
+	for i := range r.msgs {
+		h := &r.headers[i]
+		err := h.Parse(r.msgs[i].Message, limits)
+		if err == nil {
+			err = r.d.accepts(h)
+		}
+		if err != nil {
+			r.fail(i, err)
+			continue
+		}
+		r.opened[i].Err = errNotDone
+		// One part after another, each of which ends where its length says or, the
+		// last, with the key.
+		key = binary.BigEndian.AppendUint16(key[:0], h.Suite.ID)
+		key = binary.BigEndian.AppendUint32(key, uint32(len(h.Stored)))
+		key = append(key, h.Stored...)
+		key, err = r.msgs[i].Context.AppendBinary(key)
+		g := byKey[string(key)]
+		// The manager will say what is wrong with a context. A data key that is used as
+		// it is serves one message.
+		alone := err != nil || h.Suite.KDF == 0
+		if g == nil || alone {
+			g = &group{}
+			r.groups = append(r.groups, g)
+			if !alone {
+				byKey[string(key)] = g
+			}
+		}
+		g.messages = append(g.messages, i)
+	}
+}
+
+// run has all groups unwrapped and their messages decrypted.
+func (r *batchRun) run() {
+	var wait sync.WaitGroup
+	defer func() {
+		wait.Wait()
+		for _, g := range r.groups {
+			g.materials.Clear() // where a message did not come to it
+		}
+	}()
+	wait.Go(r.unwrapAll)
+	for range min(r.d.opts.concurrency(), len(r.msgs)) - 1 {
+		wait.Go(r.openAll)
+	}
+	r.openAll()
+}
+
+// unwrapAll has the groups' data keys unwrapped, several at once.
+func (r *batchRun) unwrapAll() {
+	defer close(r.ready)
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	slots := make(chan struct{}, min(r.d.opts.MaxUnwraps, max(1, len(r.groups))))
+	for _, g := range r.groups {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			r.guard(func() { r.unwrap(g) })
+		})
+	}
+}
+
+// unwrap asks the manager for a group's materials, and hands its messages on.
+func (r *batchRun) unwrap(g *group) {
+	if r.stopped.Load() {
+		return
+	}
+	first := g.messages[0]
+	err := r.ctx.Err()
+	if err == nil {
+		g.materials, err = r.d.materials(r.ctx, &r.headers[first], r.msgs[first].Context)
+	}
+	if err != nil {
+		for _, i := range g.messages {
+			r.fail(i, err)
+		}
+		return
+	}
+	g.left.Store(int64(len(g.messages)))
+	// About as much for each share as is worth handing on.
+	from, bytes := 0, 0
+	for n, i := range g.messages {
+		if bytes += len(r.msgs[i].Message); bytes >= batchlen.Len || n == len(g.messages)-1 {
+			r.ready <- share{g, g.messages[from : n+1]}
+			from, bytes = n+1, 0
+		}
+	}
+}
+
+// openAll decrypts messages until there are no more.
+func (r *batchRun) openAll() {
+	for s := range r.ready {
+		if r.stopped.Load() {
+			continue
+		}
+		r.guard(func() {
+			for _, i := range s.messages {
+				r.open(s.group, i)
+			}
+		})
+	}
+}
+
+// open decrypts one message under its group's data key.
+func (r *batchRun) open(g *group, i int) {
+	m := openers.Get().(*memoryOpener)
+	defer func() {
+		*m = memoryOpener{}
+		openers.Put(m)
+	}()
+	o := &m.opener
+	o.header = &r.headers[i]
+	err := r.ctx.Err()
+	if err == nil {
+		err = r.d.begin(o, g.materials)
+	}
+	if g.left.Add(-1) == 0 {
+		g.materials.Clear()
+	}
+	var out []byte
+	if err == nil {
+		out, err = o.all(r.ctx, nil, r.msgs[i].Message[len(o.header.Raw):], &r.d.opts)
+	}
+	if err != nil {
+		clear(out)
+		r.fail(i, err)
+		return
+	}
+	r.opened[i] = Opened{Plaintext: out}
+}
+
+func (r *batchRun) fail(i int, err error) {
+	r.opened[i] = Opened{Err: fmt.Errorf("envelope: decrypt: %w", err)}
+}
+
+// guard keeps a panic of f for the goroutine that called DecryptBatch, where it can be
+// recovered.
+func (r *batchRun) guard(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.once.Do(func() { r.panicked = v })
+			r.stopped.Store(true)
+		}
+	}()
+	f()
+}

@@ -1,0 +1,54 @@
+package envelope_test
+
+import (
+	"crypto/elliptic"
+	"encoding/asn1"
+	"math/big"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/keyring"
+)
+
+// TestSignatureHasASecondForm keeps SECURITY.md true: ECDSA's other signature over the
+// same bytes, which takes no key to make, opens the message too.
+func TestSignatureHasASecondForm(t *testing.T) {
+	curves := map[keyring.Suite]elliptic.Curve{
+		0x0214: elliptic.P256(), 0x0346: elliptic.P384(), 0x0378: elliptic.P384(), signed: elliptic.P384(),
+	}
+	for _, s := range keyring.Suites() {
+		if !s.Signs() {
+			continue
+		}
+		t.Run(s.String(), func(t *testing.T) {
+			curve := curves[s]
+			require.NotNil(t, curve)
+			c := newClient(t, optionsFor(s, 100))
+			plaintext := randomBytes(250)
+			msg := encrypt(t, c, plaintext)
+			size := map[elliptic.Curve]int{elliptic.P256(): 71, elliptic.P384(): 103}[curve]
+			body, footer := msg[:len(msg)-message.FooterPrefix-size], msg[len(msg)-size:]
+
+			var sig struct{ R, S *big.Int }
+			rest, err := asn1.Unmarshal(footer, &sig)
+			require.NoError(t, err)
+			require.Empty(t, rest)
+			sig.S.Sub(curve.Params().N, sig.S)
+			other, err := asn1.Marshal(sig)
+			require.NoError(t, err)
+			second := message.AppendFooter(slices.Clone(body), other)
+			require.NotEqual(t, msg, second)
+			decryptsTo(t, c, second, plaintext, testContext)
+
+			// And no other number.
+			sig.S.Add(sig.S, big.NewInt(1))
+			wrong, err := asn1.Marshal(sig)
+			require.NoError(t, err)
+			decryptFails(t, c, message.AppendFooter(slices.Clone(body), wrong), plaintext, testContext, envelope.ErrSignature)
+		})
+	}
+}
