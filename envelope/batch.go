@@ -40,9 +40,9 @@ type Opened struct {
 // The materials manager is asked once for all messages that have the suite, the stored
 // encryption context, the wrapped data keys and the expected context in common, and
 // for at most [Options].MaxUnwraps such groups at the same time; in suites that derive
-// no keys, for each message. Options.Concurrency
-// messages are decrypted at once, each as by Decrypt. All goroutines have ended when
-// this returns. When ctx is done, messages that have not been decrypted have its error.
+// no keys, for each message. Options.Concurrency messages are decrypted at once, each
+// as by Decrypt. All goroutines have ended when this returns. When ctx is done,
+// messages that have not been decrypted have its error.
 //
 // If the manager panics, no further call is made, and DecryptBatch panics with the
 // same value, once its goroutines have ended.

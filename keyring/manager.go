@@ -225,7 +225,7 @@ func (d *DefaultEncryptionManager) EncryptionMaterials(ctx context.Context, req 
 // A reproduced pair that is stored with another value is [ErrContextMismatch],
 // and the keyring is not asked. When the keyring can unwrap nothing and there
 // are reproduced pairs that the message does not store, they may be the reason,
-// so that error is ErrContextMismatch too.
+// so that error is ErrContextMismatch too, unless it is ErrUnavailable.
 func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -252,7 +252,7 @@ func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 		}
 	}
 	if err := d.keyring.OnDecrypt(ctx, m, req.EncryptedDataKeys); err != nil {
-		if len(required) > 0 && errors.Is(err, ErrNoMatchingKey) {
+		if len(required) > 0 && errors.Is(err, ErrNoMatchingKey) && !errors.Is(err, ErrUnavailable) {
 			return nil, NotStored(err, required)
 		}
 		return nil, err

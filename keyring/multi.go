@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // MultiEncrypter is the encrypting half of [NewMulti].
@@ -133,7 +134,6 @@ func (k *MultiDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, 
 		return fmt.Errorf("multi-keyring: %w", invalid("the materials already have a data key"))
 	}
 	failed := &NoMatchError{Keyring: "multi-keyring"}
-	named := false // a reason names the keys that the message was wrapped by
 	for _, child := range k.keyrings {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -150,15 +150,25 @@ func (k *MultiDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, 
 		if ctx.Err() != nil {
 			return errors.Join(ctx.Err(), err)
 		}
-		if noMatch, ok := err.(*NoMatchError); ok && len(noMatch.Reasons) == 0 {
-			if named {
-				once := *noMatch
-				once.WrappedBy = nil
-				err = &once
-			}
-			named = true
-		}
 		failed.Reasons = append(failed.Reasons, err)
 	}
+	nameOnce(failed.Reasons)
 	return failed
+}
+
+// nameOnce has at most one of the reasons name the keys that the message was wrapped
+// by: the first, and none if a key was tried, since its own reason names it.
+func nameOnce(reasons []error) {
+	named := slices.ContainsFunc(reasons, func(err error) bool {
+		noMatch, ok := err.(*NoMatchError)
+		return !ok || len(noMatch.Reasons) > 0
+	})
+	for i, err := range reasons {
+		if noMatch, ok := err.(*NoMatchError); ok && named && len(noMatch.Reasons) == 0 {
+			without := *noMatch
+			without.WrappedBy = nil
+			reasons[i] = &without
+		}
+		named = true
+	}
 }

@@ -77,5 +77,5 @@ func unwrap(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey
 		reasons = slices.Insert(reasons, 0, fmt.Errorf("%d of %d encrypted data keys were not tried: this keyring tries %d for a message",
 			matching-most, matching, most))
 	}
-	return &NoMatchError{Keyring: k.String(), Reasons: reasons}
+	return NoMatch(k.String(), keys, reasons...)
 }
