@@ -31,7 +31,7 @@ type entry struct {
 	size      int64
 
 	messages, bytes atomic.Int64
-	used            atomic.Bool // since the ring's hand last came by
+	uses            atomic.Uint32 // up to mostUses, since admission last looked
 	refreshing      atomic.Bool
 
 	// outage says that replacing the entry has met an outage, and heldUntil, in
@@ -41,7 +41,11 @@ type entry struct {
 
 	generation uint64 // of the cache, when loading began
 
-	place int // in the ring; guarded by Cache.admit
+	// Where the entry stands among others; guarded by Cache.admit.
+	list         *list
+	older, newer *entry
+	frequency    uint8  // how often it was used, by what admission last saw
+	period       uint64 // when that was, in the history's
 }
 
 func newEncryptionEntry(id identity, partition string, req keyring.EncryptionRequest) *entry {

@@ -19,13 +19,23 @@ type Limits struct {
 	// envelope's Options.MaxStreamLength makes theirs known.
 	MaxBytes int64
 
-	// MaxEntries is the most data keys to hold. Zero is 1000. The one that has
-	// not been used for long gives way.
+	// MaxEntries is the most data keys to hold. Zero is no limit: MaxMemory bounds
+	// the cache.
 	MaxEntries int
 
-	// MaxMemory is the most bytes to hold, with contexts and wrapped keys, by an
-	// estimate. Zero is 64 MiB, the least is 16 KiB. A single entry that is longer
-	// is not kept.
+	// MaxMemory is the most bytes to hold, by an estimate that counts all that a
+	// data key's entry takes: contexts, wrapped keys, and the cache's own books.
+	// Zero is 64 MiB, the least is 16 KiB. An entry that is longer than half of
+	// it is not kept.
+	//
+	// An entry takes some 2.5 KB under one KMS key with a few pairs of context,
+	// and a context that is both encrypted and decrypted under has two: the default holds
+	// those of ten thousand tenants.
+	//
+	// Where not all have room, those that are used most stay. Entries that are
+	// used once, as a stranger's messages may make them, do not displace those that
+	// are used again and again. Stats.CapacityMisses says what more room would
+	// save.
 	MaxMemory int64
 
 	// LoadTimeout is how long the manager may take for one request that callers
@@ -57,7 +67,6 @@ const (
 	leastMemory = 16 << 10
 
 	defaultMaxMessages  = 1 << 32
-	defaultMaxEntries   = 1000
 	defaultMaxMemory    = 64 << 20
 	defaultLoadTimeout  = 30 * time.Second
 	defaultMaxRefreshes = 4
@@ -85,7 +94,6 @@ func (l *Limits) setDefaults() error {
 		return invalid("Limits.StaleFor is %v", l.StaleFor)
 	}
 	setDefault(&l.MaxMessages, defaultMaxMessages)
-	setDefault(&l.MaxEntries, defaultMaxEntries)
 	setDefault(&l.MaxMemory, defaultMaxMemory)
 	setDefault(&l.LoadTimeout, defaultLoadTimeout)
 	setDefault(&l.MaxRefreshes, defaultMaxRefreshes)
