@@ -28,7 +28,7 @@ type admission struct {
 
 // mostUses is where counts of uses end. The higher, the longer does what was hot
 // stay when it is not any more.
-const mostUses = 7
+const mostUses = 3
 
 func (a *admission) len() int    { return a.probation.len + a.main.len }
 func (a *admission) size() int64 { return a.probation.size + a.main.size }
@@ -96,7 +96,7 @@ func (a *admission) victim(newest *entry) *entry {
 			continue
 		}
 		a.count(oldest)
-		if oldest.frequency == 0 {
+		if oldest.frequency < 2 {
 			return oldest
 		}
 		// If oldest wins it goes on to main as soon as there is room.
@@ -111,7 +111,7 @@ func (a *admission) victim(newest *entry) *entry {
 // displaces says whether an entry takes the place of another in main. Counts that
 // differ by one do not: entries that are used in turns would displace each other.
 func (e *entry) displaces(in *entry) bool {
-	return e.frequency > in.frequency+1 || e.frequency > 0 && in.frequency == 0
+	return e.frequency > in.frequency+1
 }
 
 // coldest returns an entry of main that has not been used since it was last looked

@@ -40,7 +40,7 @@ func (h *history) remember(hash uint64, e *entry, why Cause, entries int) {
 	}
 	h.evictions++
 	delete(h.before, hash)
-	h.recent[hash] = memory{uint32(e.made / time.Second), max(e.frequency, 1), uint8(why)}
+	h.recent[hash] = memory{uint32(e.made / time.Second), e.frequency, uint8(why)}
 }
 
 // recall returns the frequency that an entry begins with, and forgets what it is
@@ -49,7 +49,7 @@ func (h *history) recall(hash uint64) uint8 {
 	m, ok := h.recent[hash]
 	if !ok {
 		if m, ok = h.before[hash]; !ok {
-			return 0
+			return 1
 		}
 		m.frequency /= 2
 	}
