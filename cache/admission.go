@@ -5,15 +5,18 @@ package cache
 // therefore has to have been asked for again before it displaces one that was.
 //
 // New entries wait in probation, a queue that has a tenth of the room. Its oldest
-// goes on to main if that has room, or if it was asked for more often than the
-// coldest entry there: how often is counted while an entry is held, and remembered
-// in history for a while after. Else it goes itself. So a stream of entries
-// that are used once flows through probation alone, and of a round of more entries
-// than there is room for, those in main stay and are hit.
+// goes on to main if that has room, or if its frequency is higher than that of the
+// coldest entry there. Else it goes itself. So a stream of entries that are used
+// once flows through probation alone, and of a round of more entries than there is
+// room for, those in main stay and are hit.
 //
-// The scheme is W-TinyLFU's, with a clock instead of exact order and exact counts
-// of what was held lately instead of a sketch of all there is. All of it is guarded
-// by Cache.admit, except that a hit counts in entry.uses.
+// An entry's frequency is how often it was loaded, and found used when it was looked
+// at. Many uses in a row count as one, so that they are no way to push others out.
+// It is remembered in history for a while after the entry is gone.
+//
+// The scheme is W-TinyLFU's, with a clock instead of exact order, and what is known
+// of entries that were held lately instead of a sketch of all there are. All of it is
+// guarded by Cache.admit, except that a hit sets entry.used.
 type admission struct {
 	maxEntries int // 0 for no limit
 	maxMemory  int64
@@ -26,9 +29,9 @@ type admission struct {
 	longest int64
 }
 
-// mostUses is where counts of uses end. The higher, the longer does what was hot
+// mostFrequent is where frequencies end. The higher, the longer does what was hot
 // stay when it is not any more.
-const mostUses = 3
+const mostFrequent = 3
 
 func (a *admission) len() int    { return a.probation.len + a.main.len }
 func (a *admission) size() int64 { return a.probation.size + a.main.size }
@@ -71,7 +74,7 @@ func (a *admission) add(e *entry, hash uint64) {
 // replace puts an entry in the place of an older one for the same requests.
 func (a *admission) replace(older, e *entry) {
 	e.frequency, e.period = older.frequency, older.period
-	e.uses.Store(older.uses.Load())
+	e.used.Store(older.used.Load())
 	a.longest = max(a.longest, e.size)
 	older.list.replace(older, e)
 }
@@ -134,15 +137,17 @@ func (a *admission) coldest(newest *entry) (coldest *entry) {
 	return coldest
 }
 
-// count adds the uses of an entry since the last time to its frequency, and says
-// whether there were any. Frequencies halve with each period of the history, so
-// that what was hot once gives way in the end.
+// count adds to an entry's frequency if it was used since the last time, and says
+// whether it was. Frequencies halve with each period of the history, so that what
+// was hot once gives way in the end.
 func (a *admission) count(e *entry) (used bool) {
 	e.frequency >>= min(a.history.period-e.period, 8)
 	e.period = a.history.period
-	uses := uint8(e.uses.Swap(0))
-	e.frequency = min(e.frequency+uses, mostUses)
-	return uses > 0
+	if !e.used.Swap(false) {
+		return false
+	}
+	e.frequency = min(e.frequency+1, mostFrequent)
+	return true
 }
 
 // gone remembers an entry that gave way.

@@ -31,7 +31,7 @@ type entry struct {
 	size      int64
 
 	messages, bytes atomic.Int64
-	uses            atomic.Uint32 // up to mostUses, since admission last looked
+	used            atomic.Bool // since admission last looked
 	refreshing      atomic.Bool
 
 	// outage says that replacing the entry has met an outage, and heldUntil, in
@@ -44,8 +44,8 @@ type entry struct {
 	// Where the entry stands among others; guarded by Cache.admit.
 	list         *list
 	older, newer *entry
-	frequency    uint8  // how often it was used, by what admission last saw
-	period       uint64 // when that was, in the history's
+	frequency    uint8  // when admission last looked
+	period       uint64 // of the history, at that time
 }
 
 func newEncryptionEntry(id identity, partition string, req keyring.EncryptionRequest) *entry {

@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// A history remembers of entries that gave way to others how often they were used,
-// and why they went. It knows them by a hash whose seed is the cache's own, so that
-// nobody can have one entry taken for another.
+// A history remembers the frequency of entries that gave way to others, and why
+// they went. It knows them by a hash whose seed is the cache's own, so that nobody
+// can have one entry taken for another.
 //
-// It counts in periods of as many evictions as twice the entries there are. What
-// went in this period and the one before is remembered, so that it is never more
-// than four times the entries, or leastHistory.
+// It goes by periods: twice as many evictions as there are entries. What went in
+// this period and in the one before is remembered, which is four times as many as
+// there are entries at the most, or leastHistory. What the one before says counts
+// half, as do then the frequencies of the entries that are held.
 type history struct {
 	recent, before map[uint64]memory
 	evictions      int    // in this period
@@ -43,8 +44,8 @@ func (h *history) remember(hash uint64, e *entry, why Cause, entries int) {
 	h.recent[hash] = memory{uint32(e.made / time.Second), e.frequency, uint8(why)}
 }
 
-// recall returns the frequency that an entry begins with, and forgets what it is
-// from. Coming back counts as a use.
+// recall returns the frequency that an entry begins with, which is one more than
+// when it went, and forgets that it did.
 func (h *history) recall(hash uint64) uint8 {
 	m, ok := h.recent[hash]
 	if !ok {
@@ -55,10 +56,10 @@ func (h *history) recall(hash uint64) uint8 {
 	}
 	delete(h.recent, hash)
 	delete(h.before, hash)
-	return min(m.frequency+1, mostUses)
+	return min(m.frequency+1, mostFrequent)
 }
 
-// cause says why an entry gave way which would be of use now, or 0.
+// cause says why an entry gave way that would be young enough still, or 0.
 func (h *history) cause(hash uint64, now, maxAge time.Duration) Cause {
 	m, ok := h.recent[hash]
 	if !ok {

@@ -23,19 +23,18 @@ type Limits struct {
 	// the cache.
 	MaxEntries int
 
-	// MaxMemory is the most bytes to hold, by an estimate that counts all that a
-	// data key's entry takes: contexts, wrapped keys, and the cache's own books.
-	// Zero is 64 MiB, the least is 16 KiB. An entry that is longer than half of
-	// it is not kept.
+	// MaxMemory is the most bytes to hold, by an estimate of all that a data key
+	// takes here: with its context, the wrapped keys, and the cache's own books,
+	// of which a small cache has some 50 KB more. Zero is 64 MiB, the least is 16
+	// KiB. A data key that takes more than half of it is not kept.
 	//
-	// An entry takes some 2.5 KB under one KMS key with a few pairs of context,
-	// and a context that is both encrypted and decrypted under has two: the default holds
-	// those of ten thousand tenants.
+	// A data key with a few pairs of context and one KMS key takes about 2.5 KB.
+	// A tenant whose data is written and read has two, one for each, so that the
+	// default holds those of ten thousand tenants.
 	//
-	// Where not all have room, those that are used most stay. Entries that are
-	// used once, as a stranger's messages may make them, do not displace those that
-	// are used again and again. Stats.CapacityMisses says what more room would
-	// save.
+	// Where not all have room, those that are used again and again stay: data keys
+	// that are used once, as a stranger's messages may have them loaded, do not
+	// displace them. Stats.CapacityMisses says what more room would save.
 	MaxMemory int64
 
 	// LoadTimeout is how long the manager may take for one request that callers

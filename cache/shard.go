@@ -46,9 +46,9 @@ func (c *Cache) take(s *shard, e *entry, n int64) (got copied, worn *entry) {
 	}
 	got = e.copy()
 	s.mu.RUnlock()
-	// Not written for long, to keep the line in every core's cache.
-	if uses := e.uses.Load(); uses < mostUses {
-		e.uses.Store(uses + 1) // one that is lost to another does no harm
+	// Written only when it changes, to keep the line in every core's cache.
+	if !e.used.Load() {
+		e.used.Store(true)
 	}
 	if now >= e.refreshAt || e.worn(&c.limits) {
 		return got, e
