@@ -87,7 +87,10 @@ func (a *admission) remove(e *entry) { e.list.remove(e) }
 func (a *admission) victim(newest *entry) *entry {
 	for {
 		oldest := a.probation.oldest
-		if oldest == nil || oldest == newest || !a.probationOver() {
+		if oldest != nil && oldest == newest {
+			oldest = oldest.newer
+		}
+		if oldest == nil || !a.probationOver() {
 			if coldest := a.coldest(newest); coldest != nil {
 				return coldest
 			}

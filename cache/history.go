@@ -40,7 +40,6 @@ func (h *history) remember(hash uint64, e *entry, why Cause, entries int) {
 		h.recent = map[uint64]memory{}
 	}
 	h.evictions++
-	delete(h.before, hash)
 	h.recent[hash] = memory{uint32(e.made / time.Second), e.frequency, uint8(why)}
 }
 
