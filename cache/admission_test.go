@@ -174,7 +174,7 @@ func TestHotKeysAmongOthers(t *testing.T) {
 				for range 5 {
 					hot() // takes its place
 				}
-				for i := range 10_000 {
+				for i := range 4000 {
 					for range times {
 						encrypt(t, c, request(fmt.Sprint("other", i)))
 					}
