@@ -62,6 +62,37 @@ func BenchmarkHit(b *testing.B) {
 	})
 }
 
+// BenchmarkMissOverCapacity is a request to a full cache that it cannot answer,
+// mostly the load's own goroutine: for keys that are used once, and for twice as
+// many as there is room for in turn, of which some are hits.
+func BenchmarkMissOverCapacity(b *testing.B) {
+	for name, tenants := range map[string]int{"Once": 1 << 30, "InTurn": 20_000} {
+		b.Run(name, func(b *testing.B) {
+			m, err := keyring.NewManager(likeKMS{keys: 1})
+			require.NoError(b, err)
+			c := newTestCache(b, m, Limits{MaxEntries: 10_000}, nil)
+			i := 0
+			ask := func() {
+				req := keyring.EncryptionRequest{Context: usual(i % tenants)}
+				if _, err := c.EncryptionMaterials(b.Context(), req); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+			for range 40_000 {
+				ask()
+			}
+			before := c.Stats()
+			b.ReportAllocs()
+			for b.Loop() {
+				ask()
+			}
+			after := c.Stats()
+			b.ReportMetric(float64(after.Hits-before.Hits)/float64(b.N), "hits/op")
+		})
+	}
+}
+
 // BenchmarkMessage is a message of 64 bytes, with materials in hand and with the
 // cache, in turns. "extra-ns" is what the cache adds: the median of the
 // differences between neighbours, since the machine's speed drifts by more.

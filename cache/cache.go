@@ -55,10 +55,10 @@ type Cache struct {
 	// when the system's is set.
 	elapsed func() time.Duration
 
-	shards [shardCount]shard
-	admit  sync.Mutex // held to change which entries there are
-	ring   ring       // guarded by admit
-	gone   []Cause    // evictions to announce when admit is released
+	shards    [shardCount]shard
+	admit     sync.Mutex // held to change which entries there are
+	admission admission  // guarded by admit
+	gone      []Cause    // evictions to announce when admit is released
 
 	loads    loads
 	refresh  chan struct{} // holds a token for each refresh under way
@@ -115,6 +115,7 @@ func newCache(m keyring.MaterialsManager, limits Limits, elapsed func() time.Dur
 	}
 	_, c.confirmsAlone = m.(*keyring.DefaultManager)
 	c.seed = maphash.MakeSeed()
+	c.admission.maxEntries, c.admission.maxMemory = limits.MaxEntries, limits.MaxMemory
 	c.loads.running = map[identity]*load{}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for i := range c.shards {
@@ -347,7 +348,7 @@ func (c *Cache) poisoned(id identity, got copied) {
 // the same, and returns a copy for a message of n bytes.
 func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() *entry) (copied, error) {
 	c.counters.misses.Add(1)
-	c.event(Event{Kind: Miss})
+	c.event(Event{Kind: Miss, Cause: c.gaveWay(id)})
 	for turn := 0; ; turn++ {
 		// Somebody may have loaded them meanwhile, and then others may have used
 		// them up again.
@@ -434,7 +435,7 @@ func (c *Cache) stale(id identity, n int64) copied {
 
 // counters are what Stats reports.
 type counters struct {
-	hits, misses, shared, loads, failed, rejected, refreshes, bypasses, staleUses atomic.Uint64
+	hits, misses, capacityMisses, shared, loads, failed, rejected, refreshes, bypasses, staleUses atomic.Uint64
 
 	evicted [Replaced + 1]atomic.Uint64
 }

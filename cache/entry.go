@@ -31,14 +31,18 @@ type entry struct {
 	size      int64
 
 	messages, bytes atomic.Int64
-	used            atomic.Bool // since the ring's hand last came by
+	used            atomic.Bool // since admission last looked
 	refreshing      atomic.Bool
 
 	outages outages // that replacing the entry has met
 
 	generation uint64 // of the cache, when loading began
 
-	place int // in the ring; guarded by Cache.admit
+	// Where the entry stands among others; guarded by Cache.admit.
+	list         *list
+	older, newer *entry
+	frequency    uint8  // when admission last looked
+	period       uint64 // of the history, at that time
 }
 
 func newEncryptionEntry(id identity, partition string, req keyring.EncryptionRequest) *entry {
@@ -73,14 +77,20 @@ func (e *entry) born(now time.Duration, limits *Limits) {
 	e.size = e.measure()
 }
 
-// overhead is about what an entry takes beside the bytes that vary.
-const overhead = 1024
+// overhead is about what an entry takes beside the bytes that vary: itself, its
+// materials, small maps, its place in the shard's map, and four in the history.
+const overhead = 1200
 
+// pairOverhead is about what a pair takes in a map beside its bytes.
+const pairOverhead = 64
+
+// measure estimates what an entry takes. TestBytesAreHonest compares it with the
+// heap.
 func (e *entry) measure() int64 {
-	n := overhead + len(e.partition) + 2*len(e.id)
+	n := overhead + len(e.partition) + len(e.id)
 	context := func(ec keyring.EncryptionContext) {
 		for k, v := range ec {
-			n += len(k) + len(v) + 64
+			n += len(k) + len(v) + pairOverhead
 		}
 	}
 	keys := func(keys []keyring.EncryptedDataKey) {
@@ -89,14 +99,14 @@ func (e *entry) measure() int64 {
 		}
 	}
 	if e.encrypt != nil {
-		context(e.encryptReq.Context)
+		n += pairOverhead * len(e.encryptReq.Context) // its strings are those of the next
 		context(e.encrypt.Context)
 		keys(e.encrypt.EncryptedDataKeys)
 		if stored, err := e.encrypt.Stored(); err == nil {
 			n += len(stored)
 		}
 	} else {
-		context(e.decryptReq.Context)
+		n += pairOverhead * len(e.decryptReq.Context)
 		context(e.decryptReq.Reproduced)
 		context(e.decrypt.Context)
 		keys(e.decryptReq.EncryptedDataKeys)

@@ -53,7 +53,7 @@ func TestRefreshJitter(t *testing.T) {
 	for i := range 50 {
 		encrypt(t, c, request(fmt.Sprint(i)))
 	}
-	for _, e := range c.ring.entries {
+	for e := c.admission.probation.oldest; e != nil; e = e.newer {
 		after := e.refreshAt - e.made
 		assert.GreaterOrEqual(t, after, 45*time.Minute)
 		assert.Less(t, after, time.Hour)

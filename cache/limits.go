@@ -19,13 +19,22 @@ type Limits struct {
 	// envelope's Options.MaxStreamLength makes theirs known.
 	MaxBytes int64
 
-	// MaxEntries is the most data keys to hold. Zero is 1000. The one that has
-	// not been used for long gives way.
+	// MaxEntries is the most data keys to hold. Zero is no limit: MaxMemory bounds
+	// the cache.
 	MaxEntries int
 
-	// MaxMemory is the most bytes to hold, with contexts and wrapped keys, by an
-	// estimate. Zero is 64 MiB, the least is 16 KiB. A single entry that is longer
-	// is not kept.
+	// MaxMemory is the most bytes to hold, by an estimate of all that a data key
+	// takes here: with its context, the wrapped keys, and the cache's own books,
+	// of which a small cache has some 50 KB more. Zero is 64 MiB, the least is 16
+	// KiB. A data key that takes more than half of it is not kept.
+	//
+	// A data key with a few pairs of context and one KMS key takes about 2.5 KB.
+	// A tenant whose data is written and read has two, one for each, so that the
+	// default holds those of ten thousand tenants.
+	//
+	// Where not all have room, those that are used again and again stay: data keys
+	// that are used once, as a stranger's messages may have them loaded, do not
+	// displace them. Stats.CapacityMisses says what more room would save.
 	MaxMemory int64
 
 	// LoadTimeout is how long the manager may take for one request that callers
@@ -65,7 +74,6 @@ const (
 	leastMemory = 16 << 10
 
 	defaultMaxMessages  = 1 << 32
-	defaultMaxEntries   = 1000
 	defaultMaxMemory    = 64 << 20
 	defaultLoadTimeout  = 10 * time.Second
 	defaultMaxRefreshes = 4
@@ -93,7 +101,6 @@ func (l *Limits) setDefaults() error {
 		return invalid("Limits.StaleFor is %v", l.StaleFor)
 	}
 	setDefault(&l.MaxMessages, defaultMaxMessages)
-	setDefault(&l.MaxEntries, defaultMaxEntries)
 	setDefault(&l.MaxMemory, defaultMaxMemory)
 	setDefault(&l.LoadTimeout, defaultLoadTimeout)
 	setDefault(&l.MaxRefreshes, defaultMaxRefreshes)

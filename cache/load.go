@@ -297,18 +297,22 @@ func (c *Cache) call(ctx context.Context, e *entry) (err error) {
 
 // sweep removes expired entries that nobody asks for.
 func (c *Cache) sweep() {
-	life := c.limits.MaxAge + c.limits.StaleFor
-	ticker := time.NewTicker(min(max(life/4, time.Millisecond), time.Minute))
+	ticker := time.NewTicker(min(max((c.limits.MaxAge+c.limits.StaleFor)/4, time.Millisecond), time.Minute))
 	defer ticker.Stop()
 	for {
 		select {
 		case <-c.ctx.Done():
 			return
 		case <-ticker.C:
-			c.purge(func(e *entry) bool {
-				age := c.elapsed() - e.made
-				return age < 0 || age >= life
-			}, Expired)
+			c.expire()
 		}
 	}
+}
+
+// expire removes all expired entries.
+func (c *Cache) expire() {
+	c.purge(func(e *entry) bool {
+		age := c.elapsed() - e.made
+		return age < 0 || age >= c.limits.MaxAge+c.limits.StaleFor
+	}, Expired)
 }

@@ -86,7 +86,7 @@ func (c *Cache) usable(id identity, n int64) bool {
 // insert puts an entry in its place, in that of an older one if there is one,
 // and makes room. It says whether the entry is kept.
 func (c *Cache) insert(e *entry) bool {
-	if e.size > c.limits.MaxMemory {
+	if !c.admission.fits(e) {
 		return false
 	}
 	c.admit.Lock()
@@ -96,15 +96,16 @@ func (c *Cache) insert(e *entry) bool {
 	}
 	older := c.find(e.id)
 	if older != nil {
-		c.forget(older, Replaced)
+		c.admission.replace(older, e)
+		c.lost(Replaced)
+	} else {
+		c.admission.add(e, c.hash(e.id))
 	}
-	for len(c.ring.entries) >= c.limits.MaxEntries {
-		c.remove(c.ring.victim(), Capacity)
+	for why, over := c.admission.over(); over; why, over = c.admission.over() {
+		victim := c.admission.victim(e)
+		c.remove(victim, why)
+		c.admission.gone(victim, c.hash(victim.id), why)
 	}
-	for c.ring.size+e.size > c.limits.MaxMemory {
-		c.remove(c.ring.victim(), Memory)
-	}
-	c.ring.add(e)
 	// At once, so that nobody finds neither of them.
 	s := c.shard(e.id)
 	s.mu.Lock()
@@ -132,12 +133,12 @@ func (c *Cache) remove(e *entry, why Cause) {
 	delete(s.entries, e.id)
 	e.clear()
 	s.mu.Unlock()
-	c.forget(e, why)
+	c.admission.remove(e)
+	c.lost(why)
 }
 
-// forget takes an entry out of the books. Cache.admit is held.
-func (c *Cache) forget(e *entry, why Cause) {
-	c.ring.remove(e)
+// lost counts an entry that is gone. Cache.admit is held.
+func (c *Cache) lost(why Cause) {
 	c.counters.evicted[why].Add(1)
 	if c.limits.OnEvent != nil {
 		c.gone = append(c.gone, why)
@@ -151,10 +152,17 @@ func (c *Cache) purge(match func(*entry) bool, why Cause) {
 	if why == Purged {
 		c.generation++
 	}
-	for i := len(c.ring.entries) - 1; i >= 0; i-- {
-		if e := c.ring.entries[i]; match(e) {
-			c.remove(e, why)
+	for _, l := range []*list{&c.admission.probation, &c.admission.main} {
+		for e := l.oldest; e != nil; {
+			next := e.newer
+			if match(e) {
+				c.remove(e, why)
+			}
+			e = next
 		}
+	}
+	if why == Purged && c.admission.len() == 0 {
+		c.admission.history.forget()
 	}
 }
 
@@ -166,43 +174,5 @@ func (c *Cache) release() {
 	c.admit.Unlock()
 	for _, why := range gone {
 		c.event(Event{Kind: Evict, Cause: why})
-	}
-}
-
-// A ring holds all entries, and finds one that has not been used for long: a
-// hand goes round and spares each that was used since it last came by.
-type ring struct {
-	entries []*entry
-	hand    int
-	size    int64
-}
-
-func (r *ring) add(e *entry) {
-	e.used.Store(true)
-	e.place = len(r.entries)
-	r.entries = append(r.entries, e)
-	r.size += e.size
-}
-
-func (r *ring) remove(e *entry) {
-	last := len(r.entries) - 1
-	r.entries[e.place] = r.entries[last]
-	r.entries[e.place].place = e.place
-	r.entries[last] = nil
-	r.entries = r.entries[:last]
-	r.size -= e.size
-}
-
-// victim returns the entry to give up. There is one.
-func (r *ring) victim() *entry {
-	for {
-		if r.hand >= len(r.entries) {
-			r.hand = 0
-		}
-		e := r.entries[r.hand]
-		r.hand++
-		if !e.used.Swap(false) {
-			return e
-		}
 	}
 }

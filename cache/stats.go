@@ -9,6 +9,12 @@ type Stats struct {
 	// are misses that waited for a load which another had started.
 	Hits, Misses, Shared, Bypasses uint64
 
+	// CapacityMisses are the misses of data keys that were held and gave way to
+	// others, by MaxEntries or MaxMemory, and would still be young enough: what
+	// a larger cache would save. It is a little less where many more are in use
+	// than there is room for, since of what gave way long ago nothing is known.
+	CapacityMisses uint64
+
 	// Loads are requests to the manager, and Refreshes those of them that were made
 	// in the background.
 	Loads, Refreshes uint64
@@ -39,8 +45,8 @@ func (c *Cache) Stats() Stats {
 	s := Stats{
 		Hits: n.hits.Load(), Misses: n.misses.Load(), Shared: n.shared.Load(), Bypasses: n.bypasses.Load(),
 		Loads: n.loads.Load(), Refreshes: n.refreshes.Load(), LoadsFailed: n.failed.Load(), LoadsRejected: n.rejected.Load(),
-		StaleUses: n.staleUses.Load(),
-		Evicted:   map[Cause]uint64{},
+		StaleUses: n.staleUses.Load(), CapacityMisses: n.capacityMisses.Load(),
+		Evicted: map[Cause]uint64{},
 	}
 	for cause := Expired; cause <= Replaced; cause++ {
 		s.Evicted[cause] = n.evicted[cause].Load()
@@ -49,7 +55,7 @@ func (c *Cache) Stats() Stats {
 		s.CallsSaved = asked - s.Loads
 	}
 	c.admit.Lock()
-	s.Entries, s.Bytes = len(c.ring.entries), c.ring.size
+	s.Entries, s.Bytes = c.admission.len(), c.admission.size()
 	c.admit.Unlock()
 	return s
 }
@@ -123,9 +129,13 @@ func (k EventKind) String() string {
 
 // An Event is something that a cache did.
 type Event struct {
-	Kind  EventKind
-	Cause Cause // of Evict
-	Err   error // of LoadFailed and LoadRejected
+	Kind EventKind
+
+	// Cause is why the entry of an Evict is gone, and for a Miss, if it counts in
+	// Stats.CapacityMisses, which limit the entry gave way by. Else it is zero.
+	Cause Cause
+
+	Err error // of LoadFailed and LoadRejected
 }
 
 func (c *Cache) event(e Event) {
