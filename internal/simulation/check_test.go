@@ -93,8 +93,8 @@ func (w *world) checkFailed(c *call) error {
 	denied := w.wasDenied(c.account, c.began-settles, c.ended)
 	expired := c.timeLimit > 0 && c.timeLimit < time.Millisecond // before it began
 	for _, i := range w.loaded(c.identity, c.began-time.Millisecond) {
-		if c.uncached {
-			break
+		if c.uncached || w.accounts[c.account].maxEntries > 0 {
+			break // it may have given way
 		}
 		age := c.ended - i.began
 		if w.purgedSince(c.account, i.began) || w.wasDenied(c.account, i.began, c.ended) {
@@ -222,7 +222,7 @@ func (w *world) checkLoads() error {
 	}
 	counts := map[identity]*tally{}
 	for _, i := range w.journal.invocations {
-		if i.ended == 0 || i.uncached {
+		if i.ended == 0 || i.uncached || w.accounts[i.account].maxEntries > 0 {
 			continue
 		}
 		t := counts[i.identity]

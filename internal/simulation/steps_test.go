@@ -18,6 +18,7 @@ type account struct {
 	ownClients bool // and so a retry quota of its own
 	staleFor   time.Duration
 	tenants    int
+	maxEntries int // of the cache; zero is no limit
 }
 
 func (a account) String() string {
@@ -25,8 +26,8 @@ func (a account) String() string {
 		regions, minRegions  int
 		replicas, ownClients bool
 		hedgeAfter, staleFor time.Duration
-		tenants              int
-	}{a.regions, a.minRegions, a.replicas, a.ownClients, a.hedgeAfter, a.staleFor, a.tenants})
+		tenants, maxEntries  int
+	}{a.regions, a.minRegions, a.replicas, a.ownClients, a.hedgeAfter, a.staleFor, a.tenants, a.maxEntries})
 }
 
 // What all accounts have in common.
@@ -122,6 +123,7 @@ func generate(seed uint64) history {
 			hedgeAfter: pick(0, 0, 10*time.Millisecond, 500*time.Millisecond),
 			staleFor:   pick(0, 10*time.Second, time.Hour, time.Hour),
 			tenants:    1 + r.IntN(3),
+			maxEntries: []int{0, 0, 0, 0, 1, 3}[r.IntN(6)],
 		}
 		a.minRegions = 1 + r.IntN(a.regions)
 		h.accounts = append(h.accounts, a)

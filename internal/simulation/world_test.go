@@ -115,7 +115,9 @@ func newWorld(k *kmstest.Server, h history, s sabotage) (*world, error) {
 		if s.maxAge != 0 {
 			age = s.maxAge
 		}
-		if p.cache, err = cache.New(p.keyring, cache.Limits{MaxAge: age, StaleFor: a.staleFor, LoadTimeout: loadTimeout}); err != nil {
+		if p.cache, err = cache.New(p.keyring, cache.Limits{
+			MaxAge: age, StaleFor: a.staleFor, LoadTimeout: loadTimeout, MaxEntries: a.maxEntries,
+		}); err != nil {
 			return nil, err
 		}
 		writer, err := envelope.New(inner, options())
