@@ -27,12 +27,6 @@ func (m *inHand) EncryptionMaterials(context.Context, keyring.EncryptionRequest)
 	return m.encrypt.Clone(), nil
 }
 
-func (m *inHand) StoredDecryptionMaterials(keyring.StoredDecryptionRequest) *keyring.DecryptionMaterials {
-	return m.decrypt.Clone()
-}
-
-func (m *inHand) StoredDecryptionOwner() keyring.DecryptionManager { return m }
-
 func (m *inHand) DecryptionMaterials(context.Context, keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
 	return m.decrypt.Clone(), nil
 }

@@ -224,12 +224,6 @@ func (m *materials) EncryptionMaterials(context.Context, keyring.EncryptionReque
 	return m.encrypt.Clone(), nil
 }
 
-func (m *materials) StoredDecryptionMaterials(keyring.StoredDecryptionRequest) *keyring.DecryptionMaterials {
-	return m.decrypt.Clone()
-}
-
-func (m *materials) StoredDecryptionOwner() keyring.DecryptionManager { return m }
-
 func (m *materials) DecryptionMaterials(_ context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
 	return m.decrypt.Clone(), nil
 }

@@ -126,8 +126,12 @@ func (emptyManager) DecryptionMaterials(context.Context, keyring.DecryptionReque
 type believingManager struct{ keyring keyring.Decrypter }
 
 func (m believingManager) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
-	d := &keyring.DecryptionMaterials{Suite: req.Suite, Context: req.Context}
-	return d, m.keyring.OnDecrypt(ctx, d, req.EncryptedDataKeys)
+	ec, keys, err := req.Parse()
+	if err != nil {
+		return nil, err
+	}
+	d := &keyring.DecryptionMaterials{Suite: req.Suite, Context: ec}
+	return d, m.keyring.OnDecrypt(ctx, d, keys)
 }
 
 // TestSignatureCannotBeStripped has somebody who can decrypt a signed message

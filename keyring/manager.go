@@ -72,49 +72,23 @@ type DecryptionRequest struct {
 	// CommitmentPolicy is the policy in force.
 	CommitmentPolicy CommitmentPolicy
 
-	// Context holds the pairs that the message stores, not yet authenticated.
-	Context EncryptionContext
-
-	// Reproduced holds the pairs that the caller expects. Those that are in
-	// Context must be equal there; the others must have been authenticated, but
-	// not stored, when the message was written.
-	Reproduced EncryptionContext
-
-	// EncryptedDataKeys are the message's wrapped keys.
-	EncryptedDataKeys []EncryptedDataKey
-}
-
-// A StoredDecryptionManager is a [DecryptionManager] that keeps materials, and
-// finds them by what a header stores before that is parsed. Its methods are safe
-// for concurrent use.
-type StoredDecryptionManager interface {
-	// StoredDecryptionMaterials returns what DecryptionMaterials would for the
-	// same message, or nil if it has not got that at hand: then
-	// DecryptionMaterials is to be asked. It waits for nothing.
-	StoredDecryptionMaterials(StoredDecryptionRequest) *DecryptionMaterials
-
-	// StoredDecryptionOwner returns the manager whose materials those are. Clients
-	// ask for them only if that is the manager they were given: another one, which
-	// embeds it and has a DecryptionMaterials of its own, is not passed over.
-	StoredDecryptionOwner() DecryptionManager
-}
-
-// A StoredDecryptionRequest is a [DecryptionRequest] whose Context and
-// EncryptedDataKeys are as the header has them.
-type StoredDecryptionRequest struct {
-	// Suite is the message's suite.
-	Suite Suite
-
-	// CommitmentPolicy is the policy in force.
-	CommitmentPolicy CommitmentPolicy
-
-	// Stored is what [EncryptionMaterials.Stored] returned, if the message was
-	// written by this module: the serialized encryption context behind its length,
-	// and the wrapped keys behind their count. It is not to be kept or changed.
+	// Stored is what the message's header says of its data key, not yet
+	// authenticated: the serialized encryption context behind its length, and the
+	// wrapped keys behind their count, as [EncryptionMaterials.Stored] returns them.
+	// Parse reads it.
 	Stored []byte
 
-	// Reproduced holds the pairs that the caller expects.
+	// Reproduced holds the pairs that the caller expects. Those that the message
+	// stores must be equal there; the others must have been authenticated, but
+	// not stored, when the message was written.
 	Reproduced EncryptionContext
+}
+
+// Parse returns what Stored holds: the pairs that the message stores, and its wrapped
+// keys, which refer to Stored. Nothing of it is authenticated. It fails with an error
+// that wraps envelope.ErrMalformed or io.ErrUnexpectedEOF.
+func (r *DecryptionRequest) Parse() (EncryptionContext, []EncryptedDataKey, error) {
+	return message.ParseStored[EncryptedDataKey](r.Stored)
 }
 
 // DefaultEncryptionManager is the encrypting half of [DefaultManager].
@@ -236,22 +210,26 @@ func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 	if err := req.CommitmentPolicy.CheckDecrypt(req.Suite); err != nil {
 		return nil, err
 	}
-	whole, required, err := reproduce(req.Context, req.Reproduced)
+	stored, keys, err := req.Parse()
+	if err != nil {
+		return nil, err
+	}
+	whole, required, err := reproduce(stored, req.Reproduced)
 	if err != nil {
 		return nil, err
 	}
 	m := &DecryptionMaterials{Suite: req.Suite, Context: whole, RequiredKeys: required}
 
-	_, signs := req.Context[publicKeyPair]
+	_, signs := stored[publicKeyPair]
 	if err := checkPublicKeyPair(req.Suite, signs); err != nil {
 		return nil, err
 	}
 	if curve := req.Suite.row().Curve; curve != nil {
-		if m.VerificationKey, err = decodePublicKey(curve, req.Context[publicKeyPair]); err != nil {
+		if m.VerificationKey, err = decodePublicKey(curve, stored[publicKeyPair]); err != nil {
 			return nil, fmt.Errorf("%w: pair %q: %v", message.ErrMalformed, publicKeyPair, err)
 		}
 	}
-	if err := d.keyring.OnDecrypt(ctx, m, req.EncryptedDataKeys); err != nil {
+	if err := d.keyring.OnDecrypt(ctx, m, keys); err != nil {
 		if len(required) > 0 && errors.Is(err, ErrNoMatchingKey) && !errors.Is(err, ErrUnavailable) {
 			return nil, NotStored(err, required)
 		}
@@ -273,8 +251,8 @@ func NotStored(err error, keys []string) error {
 		err, ErrContextMismatch, keys)
 }
 
-// reproduce returns the whole context of a message and the keys of the pairs
-// that it does not store, sorted.
+// reproduce returns the whole context of a message, which may be stored with more
+// pairs, and the keys of the pairs that it does not store, sorted.
 func reproduce(stored, reproduced EncryptionContext) (whole EncryptionContext, required []string, err error) {
 	for k, v := range reproduced {
 		got, ok := stored[k]
@@ -287,7 +265,7 @@ func reproduce(stored, reproduced EncryptionContext) (whole EncryptionContext, r
 			required = append(required, k)
 		}
 	}
-	whole = maps.Clone(stored) // the message's own stays what it was
+	whole = stored
 	if required == nil {
 		return whole, nil, nil
 	}
