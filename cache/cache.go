@@ -85,13 +85,18 @@ func New(k keyring.Keyring, limits Limits) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewFromManager(m, limits)
+	c, err := NewFromManager(m, limits)
+	if err != nil {
+		return nil, err
+	}
+	c.confirmsAlone = true
+	return c, nil
 }
 
 // NewFromManager returns a cache of the materials of another manager. The cache
 // belongs above a manager that makes signing keys, as the default one does: below
 // it, every request would have another public key in its context. It may stand above
-// or below a [keyring.RequiredContextManager]. What a manager below it answers is
+// or below that of keyring.NewRequiredContextManager. What a manager below it answers is
 // taken to depend on the request alone.
 func NewFromManager(m keyring.MaterialsManager, limits Limits) (*Cache, error) {
 	start := time.Now()
@@ -112,7 +117,6 @@ func newCache(m keyring.MaterialsManager, limits Limits, elapsed func() time.Dur
 		refresh: make(chan struct{}, limits.MaxRefreshes),
 		orphans: make(chan struct{}, limits.MaxRefreshes),
 	}
-	_, c.confirmsAlone = m.(*keyring.DefaultManager)
 	c.seed = maphash.MakeSeed()
 	c.admission.maxEntries, c.admission.maxMemory = limits.MaxEntries, limits.MaxMemory
 	c.loads.running = map[identity]*load{}

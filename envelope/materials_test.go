@@ -1,7 +1,6 @@
 package envelope_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -183,15 +182,4 @@ func TestMaterialsAreCleared(t *testing.T) {
 	for _, key := range kept {
 		assert.Equal(t, make([]byte, 32), key)
 	}
-}
-
-func TestClones(t *testing.T) {
-	e := &keyring.EncryptionMaterials{Suite: unsigned}
-	e.GenerateDataKey()
-	key := bytes.Clone(e.DataKey)
-	e.Clone().Clear()
-	assert.Equal(t, key, e.DataKey)
-	d := &keyring.DecryptionMaterials{Suite: unsigned, DataKey: bytes.Clone(key)}
-	d.Clone().Clear()
-	assert.Equal(t, key, d.DataKey)
 }

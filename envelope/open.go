@@ -91,7 +91,7 @@ func (d *Decrypter) begin(o *opener, m *keyring.DecryptionMaterials) error {
 	if _, err := aead.Open(nil, h.IV, h.Tag, aad); err != nil {
 		err = fmt.Errorf("header: %w", ErrAuthentication)
 		if len(m.RequiredKeys) > 0 {
-			err = keyring.NotStored(err, m.RequiredKeys)
+			err = message.NotStored(err, m.RequiredKeys)
 		}
 		return err
 	}

@@ -19,7 +19,8 @@ import (
 type EncryptionManager interface {
 	// EncryptionMaterials returns materials that answer req: they pass
 	// [EncryptionMaterials.Check]. They are the caller's, to be cleared when
-	// done: a manager that keeps materials hands out clones. With a suite that
+	// done: a manager that keeps materials hands out copies, with a data key of
+	// their own. With a suite that
 	// does not derive keys, a data key must never be handed out twice.
 	EncryptionMaterials(ctx context.Context, req EncryptionRequest) (*EncryptionMaterials, error)
 }
@@ -28,7 +29,8 @@ type EncryptionManager interface {
 type DecryptionManager interface {
 	// DecryptionMaterials returns materials that answer req: they pass
 	// [DecryptionMaterials.Check]. They are the caller's, to be cleared when
-	// done: a manager that keeps materials hands out clones.
+	// done: a manager that keeps materials hands out copies, with a data key of
+	// their own.
 	DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error)
 }
 
@@ -91,54 +93,58 @@ func (r *DecryptionRequest) Parse() (EncryptionContext, []EncryptedDataKey, erro
 	return message.ParseStored[EncryptedDataKey](r.Stored)
 }
 
-// DefaultEncryptionManager is the encrypting half of [DefaultManager].
-type DefaultEncryptionManager struct{ keyring Encrypter }
+// defaultEncryptionManager is the encrypting half of [defaultManager].
+type defaultEncryptionManager struct{ keyring Encrypter }
 
-// DefaultDecryptionManager is the decrypting half of [DefaultManager].
-type DefaultDecryptionManager struct{ keyring Decrypter }
+// defaultDecryptionManager is the decrypting half of [defaultManager].
+type defaultDecryptionManager struct{ keyring Decrypter }
 
-// DefaultManager asks a keyring for every message. It is the manager that
-// envelope.New puts around a keyring.
-type DefaultManager struct {
-	DefaultEncryptionManager
-	DefaultDecryptionManager
+// defaultManager asks a keyring for every message.
+type defaultManager struct {
+	defaultEncryptionManager
+	defaultDecryptionManager
 }
 
-var _ MaterialsManager = (*DefaultManager)(nil)
-
-// NewManager returns the default manager for a keyring.
-func NewManager(k Keyring) (*DefaultManager, error) {
+// NewManager returns the default manager for a keyring, the one that envelope.New puts
+// around it: the keyring is asked for every message. The error of a keyring that is nil
+// is [ErrInvalidArgument].
+//
+// To encrypt, it makes a new key pair for a suite that signs, and puts the public half
+// into the encryption context. A context that [EncryptionContext.Validate] refuses and
+// an unknown suite are ErrInvalidArgument; a suite that the policy refuses is
+// [ErrPolicy].
+//
+// To decrypt, a reproduced pair that is stored with another value is
+// [ErrContextMismatch], and the keyring is not asked. When the keyring can unwrap
+// nothing and there are reproduced pairs that the message does not store, they may be
+// the reason, so that error is ErrContextMismatch too, unless it is [ErrUnavailable].
+func NewManager(k Keyring) (MaterialsManager, error) {
 	if k == nil {
 		return nil, invalid("keyring is nil")
 	}
-	return &DefaultManager{DefaultEncryptionManager{k}, DefaultDecryptionManager{k}}, nil
+	return &defaultManager{defaultEncryptionManager{k}, defaultDecryptionManager{k}}, nil
 }
 
 // NewEncryptionManager returns the default manager for a keyring that can
 // only encrypt.
-func NewEncryptionManager(k Encrypter) (*DefaultEncryptionManager, error) {
+func NewEncryptionManager(k Encrypter) (EncryptionManager, error) {
 	if k == nil {
 		return nil, invalid("keyring is nil")
 	}
-	return &DefaultEncryptionManager{k}, nil
+	return &defaultEncryptionManager{k}, nil
 }
 
 // NewDecryptionManager returns the default manager for a keyring that can
 // only decrypt.
-func NewDecryptionManager(k Decrypter) (*DefaultDecryptionManager, error) {
+func NewDecryptionManager(k Decrypter) (DecryptionManager, error) {
 	if k == nil {
 		return nil, invalid("keyring is nil")
 	}
-	return &DefaultDecryptionManager{k}, nil
+	return &defaultDecryptionManager{k}, nil
 }
 
-// EncryptionMaterials has the keyring generate and wrap a new data key. For a
-// suite that signs it also makes a new key pair and puts the public half into
-// the materials' encryption context.
-//
-// A context that [EncryptionContext.Validate] refuses and an unknown suite are
-// [ErrInvalidArgument]; a suite that the policy refuses is [ErrPolicy].
-func (d *DefaultEncryptionManager) EncryptionMaterials(ctx context.Context, req EncryptionRequest) (*EncryptionMaterials, error) {
+// EncryptionMaterials implements [EncryptionManager].
+func (d *defaultEncryptionManager) EncryptionMaterials(ctx context.Context, req EncryptionRequest) (*EncryptionMaterials, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -195,12 +201,7 @@ func (d *DefaultEncryptionManager) EncryptionMaterials(ctx context.Context, req 
 
 // DecryptionMaterials compares the contexts, takes the verification key from
 // the stored one, and has the keyring unwrap the data key.
-//
-// A reproduced pair that is stored with another value is [ErrContextMismatch],
-// and the keyring is not asked. When the keyring can unwrap nothing and there
-// are reproduced pairs that the message does not store, they may be the reason,
-// so that error is ErrContextMismatch too, unless it is ErrUnavailable.
-func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error) {
+func (d *defaultDecryptionManager) DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -231,7 +232,7 @@ func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 	}
 	if err := d.keyring.OnDecrypt(ctx, m, keys); err != nil {
 		if len(required) > 0 && errors.Is(err, ErrNoMatchingKey) && !errors.Is(err, ErrUnavailable) {
-			return nil, NotStored(err, required)
+			return nil, message.NotStored(err, required)
 		}
 		return nil, err
 	}
@@ -240,15 +241,6 @@ func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 		return nil, err
 	}
 	return m, nil
-}
-
-// NotStored returns err, wrapped so that it is [ErrContextMismatch] as well and
-// names the reproduced keys that a message does not store. Callers use it when
-// authentication failed and those pairs may be why.
-func NotStored(err error, keys []string) error {
-	keys = slices.Sorted(slices.Values(keys))
-	return fmt.Errorf("%w (perhaps an %w: the message does not store %q, and what was given for these keys may not be what it was written with)",
-		err, ErrContextMismatch, keys)
 }
 
 // reproduce returns the whole context of a message, which may be stored with more

@@ -26,7 +26,7 @@ func (f failing) OnDecrypt(context.Context, *keyring.DecryptionMaterials, []keyr
 
 const publicKeyPair = "aws-crypto-public-key"
 
-func newManager(t *testing.T, k keyring.Keyring) *keyring.DefaultManager {
+func newManager(t *testing.T, k keyring.Keyring) keyring.MaterialsManager {
 	m, err := keyring.NewManager(k)
 	require.NoError(t, err)
 	return m
@@ -331,7 +331,8 @@ func TestSerialize(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, once, again)
 
-			kept = kept.Clone()
+			copied := *kept
+			kept = &copied
 			change(plain)
 			change(kept)
 			want, errWant := plain.Stored()

@@ -1,7 +1,6 @@
 package keyring
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"encoding/binary"
@@ -104,7 +103,7 @@ func (m *EncryptionMaterials) Stored() ([]byte, error) {
 }
 
 // Serialize does once what Stored does for each message: for these materials and
-// clones that are made of them from then on. A manager that keeps materials calls
+// copies that are made of them from then on. A manager that keeps materials calls
 // it. It brings nothing where there are RequiredKeys. The fields may be changed after
 // it: what was serialized is used as long as it says the same.
 func (m *EncryptionMaterials) Serialize() error {
@@ -129,14 +128,6 @@ func (m *EncryptionMaterials) Clear() {
 	clear(m.DataKey)
 	m.DataKey = nil
 	m.SigningKey = nil
-}
-
-// Clone returns a copy with a data key of its own, so that clearing one leaves
-// the other alone. The rest is shared, and not to be changed.
-func (m *EncryptionMaterials) Clone() *EncryptionMaterials {
-	clone := *m
-	clone.DataKey = bytes.Clone(m.DataKey)
-	return &clone
 }
 
 // SplitContext returns the pairs to store in the message and those only to
@@ -235,14 +226,6 @@ func (m *DecryptionMaterials) Clear() {
 	}
 	clear(m.DataKey)
 	m.DataKey = nil
-}
-
-// Clone returns a copy with a data key of its own, so that clearing one leaves
-// the other alone. The rest is shared, and not to be changed.
-func (m *DecryptionMaterials) Clone() *DecryptionMaterials {
-	clone := *m
-	clone.DataKey = bytes.Clone(m.DataKey)
-	return &clone
 }
 
 // SplitContext returns the pairs that the message stores and those that it only
