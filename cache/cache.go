@@ -62,7 +62,6 @@ type Cache struct {
 
 	loads    loads
 	refresh  chan struct{} // holds a token for each refresh under way
-	orphans  chan struct{} // holds a token for each load that nobody waits for
 	counters counters
 
 	// generation counts the purges that the user asked for. A load that began
@@ -115,7 +114,6 @@ func newCache(m keyring.MaterialsManager, limits Limits, elapsed func() time.Dur
 		limits:  limits,
 		elapsed: elapsed,
 		refresh: make(chan struct{}, limits.MaxRefreshes),
-		orphans: make(chan struct{}, limits.MaxRefreshes),
 	}
 	c.seed = maphash.MakeSeed()
 	c.admission.maxEntries, c.admission.maxMemory = limits.MaxEntries, limits.MaxMemory
@@ -353,7 +351,9 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 		}
 		got, err := c.wait(ctx, l, leads)
 		if err == nil && !leads {
-			if l.kept {
+			// A purge came in between: who waited goes on as if just come, but not
+			// for ever.
+			if l.kept || l.purged && turn < 3 {
 				continue
 			}
 			// Waiting in line for loads that serve one caller each would only

@@ -11,7 +11,7 @@ import (
 //
 // It goes by periods: twice as many evictions as there are entries. What went in
 // this period and in the one before is remembered, which is four times as many as
-// there are entries at the most, or leastHistory. What the one before says counts
+// there are entries at the most. What the one before says counts
 // half, as do then the frequencies of the entries that are held.
 type history struct {
 	recent, before map[uint64]memory
@@ -19,8 +19,8 @@ type history struct {
 	period         uint64 // the number of this one
 }
 
-// leastHistory is the least number of evictions to remember, for small caches.
-const leastHistory = 1024
+// leastPeriod is the least number of evictions in a period, for small caches.
+const leastPeriod = 32
 
 // A memory is of one entry.
 type memory struct {
@@ -31,7 +31,7 @@ type memory struct {
 
 // remember adds an entry that goes. The cache has as many entries as is said.
 func (h *history) remember(hash uint64, e *entry, why Cause, entries int) {
-	if h.evictions >= max(leastHistory/2, 2*entries) {
+	if h.evictions >= max(leastPeriod, 2*entries) {
 		h.before, h.recent = h.recent, nil
 		h.evictions = 0
 		h.period++

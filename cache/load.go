@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ type load struct {
 	// load, who may be gone by then.
 	reserved copied
 	kept     bool // others find it in the cache
+	purged   bool // it is not kept because of a purge
 
 	ended    atomic.Bool // set by the first: the manager is done, or out of time
 	handover atomic.Bool // set by the first: reserved is there, or nobody waits
@@ -26,10 +28,12 @@ type load struct {
 	cancel    context.CancelFunc
 	cancelled atomic.Bool // since nobody waits
 
+	partition string
+
 	// Guarded by loads.mu.
 	waiting    int
 	background bool // goes on though nobody waits
-	orphan     bool // holds a token for that
+	orphan     bool // one of loads.orphans
 }
 
 // deliver hands over what came of the load.
@@ -53,7 +57,14 @@ func (l *load) abandon() {
 type loads struct {
 	mu      sync.Mutex
 	running map[identity]*load
+
+	// orphans are those that nobody waits for, and that go on, the oldest first.
+	orphans []*load
 }
+
+// mostPartitions is how many partitions may have as many orphans as they may have
+// before those of one are given up for another's.
+const mostPartitions = 16
 
 // join returns the load of an identity, which start begins if there is none, and
 // whether it did. It returns none when another has just ended whose result is in
@@ -75,8 +86,10 @@ func (c *Cache) join(id identity, n int64, start func() *load) (one *load, leads
 }
 
 // left says that one of those who waited for a load does so no longer. When nobody
-// does, the load goes on if its result may serve whoever comes next, and few do so;
-// else it is cancelled, and whoever comes next starts another.
+// does, the load goes on if its result may serve whoever comes next: one that replaces
+// an entry which may be used in an outage, since only its end tells of the outage, and
+// a few others of each partition. Else it is cancelled, and whoever comes next starts
+// another.
 func (c *Cache) left(l *load) {
 	c.loads.mu.Lock()
 	defer c.loads.mu.Unlock()
@@ -84,15 +97,50 @@ func (c *Cache) left(l *load) {
 	if l.waiting > 0 || l.background || l.ended.Load() {
 		return
 	}
-	if c.loads.running[l.id] == l {
-		select {
-		case c.orphans <- struct{}{}:
-			l.background, l.orphan = true, true
-			return
-		default:
-		}
-		delete(c.loads.running, l.id)
+	if c.loads.running[l.id] != l {
+		l.giveUp()
+		return
 	}
+	l.background = true
+	if c.limits.StaleFor > 0 && c.find(l.id) != nil {
+		return // as many as there are entries
+	}
+	l.orphan = true
+	c.loads.orphans = append(c.loads.orphans, l)
+	// The oldest is the least likely to end.
+	ofPartition := 0
+	for _, o := range slices.Backward(c.loads.orphans) {
+		if o.partition == l.partition {
+			ofPartition++
+		}
+		if ofPartition > c.limits.MaxRefreshes {
+			c.loads.drop(o)
+			return
+		}
+	}
+	if len(c.loads.orphans) > mostPartitions*c.limits.MaxRefreshes {
+		c.loads.drop(c.loads.orphans[0])
+	}
+}
+
+// drop has an orphan go on only as long as somebody waits for it, who may have come
+// meanwhile. Its lock is held.
+func (l *loads) drop(orphan *load) {
+	l.forget(orphan)
+	if orphan.background = false; orphan.waiting == 0 {
+		delete(l.running, orphan.id)
+		orphan.giveUp()
+	}
+}
+
+// forget takes a load out of the orphans. Its lock is held.
+func (l *loads) forget(orphan *load) {
+	orphan.orphan = false
+	l.orphans = slices.DeleteFunc(l.orphans, func(o *load) bool { return o == orphan })
+}
+
+// giveUp cancels a load that nobody waits for.
+func (l *load) giveUp() {
 	l.cancelled.Store(true)
 	l.cancel()
 }
@@ -105,7 +153,7 @@ func (c *Cache) leave(l *load) {
 		delete(c.loads.running, l.id)
 	}
 	if l.orphan {
-		<-c.orphans
+		c.loads.forget(l)
 	}
 }
 
@@ -113,7 +161,7 @@ func (c *Cache) leave(l *load) {
 // context, whose values it keeps, since others may be waiting too. A manager that
 // does not end in time is given up. One caller is taken to wait.
 func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *load {
-	l := &load{id: id, done: make(chan struct{}), waiting: 1}
+	l := &load{id: id, partition: e.partition, done: make(chan struct{}), waiting: 1}
 	ctx, l.cancel = context.WithTimeout(context.WithoutCancel(ctx), c.limits.LoadTimeout)
 	c.admit.Lock()
 	e.generation = c.generation
@@ -237,6 +285,11 @@ func (c *Cache) fill(ctx context.Context, l *load, e *entry, n int64) (reserved 
 			err = ErrClosed
 		case !l.cancelled.Load():
 			c.settle(e.id, err)
+		default:
+			// Only a refusal means something after that.
+			if _, refusal := verdict(err); refusal {
+				c.settle(e.id, err)
+			}
 		}
 		return copied{}, false, err
 	}
@@ -244,6 +297,7 @@ func (c *Cache) fill(ctx context.Context, l *load, e *entry, n int64) (reserved 
 	e.spend(n, &c.limits) // a message that is past the limits alone does not come here
 	reserved = e.copy()
 	if kept = c.insert(e); !kept {
+		l.purged = c.admission.fits(e)
 		e.clear()
 	}
 	return reserved, kept, nil

@@ -139,7 +139,11 @@ func verdict(err error) (outage, refusal bool) {
 // rejected says whether an error blames the request, and not the key service: what
 // the caller expects, or a message that no key here has wrapped.
 func rejected(err error) bool {
-	if outage, refusal := verdict(err); outage || refusal && !errors.Is(err, keyring.ErrPolicy) {
+	if errors.Is(err, message.ErrBlamesMessage) {
+		outage, _ := verdict(err)
+		return !outage
+	}
+	if ofService(err) && !errors.Is(err, keyring.ErrPolicy) {
 		return false
 	}
 	for _, blames := range []error{
@@ -150,6 +154,15 @@ func rejected(err error) bool {
 		}
 	}
 	return false
+}
+
+// ofService says whether a part of an error comes from a key service: it says whether
+// that is unavailable or has refused, or is a timeout.
+func ofService(err error) bool {
+	outage, refusal := verdict(err)
+	var u interface{ Unavailable() bool }
+	var r interface{ Refused() bool }
+	return outage || refusal || errors.As(err, &u) || errors.As(err, &r)
 }
 
 // asUnavailable has an error that comes from an outage be [keyring.ErrUnavailable].

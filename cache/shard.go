@@ -70,6 +70,9 @@ func (c *Cache) takeStale(e *entry, n int64) copied {
 	if s.entries[e.id] != e || !c.staleNow(e) || !e.spend(n, &c.limits) {
 		return copied{}
 	}
+	if !e.used.Load() {
+		e.used.Store(true)
+	}
 	return e.copy()
 }
 

@@ -105,18 +105,19 @@ func (h *Header) parse(f *fields, limits Limits) error {
 	switch {
 	case f.err != nil:
 	case version == 1:
-		if t := f.uint8("message type"); t != typeCustomerAuthenticated {
-			f.fail("unknown message type 0x%02x", t)
+		if f.uint8("message type") != typeCustomerAuthenticated {
+			f.fail("unknown message type")
 		}
 	case version == 2:
 	default:
-		// The byte is not told: it may be a secret's first.
+		// Neither this byte nor those of the type and the suite are told: they may be
+		// a secret's first.
 		f.fail("no message of this format begins like this: it may be plaintext that was never encrypted, or base64 that must be decoded first")
 	}
 
 	id := f.uint16("algorithm suite")
 	if h.Suite = suite.ByID(id); h.Suite == nil {
-		f.fail("unknown algorithm suite 0x%04x", id)
+		f.fail("unknown algorithm suite")
 	} else if h.Suite.Version != version {
 		f.fail("algorithm suite 0x%04x does not belong in a version %d message", id, version)
 	}

@@ -1,8 +1,11 @@
 package awskms_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,9 +18,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -338,4 +343,258 @@ func TestRegionIsBackForAll(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// TestHedgeThatLoses has two healthy regions race. The one that was asked later and did
+// not win is not slow.
+func TestHedgeThatLoses(t *testing.T) {
+	s := newServer(t)
+	var seen events
+	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+		c.AttemptTimeout, c.HedgeAfter, c.OnEvent, c.MinRegions = 10*time.Second, 50*time.Millisecond, seen.add, 1
+	})
+	m := wrapNew(t, k)
+	s.Latency(east, 80*time.Millisecond)
+	s.Latency(west, 5*time.Second)
+	for range 4 {
+		unwraps(t, k, m)
+	}
+	s.Latency(west, 0)
+	assert.Empty(t, seen.of(awskms.RegionDown))
+	assert.Len(t, wrapNew(t, k).EncryptedDataKeys, 3)
+}
+
+// TestDeadlinesFindAnOutage has all callers have less time than a region may take. One
+// that answers none of them is down once they have waited as long in all.
+func TestDeadlinesFindAnOutage(t *testing.T) {
+	s := newServer(t)
+	var seen events
+	k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
+		c.Regions, c.AttemptTimeout, c.OnEvent = c.Regions[:2], 200*time.Millisecond, seen.add
+	})
+	m := wrapNew(t, k)
+	s.Outage(east, kmstest.Hang)
+	for range 10 {
+		ctx, cancel := context.WithTimeout(t.Context(), 390*time.Millisecond)
+		got := &keyring.DecryptionMaterials{Suite: suite, Context: testContext}
+		require.NoError(t, k.OnDecrypt(ctx, got, m.EncryptedDataKeys))
+		cancel()
+	}
+	assert.Equal(t, 2, s.Calls(kmstest.Match{Region: east, Operation: "Decrypt"}))
+	assert.Len(t, seen.of(awskms.RegionDown), 1)
+}
+
+// between returns a client of east with something in between that answers requests
+// with a body for which it says so.
+func between(t *testing.T, s *kmstest.Server, answers func(body []byte) (status int, answer string)) *kms.Client {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if status, answer := answers(body); err != nil || status != 0 {
+			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(answer))
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		s.Handler(east).ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	return kms.New(newClient(s, east).Options(), func(o *kms.Options) { o.BaseEndpoint = &proxy.URL })
+}
+
+// TestCodes has KMS, or what is before it, answer with codes that say different things
+// of the key.
+func TestCodes(t *testing.T) {
+	for _, c := range []struct {
+		code, message        string
+		unavailable, refused bool
+	}{
+		{"AccessDeniedException", "", false, true},
+		{"DisabledException", "", false, true},
+		{"KMSInvalidStateException", "the key is pending deletion.", false, true},
+		{"KMSInvalidStateException", "the external key store proxy did not respond", false, false},
+		{"UnrecognizedClientException", "", false, false},
+		{"SignatureDoesNotMatch", "", false, false},
+		{"InvalidSignatureException", "", false, false},
+		{"SerializationException", "", false, false},
+		{"RequestTimeTooSkewed", "", true, false},
+		{"RequestInTheFuture", "", true, false},
+		{"RequestExpired", "", true, false},
+		{"ExpiredTokenException", "", true, false},
+		{"ThrottlingException", "", true, false},
+		{"ProvisionedThroughputExceededException", "", true, false},
+		{"EC2ThrottledException", "", true, false},
+		{"BandwidthLimitExceeded", "", true, false},
+		{"UnknownError", "", true, false},
+	} {
+		t.Run(c.code, func(t *testing.T) {
+			s := newServer(t)
+			client := between(t, s, func([]byte) (int, string) {
+				return http.StatusBadRequest, fmt.Sprintf(`{"__type":%q,"message":%q}`, c.code, c.message)
+			})
+			k, err := awskms.New(awskms.Config{KeyID: s.CreateKey(east, kmstest.SymmetricDefault), Client: client})
+			require.NoError(t, err)
+			err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
+			var e *awskms.Error
+			require.ErrorAs(t, err, &e)
+			assert.Equal(t, c.unavailable, e.Unavailable(), "%v", err)
+			assert.Equal(t, c.refused, e.Refused(), "%v", err)
+			assert.NotContains(t, err.Error(), "UnknownError")
+		})
+	}
+}
+
+// TestBlame has decrypting fail for the message's fault, and for others'.
+func TestBlame(t *testing.T) {
+	s := newServer(t)
+	key := s.CreateKey(east, kmstest.SymmetricDefault)
+	var deny bool
+	client := kms.New(newClient(s, east).Options(), func(o *kms.Options) {
+		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			if deny {
+				return aws.Credentials{}, &smithy.OperationError{
+					ServiceID: "STS", OperationName: "AssumeRole", Err: &smithy.GenericAPIError{Code: "AccessDenied"},
+				}
+			}
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		})
+	})
+	k, err := awskms.New(awskms.Config{Client: client, KeyID: key})
+	require.NoError(t, err)
+	discovery, err := awskms.NewDiscovery(awskms.DiscoveryConfig{Client: client, AnyAccount: true})
+	require.NoError(t, err)
+	good := wrapNew(t, k).EncryptedDataKeys
+	altered := slices.Clone(good)
+	altered[0].Ciphertext = slices.Clone(altered[0].Ciphertext)
+	altered[0].Ciphertext[20] ^= 1
+	long := slices.Clone(good)
+	long[0].Ciphertext = make([]byte, 60_000)
+	strange := slices.Clone(good)
+	strange[0].ProviderInfo = []byte("arn:aws:kms:us-east-1:999999999999:key/11111111-2222-3333-4444-555555555555")
+	for name, c := range map[string]struct {
+		keyring keyring.Decrypter
+		keys    []keyring.EncryptedDataKey
+		deny    func() (allow func())
+		blames  bool
+	}{
+		"altered":                    {k, altered, nil, true},
+		"too long":                   {k, long, nil, true},
+		"names a stranger's key":     {discovery, strange, nil, true},
+		"denied":                     {k, good, func() func() { return s.Deny("", key) }, false},
+		"credentials refused":        {k, good, func() func() { deny = true; return func() { deny = false } }, false},
+		"KMS is out":                 {k, good, func() func() { s.Outage(east, kmstest.InternalError); return func() { s.Restore(east) } }, false},
+		"KMS is out, header chooses": {discovery, good, func() func() { s.Outage(east, kmstest.InternalError); return func() { s.Restore(east) } }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.deny != nil {
+				defer c.deny()()
+			}
+			s.ResetCalls()
+			err := refuses(t, c.keyring, c.keys)
+			assert.Equal(t, c.blames, errors.Is(err, message.ErrBlamesMessage), "%v", err)
+			if name == "too long" {
+				assert.Zero(t, s.Calls(kmstest.Match{}), "KMS was asked for what it does not take")
+			}
+		})
+	}
+}
+
+// TestLongRequestsSayNothingOfARegion has something before KMS refuse long requests.
+func TestLongRequestsSayNothingOfARegion(t *testing.T) {
+	s := newServer(t)
+	var seen events
+	client := between(t, s, func(body []byte) (int, string) {
+		if len(body) > 5000 {
+			return http.StatusRequestEntityTooLarge, ""
+		}
+		return 0, ""
+	})
+	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+		c.Regions[0].Client, c.OnEvent, c.MinRegions = client, seen.add, 1
+	})
+	junk := wrapNew(t, k).EncryptedDataKeys[:1]
+	junk[0].Ciphertext = make([]byte, 6000)
+	for range 3 {
+		err := refuses(t, k, junk)
+		assert.NotErrorIs(t, err, keyring.ErrUnavailable)
+	}
+	assert.Empty(t, seen.of(awskms.RegionDown))
+}
+
+// TestCredentialsSayNothingOfARegion has the metadata service be silent for a moment.
+func TestCredentialsSayNothingOfARegion(t *testing.T) {
+	s := newServer(t)
+	var silent bool
+	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		if silent {
+			return aws.Credentials{}, errors.New("the metadata service does not answer")
+		}
+		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+	})
+	var seen events
+	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+		for i, r := range c.Regions {
+			c.Regions[i].Client = kms.New(r.Client.(*kms.Client).Options(), func(o *kms.Options) { o.Credentials = credentials })
+		}
+		c.OnEvent, c.MinRegions = seen.add, 1
+	})
+	silent = true
+	for range 3 {
+		err := k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
+		require.ErrorIs(t, err, keyring.ErrUnavailable)
+		assert.ErrorContains(t, err, "for want of credentials")
+	}
+	silent = false
+	assert.Empty(t, seen.of(awskms.RegionDown))
+	assert.Len(t, wrapNew(t, k).EncryptedDataKeys, 3)
+}
+
+// TestOutageOfOneKey has one key's material not be there for a moment. The other key of
+// the message serves.
+func TestOutageOfOneKey(t *testing.T) {
+	s := newServer(t)
+	a, b := s.CreateKey(east, kmstest.SymmetricDefault), s.CreateKey(east, kmstest.SymmetricDefault)
+	both, err := awskms.NewMulti(awskms.Config{Client: newClient(s, east), KeyID: a}, awskms.Config{Client: newClient(s, east), KeyID: b})
+	require.NoError(t, err)
+	m := wrapNew(t, both)
+	client := between(t, s, func(body []byte) (int, string) {
+		if bytes.Contains(body, []byte(a)) {
+			return http.StatusInternalServerError, `{"__type":"KeyUnavailableException"}`
+		}
+		return 0, ""
+	})
+	k, err := awskms.New(awskms.Config{KeyID: a, DecryptKeys: []string{b}, Client: client})
+	require.NoError(t, err)
+	unwraps(t, k, m)
+	s.ResetCalls()
+	only := slices.Repeat(m.EncryptedDataKeys[:1], 5)
+	require.ErrorIs(t, refuses(t, k, only), keyring.ErrUnavailable)
+	assert.Zero(t, s.Calls(kmstest.Match{}))
+}
+
+// TestWhatIsNotSentSaysNothing has a header without a ciphertext, which the SDK does
+// not send, for a region that is down.
+func TestWhatIsNotSentSaysNothing(t *testing.T) {
+	s := newServer(t)
+	var seen events
+	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) { c.OnEvent, c.MinRegions = seen.add, 1 })
+	good := wrapNew(t, k).EncryptedDataKeys
+	s.Outage(east, kmstest.Hang)
+	_, err := unwrap(t, k, good)
+	require.NoError(t, err)
+	require.Len(t, seen.of(awskms.RegionDown), 1)
+	junk := slices.Clone(good[:1])
+	junk[0].Ciphertext = nil
+	refuses(t, k, junk)
+	assert.Empty(t, seen.of(awskms.RegionUp))
+}
+
+// TestFIPSRegions has a client ask for FIPS endpoints by its region's name.
+func TestFIPSRegions(t *testing.T) {
+	for _, region := range []string{"fips-us-east-1", "us-east-1-fips"} {
+		_, err := awskms.New(awskms.Config{
+			Client: kms.New(kms.Options{Region: region}), KeyID: "arn:aws:kms:us-east-1:111122223333:key/11111111-2222-3333-4444-555555555555",
+		})
+		require.NoError(t, err)
+	}
 }

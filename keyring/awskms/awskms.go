@@ -21,6 +21,7 @@ package awskms
 
 import (
 	"context"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -79,7 +80,7 @@ func callOptions(region string, more ...func(*kms.Options)) []func(*kms.Options)
 		return options
 	}
 	return append(options, func(o *kms.Options) {
-		if asks := o.Region; asks != "" && asks != region {
+		if asks := plainRegion(o.Region); asks != "" && asks != region {
 			o.APIOptions = append(o.APIOptions, func(*smithymiddleware.Stack) error { return &regionError{asks, region} })
 		}
 	})
@@ -90,11 +91,17 @@ func callOptions(region string, more ...func(*kms.Options)) []func(*kms.Options)
 func regionOf(client any) string {
 	switch c := client.(type) {
 	case interface{ Options() kms.Options }:
-		return c.Options().Region
+		return plainRegion(c.Options().Region)
 	case interface{ Region() string }:
-		return c.Region()
+		return plainRegion(c.Region())
 	}
 	return ""
+}
+
+// plainRegion returns the region that an SDK's name of it stands for, which can ask for
+// FIPS endpoints.
+func plainRegion(name string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(name, "fips-"), "-fips")
 }
 
 // checkRegion refuses a client that asks another region than its key is in, which
@@ -192,31 +199,47 @@ func (w *wrapping) onEncrypt(ctx context.Context, m *keyring.EncryptionMaterials
 	return nil
 }
 
+// maxCiphertext is the longest ciphertext in bytes that KMS takes.
+const maxCiphertext = 6144
+
+// decrypting is what it takes to have KMS in a region decrypt data keys.
+type decrypting struct {
+	client        DecryptClient
+	region        string
+	grantTokens   []string
+	options       []func(*kms.Options)
+	headerChooses bool // which key is asked, among those that are allowed
+}
+
 // unwrap asks KMS to decrypt a data key under the key that send names, and
 // believes the answer only if it comes from the key with the ARN want.
-func unwrap(ctx context.Context, client DecryptClient, send, want, region string, grantTokens []string, options []func(*kms.Options),
-	s keyring.Suite, ec keyring.EncryptionContext, ciphertext []byte) ([]byte, error) {
+func (d *decrypting) unwrap(ctx context.Context, m *keyring.DecryptionMaterials, send, want string, ciphertext []byte) ([]byte, error) {
 	const op = "Decrypt"
-	out, err := client.Decrypt(ctx, &kms.DecryptInput{
+	if n := len(ciphertext); n > maxCiphertext {
+		return nil, tooLongForKMS(op, send, d.region, n)
+	}
+	out, err := d.client.Decrypt(ctx, &kms.DecryptInput{
 		KeyId:             &send,
 		CiphertextBlob:    ciphertext,
-		EncryptionContext: ec,
-		GrantTokens:       grantTokens,
-	}, options...)
+		EncryptionContext: m.Context,
+		GrantTokens:       d.grantTokens,
+	}, d.options...)
 	if err != nil {
-		return nil, newError(ctx, op, send, region, err)
+		err := newError(ctx, op, send, d.region, err)
+		err.headerChose = d.headerChooses
+		return nil, err
 	}
 	if out.KeyId == nil || *out.KeyId != want {
 		clear(out.Plaintext)
 		if id := (keyID{bare: send}); out.KeyId != nil && id.mayAnswer(*out.KeyId) {
 			// The key that was asked answered. The header names an account of its own.
-			return nil, badContent(op, send, region, "%s", answeredAs(out.KeyId))
+			return nil, badContent(op, send, d.region, "%s", answeredAs(out.KeyId))
 		}
-		return nil, badAnswer(op, send, region, "%s", answeredAs(out.KeyId))
+		return nil, badAnswer(op, send, d.region, "%s", answeredAs(out.KeyId))
 	}
-	if n := len(out.Plaintext); n != s.DataKeyLen() {
+	if n := len(out.Plaintext); n != m.Suite.DataKeyLen() {
 		clear(out.Plaintext)
-		return nil, badContent(op, send, region, "a data key of %d bytes, suite %v takes %d", n, s, s.DataKeyLen())
+		return nil, badContent(op, send, d.region, "a data key of %d bytes, suite %v takes %d", n, m.Suite, m.Suite.DataKeyLen())
 	}
 	return out.Plaintext, nil
 }

@@ -10,6 +10,7 @@ import (
 // the cooldown one call at a time tries it again.
 type breaker struct {
 	cooldown time.Duration
+	timeout  time.Duration // how long the region may take
 
 	mu      sync.Mutex
 	open    bool
@@ -18,7 +19,13 @@ type breaker struct {
 	misses  int       // in a row, while closed
 	slow    int       // likewise
 	waits   bool      // asking costs time: its last failure was a timeout
+	tried   time.Time // when it was last asked, or could have been, while open
 	lastErr error     // what opened it
+
+	// waited is how long calls have waited in vain since the last answer, that had
+	// less time than the region may take. Those of several at once count once.
+	waited time.Duration
+	from   time.Time // up to when that is counted
 }
 
 // A turn is what a call to a region is, as the breaker sees it. Each must be
@@ -54,7 +61,8 @@ const (
 	answered               // also with a refusal
 	failing                // see Error.Unavailable
 	timedOut               // failing, after all the time that a region may take
-	tooSlow                // it had not answered at all when another region had
+	tooSlow                // it had not answered at all when one that was asked later had
+	cutShort               // it had less time than it may take, and no answer came
 )
 
 // Failures that cost little open a breaker only when they come in a row, since
@@ -68,21 +76,21 @@ const (
 
 // report takes what came of a turn, and says whether it opened or closed the
 // breaker.
-func (b *breaker) report(t turn, r result, err error) (changed bool) {
+func (b *breaker) report(t turn, r result, waited time.Duration, err error) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if t == probe {
 		b.probing = false
 	}
 	wasOpen := b.open
-	if r != nothing {
+	if r != nothing && r != cutShort {
 		b.waits = r == timedOut
 	}
 	switch r {
 	case nothing:
 		return false
 	case answered:
-		b.open, b.misses, b.slow, b.lastErr = false, 0, 0, nil
+		b.open, b.misses, b.slow, b.waited, b.lastErr = false, 0, 0, 0, nil
 		return wasOpen
 	case failing:
 		b.misses++
@@ -90,9 +98,16 @@ func (b *breaker) report(t turn, r result, err error) (changed bool) {
 		b.misses = missesToOpen
 	case tooSlow:
 		b.slow++
+	case cutShort:
+		if !b.waitedInVain(waited) {
+			return false
+		}
 	}
-	if b.open || b.misses >= missesToOpen || b.slow >= slowToOpen {
-		b.open, b.until = true, time.Now().Add(b.cooldown)
+	if b.open || b.misses >= missesToOpen || b.slow >= slowToOpen || r == cutShort {
+		if !b.open {
+			b.tried = time.Now()
+		}
+		b.open, b.until, b.waited = true, time.Now().Add(b.cooldown), 0
 		if err != nil {
 			b.lastErr = err
 		}
@@ -100,11 +115,41 @@ func (b *breaker) report(t turn, r result, err error) (changed bool) {
 	return b.open && !wasOpen
 }
 
-// reason returns what opened the breaker, and whether asking all the same would
-// cost the caller time for nothing: once the cooldown is over, and another call tries
-// the region again, it may well be back.
-func (b *breaker) reason() (err error, waits bool) {
+// waitedInVain adds up the time that calls without an answer have waited, and says
+// whether it is as long as the region may take.
+func (b *breaker) waitedInVain(d time.Duration) bool {
+	now := time.Now()
+	if since := now.Sub(b.from); since < d {
+		d = since
+	}
+	b.from = now
+	b.waited += d
+	return b.waited >= b.timeout
+}
+
+// needed says whether the region, which is down, is not to be asked by a call that
+// another region has served, and why it is down. If the call needs it all the same, it
+// is not asked only where that costs time for nothing: not after the cooldown, when
+// another call tries it again, and once in a second before.
+func (b *breaker) needed(needs bool) (why error, down bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.lastErr, b.waits && time.Now().Before(b.until)
+	now := time.Now()
+	switch {
+	case !b.open:
+		return nil, false // it has just come back
+	case !needs:
+		return b.lastErr, true
+	case !b.waits || !now.Before(b.until):
+		return b.lastErr, false
+	case now.Sub(b.tried) >= retryEvery:
+		b.tried = now
+		return b.lastErr, false
+	default:
+		return b.lastErr, true
+	}
 }
+
+// retryEvery is how often a region that does not answer is asked before the cooldown is
+// over, by calls that fail without it.
+const retryEvery = time.Second

@@ -94,6 +94,7 @@ func newDiscovery(c DiscoveryConfig, name string, local func(named arn, region s
 	if err != nil {
 		return nil, err
 	}
+	base.headerChooses = true
 	accounts := slices.Clone(c.Accounts)
 	base.match = func(named arn) (send, want string, ok bool) {
 		if named.partition != c.Partition || !c.AnyAccount && !slices.Contains(accounts, named.account) {

@@ -8,9 +8,11 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -37,6 +39,8 @@ type Error struct {
 	status      int // of the HTTP answer; zero when none came
 	verdict     verdict
 	credentials bool   // they could not be had
+	headerChose bool   // the key that was asked
+	notSent     bool   // it was found before that KMS cannot do it
 	message     string // the service's own
 	err         error
 }
@@ -53,8 +57,10 @@ const (
 	// mismatched: the service answered that what the message has is not what the
 	// key wrapped, or it holds what no data key is. The message is to blame.
 	mismatched
-	// noCredentials: another service refused to give credentials for the call.
-	noCredentials
+	// undecided: the service answered no before it came to the key, or about the key
+	// and not for good: credentials or a signature that it does not take, an external
+	// key store that it does not reach. No other service gave credentials, either.
+	undecided
 	// misdirected: the call was not made, since the client asks another region.
 	misdirected
 	// cancelled: the caller went away.
@@ -63,7 +69,7 @@ const (
 
 // newError describes the failure of a call, and lets a context that is done
 // show through whatever the SDK made of it.
-func newError(ctx context.Context, operation, keyID, region string, err error) error {
+func newError(ctx context.Context, operation, keyID, region string, err error) *Error {
 	e := &Error{Operation: operation, KeyID: keyID, Region: region, err: err}
 	// What could not be parsed holds the answer, and that a data key.
 	var unparsed *smithy.DeserializationError
@@ -76,15 +82,23 @@ func newError(ctx context.Context, operation, keyID, region string, err error) e
 	// An operation inside the operation is one to get credentials. What it says
 	// is not said of the key.
 	var outer, inner *smithy.OperationError
-	if errors.As(err, &outer) && errors.As(outer.Err, &inner) {
+	if errors.As(err, &outer) {
+		e.credentials = errors.As(outer.Err, &inner) || strings.HasPrefix(outer.Err.Error(), noIdentity)
+	}
+	if e.credentials {
 		if isAPI && saysNo(api) {
-			e.verdict = noCredentials
+			e.verdict = undecided
 		}
-		e.credentials = true
 		return e.under(ctx)
 	}
 	if isAPI {
 		e.Code, e.message = api.ErrorCode(), api.ErrorMessage()
+		if e.Code == unknownCode {
+			e.Code = ""
+		}
+		if e.message == unknownCode {
+			e.message = ""
+		}
 	}
 	var answer *smithyhttp.ResponseError
 	if errors.As(err, &answer) {
@@ -96,13 +110,18 @@ func newError(ctx context.Context, operation, keyID, region string, err error) e
 	}
 	var elsewhere *regionError
 	var params smithy.InvalidParamsError
+	e.notSent = errors.As(err, &params)
 	switch {
 	case errors.As(err, &elsewhere):
-		e.verdict = misdirected
-	case errors.As(err, &params), isAPI && e.Code == "ValidationException" && operation != "GenerateDataKey":
+		e.verdict, e.notSent = misdirected, true
+	case fromHeader(operation) && (e.notSent || e.Code == "ValidationException" || tooLong(e.status)):
 		e.verdict = mismatched // what was sent is from a header
 	case e.Code == "InvalidCiphertextException", e.Code == "IncorrectKeyException":
 		e.verdict = mismatched
+	case e.notSent, e.Code == "KMSInvalidStateException" && !strings.Contains(e.message, "pending"):
+		e.verdict = undecided // of the second, a key that is going to be deleted is the usual reason
+	case isAPI && beforeTheKey(e.Code):
+		e.verdict = undecided
 	case e.status >= http.StatusInternalServerError, e.throttled(), e.status == http.StatusRequestTimeout:
 		// Whatever the code is, the service did not decide.
 	case isAPI && saysNo(api):
@@ -111,14 +130,48 @@ func newError(ctx context.Context, operation, keyID, region string, err error) e
 	return e.under(ctx)
 }
 
+// noIdentity begins the text of the SDK's error for a provider of credentials that
+// failed. It has no type.
+const noIdentity = "get identity: "
+
+// unknownCode is the SDK's code for answers without one, as from a proxy.
+const unknownCode = "UnknownError"
+
+// fromHeader says whether an operation sends what a message's header has.
+func fromHeader(operation string) bool {
+	return operation == "Decrypt" || operation == "DeriveSharedSecret"
+}
+
+// tooLong says whether an HTTP status blames the length of a request.
+func tooLong(status int) bool {
+	switch status {
+	case http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge:
+		return true
+	}
+	return false
+}
+
+// beforeTheKey says whether a code is about the request's credentials, signature or
+// form, which a service looks at before it looks at the key.
+func beforeTheKey(code string) bool {
+	switch code {
+	case "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure", "MissingAuthenticationToken",
+		"MissingAuthenticationTokenException", "SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature",
+		"IncompleteSignatureException", "SerializationException", "UnknownOperationException":
+		return true
+	}
+	return false
+}
+
 // saysNo says whether a service's answer is a refusal: it has a code, and one that
-// does not stand for a failure of its own, for too many requests, or for
-// credentials that have merely run out.
+// does not stand for a failure of its own, for too many requests, for credentials that
+// have merely run out, or for a clock that is wrong.
 func saysNo(answer smithy.APIError) bool {
 	switch code := answer.ErrorCode(); code {
-	case "", "UnknownError": // no code that could be read, as from a proxy
+	case "", unknownCode:
 		return false
-	case "KeyUnavailableException", "KMSInternalException", "DependencyTimeoutException",
+	case "RequestTimeTooSkewed", "RequestInTheFuture",
+		"KeyUnavailableException", "KMSInternalException", "DependencyTimeoutException",
 		"InternalFailure", "InternalError", "InternalServerError", "InternalServerException",
 		"ServiceUnavailable", "ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException",
 		"ExpiredToken", "ExpiredTokenException", "RequestExpired":
@@ -129,12 +182,8 @@ func saysNo(answer smithy.APIError) bool {
 }
 
 func throttling(code string) bool {
-	switch code {
-	case "ThrottlingException", "Throttling", "ThrottledException", "RequestThrottledException", "RequestThrottled",
-		"TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException", "SlowDown", "PriorRequestNotComplete":
-		return true
-	}
-	return false
+	_, is := retry.DefaultThrottleErrorCodes[code]
+	return is || code == "LimitExceededException"
 }
 
 // under adds the error of a context that is done.
@@ -172,7 +221,7 @@ func (e *Error) sentence() string {
 		return " timed out"
 	case e.credentials:
 		return " was not sent, for want of credentials: " + oneLine(e.err)
-	case e.verdict == misdirected:
+	case e.notSent:
 		return " was not sent: " + oneLine(e.err)
 	}
 	switch e.Code {
@@ -248,9 +297,16 @@ func (e *Error) Unavailable() bool { return e.verdict == outage }
 // there. A cache drops the data keys that were granted before.
 func (e *Error) Refused() bool { return e.verdict == refused }
 
-// Is says that an error for which Unavailable is true is [keyring.ErrUnavailable].
+// Is says that an error for which Unavailable is true is [keyring.ErrUnavailable]. It
+// also tells this module's cache whether the message is to blame.
 func (e *Error) Is(target error) bool {
-	return target == keyring.ErrUnavailable && e.Unavailable()
+	switch target {
+	case keyring.ErrUnavailable:
+		return e.Unavailable()
+	case message.ErrBlamesMessage:
+		return e.verdict == mismatched || e.verdict == refused && e.headerChose
+	}
+	return false
 }
 
 // invalidAnswer is the Code of an answer that was not believed. It is not one of
@@ -269,6 +325,13 @@ func badContent(operation, keyID, region, format string, args ...any) *Error {
 	e := badAnswer(operation, keyID, region, format, args...)
 	e.verdict = mismatched
 	return e
+}
+
+// tooLongForKMS is the error for a ciphertext that KMS would not take, and that it is
+// not asked about.
+func tooLongForKMS(operation, keyID, region string, n int) error {
+	return &Error{Operation: operation, KeyID: keyID, Region: region, verdict: mismatched, notSent: true,
+		err: fmt.Errorf("the ciphertext is %d bytes, KMS takes %d", n, maxCiphertext)}
 }
 
 // A regionError says that a client asks another region than its key is in.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -122,8 +123,9 @@ type MultiRegion struct {
 // region is one region's key and what is known of its health.
 type region struct {
 	wrapping
-	breaker breaker
-	timeout time.Duration
+	decrypting decrypting
+	breaker    breaker
+	timeout    time.Duration
 }
 
 var _ keyring.Keyring = (*MultiRegion)(nil)
@@ -142,10 +144,11 @@ var _ keyring.Keyring = (*MultiRegion)(nil)
 //
 // A region that once takes longer than AttemptTimeout, or fails otherwise twice in a
 // row, is down: it is asked last, and to wrap a data key that another region has made
-// only where MinRegions needs it and it is quick to fail. After the Cooldown one call
-// tries it again. Of a caller's deadline each region gets a share, so that there is
-// time left for the next; one that does not answer within a share that is shorter
-// than AttemptTimeout is not down for it.
+// only where MinRegions needs it, and not more than once a second if it does not answer
+// at all. After the Cooldown one call tries it again. Of a caller's deadline each region
+// gets a share, so that there is time left for the next; one that does not answer within
+// a share that is shorter than AttemptTimeout is not down for it, unless calls have
+// waited for as long in all and none was answered.
 //
 // The SDK's own retries are switched off where another region is the retry.
 func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
@@ -198,10 +201,15 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 				id:          keyID{text: r.KeyARN, arn: a},
 				region:      a.region,
 				grantTokens: slices.Clone(r.GrantTokens),
-				options:     callOptions(a.region, attempts(1)),
 				wrapOptions: callOptions(a.region, attempts(1)),
 			},
-			breaker: breaker{cooldown: c.Cooldown},
+			decrypting: decrypting{
+				client:      r.Client,
+				region:      a.region,
+				grantTokens: slices.Clone(r.GrantTokens),
+				options:     callOptions(a.region, attempts(1)),
+			},
+			breaker: breaker{cooldown: c.Cooldown, timeout: c.AttemptTimeout},
 			timeout: c.AttemptTimeout,
 		})
 	}
@@ -227,6 +235,9 @@ func (k *MultiRegion) String() string {
 type candidate struct {
 	*region
 	turn turn
+
+	// beaten is set when a region that was asked later has answered earlier.
+	beaten *atomic.Bool
 }
 
 // order returns regions as they are to be asked: those that are down last, each
@@ -235,7 +246,7 @@ type candidate struct {
 func order(regions []*region) []candidate {
 	var up, down []candidate
 	for _, r := range regions {
-		c := candidate{r, r.breaker.admit()}
+		c := candidate{r, r.breaker.admit(), new(atomic.Bool)}
 		if c.turn == lastResort {
 			down = append(down, c)
 		} else {
@@ -248,7 +259,7 @@ func order(regions []*region) []candidate {
 // release gives back turns that were not used.
 func release(candidates []candidate) {
 	for _, c := range candidates {
-		c.breaker.report(c.turn, nothing, nil)
+		c.breaker.report(c.turn, nothing, 0, nil)
 	}
 }
 
@@ -259,14 +270,18 @@ func release(candidates []candidate) {
 func (k *MultiRegion) ask(ctx, limited context.Context, c candidate, left int, call func(attempt func(func(context.Context) error) error) error) (err error) {
 	what := nothing
 	heard := false // any answer
+	var waited time.Duration
 	defer func() {
+		if what == tooSlow {
+			err = fmt.Errorf("%w: %s had not answered when a region that was asked later had", keyring.ErrUnavailable, c.region.region)
+		}
 		// Before anybody is told, so that a panic there leaves no turn open.
-		changed := c.breaker.report(c.turn, what, err)
+		changed := c.breaker.report(c.turn, what, waited, err)
 		switch {
 		case what == failing || what == timedOut:
 			k.onEvent(Event{Kind: RegionFailed, Region: c.region.region, Err: err})
 			fallthrough
-		case what == tooSlow:
+		case what == tooSlow, what == cutShort:
 			if changed {
 				k.onEvent(Event{Kind: RegionDown, Region: c.region.region, Err: err})
 			}
@@ -283,35 +298,42 @@ func (k *MultiRegion) ask(ctx, limited context.Context, c candidate, left int, c
 		}
 		attempt, cancel := context.WithTimeout(limited, timeout)
 		defer cancel()
+		began := time.Now()
 		err := do(attempt)
-		switch {
+		var e *Error
+		switch isKMS := errors.As(err, &e); {
 		case heard:
 			// It answered just before: the call is to blame, not the region.
 		case err == nil:
 			heard, what = true, answered
-		case ctx.Err() != nil:
+		case isKMS && (e.notSent || e.credentials):
+			what = nothing // it was not asked
+		case errors.Is(ctx.Err(), context.Canceled):
 			what = nothing
-		case limited.Err() != nil:
-			what = tooSlow
-		case !goOn(err):
+		case ctx.Err() == nil && limited.Err() != nil:
+			if what = nothing; c.beaten.Load() {
+				what = tooSlow
+			}
+		case ctx.Err() == nil && !goOn(err):
 			heard, what = true, answered
-		case attempt.Err() == nil:
+		case ctx.Err() == nil && attempt.Err() == nil:
 			what = failing
-		case whole:
+		case ctx.Err() == nil && whole:
 			what = timedOut
 		default:
-			what = nothing // the caller's share of time was shorter than the region's
+			// The caller had less time than the region may take.
+			what, waited = cutShort, waited+time.Since(began)
 		}
 		return err
 	})
 	return err
 }
 
-// goOn says whether another region may be asked after an error: after an outage,
-// and when there were no credentials for this region.
+// goOn says whether another region may be asked after an error: after an outage, and
+// when this one has not come to a decision about the key.
 func goOn(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && (e.verdict == outage || e.verdict == noCredentials)
+	return errors.As(err, &e) && (e.verdict == outage || e.verdict == undecided)
 }
 
 // OnEncrypt implements [keyring.Encrypter].
@@ -353,10 +375,9 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 			continue
 		case c.turn == lastResort && len(covered) > 0:
 			// To wait for a region that is down would cost every message its
-			// timeout. For want of any other it is asked, and where MinRegions
-			// needs it and it was quick to fail.
-			why, waits := c.breaker.reason()
-			if waits || len(covered) >= k.minRegions {
+			// timeout. For want of any other it is asked.
+			why, down := c.breaker.needed(len(covered) < k.minRegions)
+			if down {
 				release(order[i : i+1])
 				failures = append(failures, fmt.Errorf("%s is not asked, since it is down: %w", c.region.region, why))
 				continue
@@ -441,7 +462,7 @@ func (k *MultiRegion) unwrapIn(r *region, m *keyring.DecryptionMaterials, keys [
 			break
 		}
 		err := attempt(func(ctx context.Context) (err error) {
-			dataKey, err = unwrap(ctx, r.client, r.id.text, r.id.text, r.region, r.grantTokens, r.options, m.Suite, m.Context, edk.Ciphertext)
+			dataKey, err = r.decrypting.unwrap(ctx, m, r.id.text, r.id.text, edk.Ciphertext)
 			return err
 		})
 		if err == nil {
@@ -460,6 +481,7 @@ func (k *MultiRegion) unwrapIn(r *region, m *keyring.DecryptionMaterials, keys [
 // what decided it first. No goroutine outlives it.
 func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) ([]byte, []error) {
 	type outcome struct {
+		place   int // in order
 		dataKey []byte
 		err     error
 	}
@@ -483,11 +505,11 @@ func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.De
 		if asked == len(order) {
 			return
 		}
-		c, left := order[asked], len(order)-asked
+		c, place, left := order[asked], asked, len(order)-asked
 		asked++
 		pending++
 		running.Go(func() {
-			var o outcome
+			o := outcome{place: place}
 			o.err = k.ask(ctx, limited, c, left, func(attempt func(func(context.Context) error) error) (err error) {
 				o.dataKey, err = k.unwrapIn(c.region, m, keys, attempt)
 				return err
@@ -508,6 +530,9 @@ func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.De
 			pending--
 			switch {
 			case o.err == nil:
+				for _, c := range order[:o.place] {
+					c.beaten.Store(true)
+				}
 				return o.dataKey, nil
 			case goOn(o.err):
 				failed = append(failed, o.err)

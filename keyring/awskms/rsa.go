@@ -225,6 +225,9 @@ func (k *RSADecrypter) unwrap(ctx context.Context, m *keyring.DecryptionMaterial
 		return nil, err
 	}
 	keyARN := k.key.String()
+	if n := len(ciphertext); n > maxCiphertext {
+		return nil, tooLongForKMS(op, keyARN, k.key.region, n)
+	}
 	out, err := k.client.Decrypt(ctx, &kms.DecryptInput{
 		KeyId:               &keyARN,
 		CiphertextBlob:      ciphertext,

@@ -2,10 +2,9 @@ package awskms
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -18,13 +17,10 @@ type match func(named arn) (send, want string, ok bool)
 // unwrapping is what the keyrings with symmetric keys do to decrypt; they differ
 // in the match.
 type unwrapping struct {
-	client      DecryptClient
-	name        keyringName
-	region      string
-	grantTokens []string
-	maxCalls    int
-	options     []func(*kms.Options)
-	match       match
+	decrypting
+	name     keyringName
+	maxCalls int
+	match    match
 }
 
 // newUnwrapping returns all of it but the match, for keys in a region, which is
@@ -32,12 +28,14 @@ type unwrapping struct {
 func newUnwrapping(client DecryptClient, name keyringName, region string, grantTokens []string, maxCalls int) (unwrapping, error) {
 	maxCalls, err := checkMaxCalls(maxCalls)
 	return unwrapping{
-		client:      client,
-		name:        name,
-		region:      region,
-		grantTokens: slices.Clone(grantTokens),
-		maxCalls:    maxCalls,
-		options:     callOptions(region),
+		decrypting: decrypting{
+			client:      client,
+			region:      region,
+			grantTokens: slices.Clone(grantTokens),
+			options:     callOptions(region),
+		},
+		name:     name,
+		maxCalls: maxCalls,
 	}, err
 }
 
@@ -80,7 +78,7 @@ func (u *unwrapping) OnDecrypt(ctx context.Context, m *keyring.DecryptionMateria
 			return nil, nil
 		}
 		return func() ([]byte, error) {
-			return unwrap(ctx, u.client, send, want, u.region, u.grantTokens, u.options, m.Suite, m.Context, edk.Ciphertext)
+			return u.unwrap(ctx, m, send, want, edk.Ciphertext)
 		}, nil
 	})
 }
@@ -98,6 +96,7 @@ func tryKeys(ctx context.Context, name keyringName, maxCalls int, m *keyring.Dec
 		return fmt.Errorf("%s: %w: the materials already have a data key", name, keyring.ErrInvalidArgument)
 	}
 	var failed []error
+	var down []string // keys that cannot be asked just now
 	calls := 0
 	for i, edk := range keys {
 		if err := ctx.Err(); err != nil {
@@ -105,6 +104,9 @@ func tryKeys(ctx context.Context, name keyringName, maxCalls int, m *keyring.Dec
 		}
 		try, err := attemptFor(edk)
 		if err == nil && try == nil {
+			continue
+		}
+		if err == nil && slices.Contains(down, edk.KeyName()) {
 			continue
 		}
 		if err == nil {
@@ -121,9 +123,12 @@ func tryKeys(ctx context.Context, name keyringName, maxCalls int, m *keyring.Dec
 			}
 		}
 		failed = append(failed, fmt.Errorf("encrypted data key %d: %w", i+1, err))
-		// The next call would meet the same outage.
+		// The next call would meet the same outage, unless it is one of this key alone.
 		if goOn(err) {
-			return name.noMatch(keys, failed)
+			if !ofOneKey(err) {
+				return name.noMatch(keys, failed)
+			}
+			down = append(down, edk.KeyName())
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -145,4 +150,11 @@ func checkMaxCalls(n int) (int, error) {
 		return defaultMaxCalls, nil
 	}
 	return n, nil
+}
+
+// ofOneKey says whether an outage may be one of the key that was asked, since KMS
+// answered for it.
+func ofOneKey(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.status != 0 && e.Code != "" && !e.throttled()
 }
