@@ -43,7 +43,7 @@ func exampleKMS(s *kmstest.Server) *kms.Client {
 	})
 }
 
-// A program's retries and messages are tested through an outage, and after it.
+// What a program does in an outage is tested, and what it does after it.
 func ExampleServer_Outage() {
 	ctx := context.Background()
 	s, err := kmstest.New(kmstest.Config{})
