@@ -21,7 +21,7 @@ func (b bucket) get(name string, start, length int64) ([]byte, error) {
 	if !ok || start < 0 || length < 0 || start+length > int64(len(object)) {
 		return nil, fmt.Errorf("bucket: %s has no bytes %d to %d", name, start, start+length)
 	}
-	fmt.Printf("GET %s: %d bytes at %d\n", name, length, start)
+	fmt.Println("GET", name, "from byte", start)
 	return object[start : start+length], nil
 }
 
@@ -98,10 +98,12 @@ func ExampleHeader_MessageRange() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%d bytes of plaintext: %s...\n", n, part[:10])
+	fmt.Println(length, "bytes of the message for", n, "of plaintext")
+	fmt.Printf("%s...\n", part[:10])
 	// Output:
-	// GET scan: 4096 bytes at 0
-	// GET scan: 616 bytes at 1007428
-	// GET scan: 305472 bytes at 503812
-	// 300000 bytes of plaintext: 0123456789...
+	// GET scan from byte 0
+	// GET scan from byte 1007428
+	// GET scan from byte 503812
+	// 305472 bytes of the message for 300000 of plaintext
+	// 0123456789...
 }
