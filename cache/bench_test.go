@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"runtime"
 	"slices"
@@ -16,7 +17,7 @@ import (
 
 var benchContext = keyring.EncryptionContext{"tenant": "42", "table": "patients"}
 
-// inHand is a manager that clones materials that it has, prepared as a cache's are:
+// inHand is a manager that copies materials that it has, prepared as a cache's are:
 // what a cache costs at the least.
 type inHand struct {
 	encrypt *keyring.EncryptionMaterials
@@ -24,17 +25,15 @@ type inHand struct {
 }
 
 func (m *inHand) EncryptionMaterials(context.Context, keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
-	return m.encrypt.Clone(), nil
+	e := *m.encrypt
+	e.DataKey = bytes.Clone(e.DataKey)
+	return &e, nil
 }
-
-func (m *inHand) StoredDecryptionMaterials(keyring.StoredDecryptionRequest) *keyring.DecryptionMaterials {
-	return m.decrypt.Clone()
-}
-
-func (m *inHand) StoredDecryptionOwner() keyring.DecryptionManager { return m }
 
 func (m *inHand) DecryptionMaterials(context.Context, keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
-	return m.decrypt.Clone(), nil
+	d := *m.decrypt
+	d.DataKey = bytes.Clone(d.DataKey)
+	return &d, nil
 }
 
 // BenchmarkHit is the cache alone, on a hit.

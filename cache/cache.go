@@ -78,9 +78,8 @@ type Cache struct {
 }
 
 var (
-	_ keyring.MaterialsManager        = (*Cache)(nil)
-	_ keyring.StoredDecryptionManager = (*Cache)(nil)
-	_ keyring.StoredDecryptionManager = partition{}
+	_ keyring.MaterialsManager = (*Cache)(nil)
+	_ keyring.MaterialsManager = partition{}
 )
 
 // New returns a cache of a keyring's data keys.
@@ -89,13 +88,18 @@ func New(k keyring.Keyring, limits Limits) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewFromManager(m, limits)
+	c, err := NewFromManager(m, limits)
+	if err != nil {
+		return nil, err
+	}
+	c.confirmsAlone = true
+	return c, nil
 }
 
 // NewFromManager returns a cache of the materials of another manager. The cache
 // belongs above a manager that makes signing keys, as the default one does: below
 // it, every request would have another public key in its context. It may stand above
-// or below a [keyring.RequiredContextManager]. What a manager below it answers is
+// or below that of keyring.NewRequiredContextManager. What a manager below it answers is
 // taken to depend on the request alone.
 func NewFromManager(m keyring.MaterialsManager, limits Limits) (*Cache, error) {
 	start := time.Now()
@@ -116,7 +120,6 @@ func newCache(m keyring.MaterialsManager, limits Limits, elapsed func() time.Dur
 		refresh: make(chan struct{}, limits.MaxRefreshes),
 		orphans: make(chan struct{}, limits.MaxRefreshes),
 	}
-	_, c.confirmsAlone = m.(*keyring.DefaultManager)
 	c.seed = maphash.MakeSeed()
 	c.admission.maxEntries, c.admission.maxMemory = limits.MaxEntries, limits.MaxMemory
 	c.loads.running = map[identity]*load{}
@@ -177,12 +180,6 @@ func (p partition) DecryptionMaterials(ctx context.Context, req keyring.Decrypti
 	return p.cache.decryption(ctx, req, p.name)
 }
 
-func (p partition) StoredDecryptionOwner() keyring.DecryptionManager { return p }
-
-func (p partition) StoredDecryptionMaterials(req keyring.StoredDecryptionRequest) *keyring.DecryptionMaterials {
-	return p.cache.storedDecryption(req, p.name)
-}
-
 // EncryptionMaterials implements [keyring.EncryptionManager]. The result is the
 // caller's to clear; what it holds beside the data key is shared, and not to be
 // changed.
@@ -196,15 +193,6 @@ func (c *Cache) EncryptionMaterials(ctx context.Context, req keyring.EncryptionR
 func (c *Cache) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
 	return c.decryption(ctx, req, "")
 }
-
-// StoredDecryptionMaterials implements [keyring.StoredDecryptionManager]. It asks
-// nobody. The result is like that of DecryptionMaterials.
-func (c *Cache) StoredDecryptionMaterials(req keyring.StoredDecryptionRequest) *keyring.DecryptionMaterials {
-	return c.storedDecryption(req, "")
-}
-
-// StoredDecryptionOwner implements [keyring.StoredDecryptionManager].
-func (c *Cache) StoredDecryptionOwner() keyring.DecryptionManager { return c }
 
 func (c *Cache) encryption(ctx context.Context, req keyring.EncryptionRequest, partition string) (*keyring.EncryptionMaterials, error) {
 	if err := c.check(ctx); err != nil {
@@ -248,44 +236,40 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 		return c.manager.DecryptionMaterials(ctx, req)
 	}
 	var buf [1024]byte
-	id, err := decryptionIdentity(buf[:0], &req, partition, c.confirmsAlone)
+	id, err := decryptionIdentity(buf[:0], &req, partition, !c.confirmsAlone)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	if got := c.hit(id, 0); !got.none() {
-		if got.answersDecryption(req.Suite, req.CommitmentPolicy) && confirms(req.Reproduced, got.d.Context) {
-			return got.d, nil
+	got, answers := c.decryptionHit(id, &req)
+	if !answers && c.confirmsAlone && !message.Stores(req.Stored, req.Reproduced) {
+		// That was the identity of messages which store all that is expected.
+		got.clear()
+		if id, err = decryptionIdentity(buf[:0], &req, partition, true); err != nil {
+			return nil, fmt.Errorf("cache: %w", err)
 		}
+		got, answers = c.decryptionHit(id, &req)
+	}
+	if answers {
+		return got.d, nil
+	}
+	if !got.none() {
 		c.poisoned(identity(id), got)
 	}
 	return c.decryptionMiss(ctx, identity(id), req, partition)
 }
 
-// storedDecryption is decryption for a header that was not parsed: it answers only
-// from what is here.
-func (c *Cache) storedDecryption(req keyring.StoredDecryptionRequest, partition string) *keyring.DecryptionMaterials {
-	if c.ctx.Err() != nil || !req.Suite.DerivesKey() {
-		return nil
-	}
-	var buf [1024]byte
-	id, err := storedIdentity(buf[:0], &req, partition, c.confirmsAlone)
-	if err != nil {
-		return nil // decryption says why
-	}
+// decryptionHit returns a copy of the materials that id names, if they are in the
+// cache and good, and whether they answer a request.
+func (c *Cache) decryptionHit(id []byte, req *keyring.DecryptionRequest) (got copied, answers bool) {
 	got, worn := c.lookUp(id, 0)
-	if got.none() {
-		return nil
-	}
-	// Pairs that do not confirm what is stored belong to another entry, or to
-	// none: the whole request will tell.
-	if !got.answersDecryption(req.Suite, req.CommitmentPolicy) || !message.Confirms(req.Stored, req.Reproduced, got.d.Context) {
-		got.clear()
-		return nil
+	if got.none() || !got.answersDecryption(req) {
+		return got, false
 	}
 	c.hadHit(worn)
-	return got.d
+	return got, true
 }
 
+// decryptionMiss stands apart so that a hit does not allocate for it.
 func (c *Cache) decryptionMiss(ctx context.Context, id identity, req keyring.DecryptionRequest, partition string) (*keyring.DecryptionMaterials, error) {
 	got, err := c.miss(ctx, id, 0, func() *entry {
 		return newDecryptionEntry(id, partition, req)

@@ -98,13 +98,18 @@ func TestIdentity(t *testing.T) {
 	again := &keyring.EncryptionMaterials{Suite: e.Suite, Context: e.Context, DataKey: e.DataKey}
 	require.NoError(t, aes.OnEncrypt(t.Context(), again))
 	base := toDecrypt(e)
+	stored := func(ec keyring.EncryptionContext, keys []keyring.EncryptedDataKey) []byte {
+		return toDecrypt(&keyring.EncryptionMaterials{Context: ec, EncryptedDataKeys: keys}).Stored
+	}
 	for name, change := range map[string]func(*keyring.DecryptionRequest){
-		"base":        func(*keyring.DecryptionRequest) {},
-		"policy":      func(r *keyring.DecryptionRequest) { r.CommitmentPolicy = keyring.RequireEncryptAllowDecrypt },
-		"not stored":  func(r *keyring.DecryptionRequest) { r.Reproduced, r.Context = r.Context, nil },
-		"wrapped key": func(r *keyring.DecryptionRequest) { r.EncryptedDataKeys = again.EncryptedDataKeys },
+		"base":   func(*keyring.DecryptionRequest) {},
+		"policy": func(r *keyring.DecryptionRequest) { r.CommitmentPolicy = keyring.RequireEncryptAllowDecrypt },
+		"not stored": func(r *keyring.DecryptionRequest) {
+			r.Reproduced, r.Stored = e.Context, stored(nil, e.EncryptedDataKeys)
+		},
+		"wrapped key": func(r *keyring.DecryptionRequest) { r.Stored = stored(e.Context, again.EncryptedDataKeys) },
 		"wrapped keys": func(r *keyring.DecryptionRequest) {
-			r.EncryptedDataKeys = append(r.EncryptedDataKeys[:1:1], again.EncryptedDataKeys...)
+			r.Stored = stored(e.Context, append(e.EncryptedDataKeys[:1:1], again.EncryptedDataKeys...))
 		},
 	} {
 		t.Run("decrypt: "+name, func(t *testing.T) {
@@ -115,7 +120,7 @@ func TestIdentity(t *testing.T) {
 	}
 	t.Run("decrypt: pairs that confirm what is stored", func(t *testing.T) {
 		req := base
-		req.Reproduced = req.Context
+		req.Reproduced = e.Context
 		before := m.loads.Load()
 		decrypt(t, c, req)
 		assert.Equal(t, before, m.loads.Load())
@@ -476,12 +481,8 @@ func TestManagerMisbehaves(t *testing.T) {
 		c := newTestCache(t, nothing{}, Limits{}, nil)
 		_, err := c.EncryptionMaterials(t.Context(), request("42"))
 		require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
-		_, err = c.DecryptionMaterials(t.Context(), keyring.DecryptionRequest{
-			Suite: unsigned, EncryptedDataKeys: []keyring.EncryptedDataKey{{ProviderID: "none"}},
-		})
+		_, err = c.DecryptionMaterials(t.Context(), toDecrypt(encrypt(t, m, request("42"))))
 		require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
-		_, err = c.DecryptionMaterials(t.Context(), keyring.DecryptionRequest{Suite: unsigned})
-		require.ErrorContains(t, err, "0 encrypted data keys")
 	})
 	encrypt(t, c, request("42"))
 }

@@ -53,14 +53,8 @@ func newEncryptionEntry(id identity, partition string, req keyring.EncryptionReq
 }
 
 func newDecryptionEntry(id identity, partition string, req keyring.DecryptionRequest) *entry {
-	req.Context = maps.Clone(req.Context)
 	req.Reproduced = maps.Clone(req.Reproduced)
-	// The caller's may refer to a whole message.
-	req.EncryptedDataKeys = slices.Clone(req.EncryptedDataKeys)
-	for i, k := range req.EncryptedDataKeys {
-		req.EncryptedDataKeys[i].ProviderInfo = bytes.Clone(k.ProviderInfo)
-		req.EncryptedDataKeys[i].Ciphertext = bytes.Clone(k.Ciphertext)
-	}
+	req.Stored = bytes.Clone(req.Stored) // the caller's is a part of a message
 	return &entry{id: id, partition: partition, decryptReq: &req}
 }
 
@@ -106,10 +100,9 @@ func (e *entry) measure() int64 {
 			n += len(stored)
 		}
 	} else {
-		n += pairOverhead * len(e.decryptReq.Context)
+		n += len(e.decryptReq.Stored)
 		context(e.decryptReq.Reproduced)
 		context(e.decrypt.Context)
-		keys(e.decryptReq.EncryptedDataKeys)
 	}
 	return int64(n)
 }
@@ -119,7 +112,8 @@ func (e *entry) wrappedBy(name string) bool {
 	if e.encrypt != nil {
 		keys = e.encrypt.EncryptedDataKeys
 	} else {
-		keys = e.decryptReq.EncryptedDataKeys
+		// What does not parse has no materials, and so no entry.
+		_, keys, _ = e.decryptReq.Parse()
 	}
 	return slices.ContainsFunc(keys, func(k keyring.EncryptedDataKey) bool { return k.KeyName() == name })
 }
@@ -201,8 +195,20 @@ func (c copied) answersEncryption(req *keyring.EncryptionRequest) bool {
 		len(c.e.DataKey) == c.e.Suite.DataKeyLen() && subtle.ConstantTimeCompare(c.e.DataKey, zeros[:len(c.e.DataKey)]) == 0
 }
 
-func (c copied) answersDecryption(s keyring.Suite, p keyring.CommitmentPolicy) bool {
-	return c.d.Suite == s && p.CheckDecrypt(c.d.Suite) == nil && len(c.d.DataKey) == c.d.Suite.DataKeyLen()
+// answersDecryption does too. Somebody may have changed the context that is shared.
+func (c copied) answersDecryption(req *keyring.DecryptionRequest) bool {
+	return c.d.Suite == req.Suite && req.CommitmentPolicy.CheckDecrypt(c.d.Suite) == nil && len(c.d.DataKey) == c.d.Suite.DataKeyLen() &&
+		confirms(req.Reproduced, c.d.Context)
+}
+
+// confirms says whether a context has all of some pairs.
+func confirms(pairs, context keyring.EncryptionContext) bool {
+	for k, v := range pairs {
+		if got, ok := context[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
 }
 
 // zeros is what a data key is that was cleared.

@@ -143,7 +143,11 @@ func request(tenant string) keyring.EncryptionRequest {
 
 // toDecrypt returns the request that reads what materials wrote.
 func toDecrypt(m *keyring.EncryptionMaterials) keyring.DecryptionRequest {
-	return keyring.DecryptionRequest{Suite: m.Suite, Context: m.Context, EncryptedDataKeys: m.EncryptedDataKeys}
+	stored, err := m.Stored()
+	if err != nil {
+		panic(err)
+	}
+	return keyring.DecryptionRequest{Suite: m.Suite, Stored: stored}
 }
 
 func encrypt(t testing.TB, m keyring.EncryptionManager, req keyring.EncryptionRequest) *keyring.EncryptionMaterials {

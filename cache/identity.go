@@ -6,7 +6,6 @@ import (
 	"hash/maphash"
 	"slices"
 
-	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -78,44 +77,12 @@ func encryptionIdentity(b []byte, req *keyring.EncryptionRequest, partition stri
 	return finish(b), nil
 }
 
-// confirms says whether every pair is stored with the same value.
-func confirms(reproduced, stored keyring.EncryptionContext) bool {
-	for k, v := range reproduced {
-		if got, ok := stored[k]; !ok || got != v {
-			return false
-		}
-	}
-	return true
-}
-
-// decryptionIdentity appends to b what names what a request to decrypt may share.
-// With confirmsAlone, reproduced pairs that only confirm what is stored change
-// nothing, and are left out.
-func decryptionIdentity(b []byte, req *keyring.DecryptionRequest, partition string, confirmsAlone bool) ([]byte, error) {
-	b = appendHead(b, forDecryption, req.CommitmentPolicy, req.Suite, partition)
-	at := len(b)
-	b, err := message.AppendStored(appendNumber(b, 0), req.Context, req.EncryptedDataKeys)
-	if err != nil {
-		return nil, err
-	}
-	setLength(b, at)
-	reproduced := req.Reproduced
-	if confirmsAlone && confirms(reproduced, req.Context) {
-		reproduced = nil
-	}
-	if b, err = appendContext(b, reproduced); err != nil {
-		return nil, err
-	}
-	return finish(b), nil
-}
-
-// storedIdentity appends to b what decryptionIdentity does for a request whose
-// stored parts serialize to what the header has, as nearly all do, and whose
-// reproduced pairs only confirm them.
-func storedIdentity(b []byte, req *keyring.StoredDecryptionRequest, partition string, confirmsAlone bool) ([]byte, error) {
+// decryptionIdentity appends to b what names what a request to decrypt may share,
+// with the pairs that the caller expects or without.
+func decryptionIdentity(b []byte, req *keyring.DecryptionRequest, partition string, reproduced bool) ([]byte, error) {
 	b = appendHead(b, forDecryption, req.CommitmentPolicy, req.Suite, partition)
 	b = appendPart(b, req.Stored)
-	if confirmsAlone {
+	if !reproduced {
 		return finish(appendNumber(b, 0)), nil
 	}
 	b, err := appendContext(b, req.Reproduced)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -279,11 +278,7 @@ func (c *Cache) call(ctx context.Context, e *entry) (err error) {
 		e.encrypt = m
 		return nil
 	}
-	// The materials may refer to the context, which whoever gets them might change.
-	// The entry's own is what hits are held against.
-	req := *e.decryptReq
-	req.Context = maps.Clone(req.Context)
-	m, err := c.manager.DecryptionMaterials(ctx, req)
+	m, err := c.manager.DecryptionMaterials(ctx, *e.decryptReq)
 	if err != nil {
 		return err
 	}

@@ -13,84 +13,83 @@ import (
 	"github.com/go-sealring/sealring/keyring"
 )
 
-// TestStored checks what is found by a header's bytes: what the whole request
-// finds, and else nothing.
+// TestStored checks what a header's bytes find: materials that answer the whole
+// request, and else none.
 func TestStored(t *testing.T) {
 	for _, s := range []keyring.Suite{unsigned, signed} {
 		t.Run(s.String(), func(t *testing.T) {
 			m := newManager(t)
 			c := newTestCache(t, m, Limits{}, nil)
 			e := encrypt(t, m, keyring.EncryptionRequest{Suite: s, Context: request("42").Context})
-			stored, err := e.Stored()
-			require.NoError(t, err)
-			base := keyring.StoredDecryptionRequest{Suite: s, Stored: stored}
-
-			require.Nil(t, c.StoredDecryptionMaterials(base), "nothing was loaded")
-			whole := decrypt(t, c, toDecrypt(e))
-			before := c.Stats()
-			for name, change := range map[string]func(*keyring.StoredDecryptionRequest){
-				"base":       func(*keyring.StoredDecryptionRequest) {},
-				"confirming": func(r *keyring.StoredDecryptionRequest) { r.Reproduced = request("42").Context },
+			base := toDecrypt(e)
+			whole := decrypt(t, c, base)
+			loads := m.loads.Load()
+			for name, change := range map[string]func(*keyring.DecryptionRequest){
+				"base":       func(*keyring.DecryptionRequest) {},
+				"confirming": func(r *keyring.DecryptionRequest) { r.Reproduced = request("42").Context },
 			} {
 				req := base
 				change(&req)
-				got := c.StoredDecryptionMaterials(req)
-				require.NotNil(t, got, name)
-				assert.Equal(t, whole, got, name)
-				got.Clear()
+				assert.Equal(t, whole, decrypt(t, c, req), name)
 			}
-			assert.Equal(t, before.Hits+2, c.Stats().Hits)
+			assert.Equal(t, loads, m.loads.Load(), "not found")
+			assert.EqualValues(t, 2, c.Stats().Hits)
 
-			for name, change := range map[string]func(*keyring.StoredDecryptionRequest){
-				"policy":      func(r *keyring.StoredDecryptionRequest) { r.CommitmentPolicy = keyring.RequireEncryptAllowDecrypt },
-				"suite":       func(r *keyring.StoredDecryptionRequest) { r.Suite = unsigned + signed - r.Suite },
-				"no key":      func(r *keyring.StoredDecryptionRequest) { r.Suite = keyring.SuiteAES256GCM },
-				"shorter":     func(r *keyring.StoredDecryptionRequest) { r.Stored = r.Stored[:len(r.Stored)-1] },
-				"longer":      func(r *keyring.StoredDecryptionRequest) { r.Stored = append(bytes.Clone(r.Stored), 0) },
-				"empty":       func(r *keyring.StoredDecryptionRequest) { r.Stored = nil },
-				"contradicts": func(r *keyring.StoredDecryptionRequest) { r.Reproduced = request("43").Context },
-				"not stored": func(r *keyring.StoredDecryptionRequest) {
+			for name, change := range map[string]func(*keyring.DecryptionRequest){
+				"policy":      func(r *keyring.DecryptionRequest) { r.CommitmentPolicy = keyring.RequireEncryptAllowDecrypt },
+				"suite":       func(r *keyring.DecryptionRequest) { r.Suite = unsigned + signed - r.Suite },
+				"shorter":     func(r *keyring.DecryptionRequest) { r.Stored = r.Stored[:len(r.Stored)-1] },
+				"longer":      func(r *keyring.DecryptionRequest) { r.Stored = append(bytes.Clone(r.Stored), 0) },
+				"empty":       func(r *keyring.DecryptionRequest) { r.Stored = nil },
+				"contradicts": func(r *keyring.DecryptionRequest) { r.Reproduced = request("43").Context },
+				"not stored": func(r *keyring.DecryptionRequest) {
 					r.Reproduced = keyring.EncryptionContext{"tenant": "42", "row": "7"}
 				},
 			} {
 				req := base
 				change(&req)
-				assert.Nil(t, c.StoredDecryptionMaterials(req), name)
+				before := m.loads.Load()
+				_, err := c.DecryptionMaterials(t.Context(), req)
+				assert.Equal(t, name == "policy", err == nil, "%s: %v", name, err)
+				assert.Equal(t, before+1, m.loads.Load(), name)
 			}
-			for i := range stored {
+			for i := range base.Stored {
 				req := base
-				req.Stored = bytes.Clone(stored)
+				req.Stored = bytes.Clone(base.Stored)
 				req.Stored[i] ^= 1
-				assert.Nil(t, c.StoredDecryptionMaterials(req), "byte %d", i)
+				_, err := c.DecryptionMaterials(t.Context(), req)
+				assert.Error(t, err, "byte %d", i)
 			}
-			assert.Equal(t, before.Hits+2, c.Stats().Hits, "what was not found counts as a hit")
-			assert.Equal(t, before.Misses, c.Stats().Misses)
-			other := c.Partition("other").(keyring.StoredDecryptionManager)
-			assert.Nil(t, other.StoredDecryptionMaterials(base), "another partition's")
-			decrypt(t, c.Partition("other"), toDecrypt(e))
-			assert.NotNil(t, other.StoredDecryptionMaterials(base))
-
-			require.NoError(t, c.Close())
-			assert.Nil(t, c.StoredDecryptionMaterials(base), "closed")
+			assert.EqualValues(t, 2, c.Stats().Hits, "what was not found counts as a hit")
+			loads = m.loads.Load()
+			decrypt(t, c.Partition("other"), base)
+			assert.Equal(t, loads+1, m.loads.Load(), "another partition's")
+			decrypt(t, c.Partition("other"), base)
+			assert.Equal(t, loads+1, m.loads.Load())
 		})
 	}
 }
 
 // TestStoredRequiredPairs has an entry for a pair that a message does not store:
-// the message's bytes alone do not name it.
+// the message's bytes alone do not name it, and no entry for fewer pairs serves it.
 func TestStoredRequiredPairs(t *testing.T) {
 	m := newManager(t)
 	c := newTestCache(t, m, Limits{}, nil)
 	ec := keyring.EncryptionContext{"tenant": "42", "row": "7"}
 	e := encrypt(t, m, keyring.EncryptionRequest{Context: ec, RequiredKeys: []string{"row"}})
-	stored, err := e.Stored()
-	require.NoError(t, err)
-	req := keyring.DecryptionRequest{
-		Suite: e.Suite, Context: keyring.EncryptionContext{"tenant": "42"}, Reproduced: ec, EncryptedDataKeys: e.EncryptedDataKeys,
-	}
+	req := toDecrypt(e)
+	req.Reproduced = ec
 	decrypt(t, c, req)
-	assert.Nil(t, c.StoredDecryptionMaterials(keyring.StoredDecryptionRequest{Suite: e.Suite, Stored: stored}))
-	assert.Nil(t, c.StoredDecryptionMaterials(keyring.StoredDecryptionRequest{Suite: e.Suite, Stored: stored, Reproduced: ec}))
+	loads := m.loads.Load()
+	decrypt(t, c, req)
+	assert.Equal(t, loads, m.loads.Load(), "not shared with itself")
+	for _, less := range []keyring.EncryptionContext{nil, {"tenant": "42"}, {"row": "8"}, {"row": "7", "column": "ssn"}} {
+		req.Reproduced = less
+		_, err := c.DecryptionMaterials(t.Context(), req)
+		require.Error(t, err, "%v", less)
+	}
+	assert.EqualValues(t, 1, c.Stats().Hits)
+	assert.EqualValues(t, 1, c.Stats().Entries)
 }
 
 // TestClientsShareMessages decrypts through a cache in every way, whatever header
@@ -169,9 +168,9 @@ func TestTamperedContext(t *testing.T) {
 
 	h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
 	require.NoError(t, err)
-	shared := decrypt(t, c, keyring.DecryptionRequest{
+	shared := decrypt(t, c, toDecrypt(&keyring.EncryptionMaterials{
 		Suite: h.Suite, Context: h.Context, EncryptedDataKeys: h.EncryptedDataKeys,
-	})
+	}))
 	shared.Context["tenant"] = "43"
 	shared.Context["row"] = "7"
 	for _, wrong := range []keyring.EncryptionContext{{"tenant": "43"}, {"row": "7"}} {

@@ -221,17 +221,15 @@ type materials struct {
 }
 
 func (m *materials) EncryptionMaterials(context.Context, keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
-	return m.encrypt.Clone(), nil
+	e := m.encrypt
+	e.DataKey = bytes.Clone(e.DataKey)
+	return &e, nil
 }
-
-func (m *materials) StoredDecryptionMaterials(keyring.StoredDecryptionRequest) *keyring.DecryptionMaterials {
-	return m.decrypt.Clone()
-}
-
-func (m *materials) StoredDecryptionOwner() keyring.DecryptionManager { return m }
 
 func (m *materials) DecryptionMaterials(_ context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
-	return m.decrypt.Clone(), nil
+	d := m.decrypt
+	d.DataKey = bytes.Clone(d.DataKey)
+	return &d, nil
 }
 
 // BenchmarkField is a 64-byte field with two context pairs and the data key at

@@ -58,7 +58,6 @@ type Encrypter struct {
 // A Decrypter decrypts messages. It is safe for concurrent use.
 type Decrypter struct {
 	manager keyring.DecryptionManager
-	stored  keyring.StoredDecryptionManager // the manager, if it is one
 	opts    Options
 }
 
@@ -138,9 +137,5 @@ func NewDecrypterFromManager(m keyring.DecryptionManager, o *Options) (*Decrypte
 	if err != nil {
 		return nil, err
 	}
-	stored, ok := m.(keyring.StoredDecryptionManager)
-	if ok && stored.StoredDecryptionOwner() != m {
-		stored = nil
-	}
-	return &Decrypter{m, stored, opts}, nil
+	return &Decrypter{m, opts}, nil
 }

@@ -29,7 +29,7 @@ func randomBytes(n int) []byte {
 
 // zeroKey is a keyring under a key that is the same in every process, so that
 // fuzzing's messages keep decrypting.
-func zeroKey(t testing.TB) *keyring.RawAES {
+func zeroKey(t testing.TB) keyring.Keyring {
 	k, err := keyring.NewRawAES("test", "zero", make([]byte, 32))
 	require.NoError(t, err)
 	return k

@@ -91,7 +91,7 @@ func (d *Decrypter) begin(o *opener, m *keyring.DecryptionMaterials) error {
 	if _, err := aead.Open(nil, h.IV, h.Tag, aad); err != nil {
 		err = fmt.Errorf("header: %w", ErrAuthentication)
 		if len(m.RequiredKeys) > 0 {
-			err = keyring.NotStored(err, m.RequiredKeys)
+			err = message.NotStored(err, m.RequiredKeys)
 		}
 		return err
 	}
@@ -110,29 +110,13 @@ func (d *Decrypter) begin(o *opener, m *keyring.DecryptionMaterials) error {
 
 // materials gets the materials for a message, and checks them.
 func (d *Decrypter) materials(ctx context.Context, h *message.Header, ec keyring.EncryptionContext) (*keyring.DecryptionMaterials, error) {
-	req := keyring.DecryptionRequest{Suite: keyring.Suite(h.Suite.ID), CommitmentPolicy: d.opts.CommitmentPolicy, Reproduced: ec}
-	if d.stored != nil {
-		req := keyring.StoredDecryptionRequest{
-			Suite: req.Suite, CommitmentPolicy: req.CommitmentPolicy, Stored: h.Stored, Reproduced: ec,
-		}
-		if m := d.stored.StoredDecryptionMaterials(req); m != nil {
-			return checked(m, m.CheckStored(req))
-		}
+	req := keyring.DecryptionRequest{
+		Suite: keyring.Suite(h.Suite.ID), CommitmentPolicy: d.opts.CommitmentPolicy, Stored: h.Stored, Reproduced: ec,
 	}
-	if h.Context == nil && h.EncryptedDataKeys == nil {
-		if err := h.ParseStored(); err != nil {
-			return nil, err
-		}
-	}
-	req.Context, req.EncryptedDataKeys = h.Context, dataKeys(h)
 	m, err := d.manager.DecryptionMaterials(ctx, req)
-	if err != nil {
-		return nil, fmt.Errorf("data key: %w", err)
+	if err == nil {
+		err = m.Check(req)
 	}
-	return checked(m, m.Check(req))
-}
-
-func checked(m *keyring.DecryptionMaterials, err error) (*keyring.DecryptionMaterials, error) {
 	if err != nil {
 		m.Clear()
 		return nil, fmt.Errorf("data key: %w", err)

@@ -16,7 +16,7 @@ import (
 
 var curves = []ecdh.Curve{ecdh.P256(), ecdh.P384(), ecdh.P521()}
 
-func newRawAES(t testing.TB, name string, bits int) *keyring.RawAES {
+func newRawAES(t testing.TB, name string, bits int) keyring.Keyring {
 	key := make([]byte, bits/8)
 	rand.Read(key)
 	k, err := keyring.NewRawAES("payments", name, key)
@@ -37,7 +37,7 @@ var rsaKeys = sync.OnceValue(func() [2]*rsa.PrivateKey {
 	return keys
 })
 
-func newRawRSA(t testing.TB, name string, which int, padding keyring.RSAPadding) *keyring.RawRSA {
+func newRawRSA(t testing.TB, name string, which int, padding keyring.RSAPadding) keyring.Keyring {
 	key := rsaKeys()[which]
 	k, err := keyring.NewRawRSA("hsm", name, &key.PublicKey, key, padding)
 	require.NoError(t, err)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-sealring/sealring/internal/message"
 )
 
 // Errors that keyrings and materials managers return, wrapped: test for them
@@ -27,7 +29,7 @@ var (
 
 	// ErrContextMismatch says that the encryption context that the caller
 	// expects does not hold for the message.
-	ErrContextMismatch = errors.New("encryption context mismatch")
+	ErrContextMismatch = message.ErrContextMismatch
 
 	// ErrPolicy says that a policy in force refuses an algorithm suite.
 	ErrPolicy = errors.New("refused by policy")

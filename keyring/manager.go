@@ -19,7 +19,8 @@ import (
 type EncryptionManager interface {
 	// EncryptionMaterials returns materials that answer req: they pass
 	// [EncryptionMaterials.Check]. They are the caller's, to be cleared when
-	// done: a manager that keeps materials hands out clones. With a suite that
+	// done: a manager that keeps materials hands out copies, with a data key of
+	// their own. With a suite that
 	// does not derive keys, a data key must never be handed out twice.
 	EncryptionMaterials(ctx context.Context, req EncryptionRequest) (*EncryptionMaterials, error)
 }
@@ -28,7 +29,8 @@ type EncryptionManager interface {
 type DecryptionManager interface {
 	// DecryptionMaterials returns materials that answer req: they pass
 	// [DecryptionMaterials.Check]. They are the caller's, to be cleared when
-	// done: a manager that keeps materials hands out clones.
+	// done: a manager that keeps materials hands out copies, with a data key of
+	// their own.
 	DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error)
 }
 
@@ -72,99 +74,77 @@ type DecryptionRequest struct {
 	// CommitmentPolicy is the policy in force.
 	CommitmentPolicy CommitmentPolicy
 
-	// Context holds the pairs that the message stores, not yet authenticated.
-	Context EncryptionContext
-
-	// Reproduced holds the pairs that the caller expects. Those that are in
-	// Context must be equal there; the others must have been authenticated, but
-	// not stored, when the message was written.
-	Reproduced EncryptionContext
-
-	// EncryptedDataKeys are the message's wrapped keys.
-	EncryptedDataKeys []EncryptedDataKey
-}
-
-// A StoredDecryptionManager is a [DecryptionManager] that keeps materials, and
-// finds them by what a header stores before that is parsed. Its methods are safe
-// for concurrent use.
-type StoredDecryptionManager interface {
-	// StoredDecryptionMaterials returns what DecryptionMaterials would for the
-	// same message, or nil if it has not got that at hand: then
-	// DecryptionMaterials is to be asked. It waits for nothing.
-	StoredDecryptionMaterials(StoredDecryptionRequest) *DecryptionMaterials
-
-	// StoredDecryptionOwner returns the manager whose materials those are. Clients
-	// ask for them only if that is the manager they were given: another one, which
-	// embeds it and has a DecryptionMaterials of its own, is not passed over.
-	StoredDecryptionOwner() DecryptionManager
-}
-
-// A StoredDecryptionRequest is a [DecryptionRequest] whose Context and
-// EncryptedDataKeys are as the header has them.
-type StoredDecryptionRequest struct {
-	// Suite is the message's suite.
-	Suite Suite
-
-	// CommitmentPolicy is the policy in force.
-	CommitmentPolicy CommitmentPolicy
-
-	// Stored is what [EncryptionMaterials.Stored] returned, if the message was
-	// written by this module: the serialized encryption context behind its length,
-	// and the wrapped keys behind their count. It is not to be kept or changed.
+	// Stored is what the message's header says of its data key, not yet
+	// authenticated: the serialized encryption context behind its length, and the
+	// wrapped keys behind their count, as [EncryptionMaterials.Stored] returns them.
+	// Parse reads it.
 	Stored []byte
 
-	// Reproduced holds the pairs that the caller expects.
+	// Reproduced holds the pairs that the caller expects. Those that the message
+	// stores must be equal there; the others must have been authenticated, but
+	// not stored, when the message was written.
 	Reproduced EncryptionContext
 }
 
-// DefaultEncryptionManager is the encrypting half of [DefaultManager].
-type DefaultEncryptionManager struct{ keyring Encrypter }
-
-// DefaultDecryptionManager is the decrypting half of [DefaultManager].
-type DefaultDecryptionManager struct{ keyring Decrypter }
-
-// DefaultManager asks a keyring for every message. It is the manager that
-// envelope.New puts around a keyring.
-type DefaultManager struct {
-	DefaultEncryptionManager
-	DefaultDecryptionManager
+// Parse returns what Stored holds: the pairs that the message stores, and its wrapped
+// keys, which refer to Stored. Nothing of it is authenticated. It fails with an error
+// that wraps envelope.ErrMalformed or io.ErrUnexpectedEOF.
+func (r *DecryptionRequest) Parse() (EncryptionContext, []EncryptedDataKey, error) {
+	return message.ParseStored[EncryptedDataKey](r.Stored)
 }
 
-var _ MaterialsManager = (*DefaultManager)(nil)
+// defaultEncryptionManager is the encrypting half of [defaultManager].
+type defaultEncryptionManager struct{ keyring Encrypter }
 
-// NewManager returns the default manager for a keyring.
-func NewManager(k Keyring) (*DefaultManager, error) {
+// defaultDecryptionManager is the decrypting half of [defaultManager].
+type defaultDecryptionManager struct{ keyring Decrypter }
+
+// defaultManager asks a keyring for every message.
+type defaultManager struct {
+	defaultEncryptionManager
+	defaultDecryptionManager
+}
+
+// NewManager returns the default manager for a keyring, the one that envelope.New puts
+// around it: the keyring is asked for every message. The error of a keyring that is nil
+// is [ErrInvalidArgument].
+//
+// To encrypt, it makes a new key pair for a suite that signs, and puts the public half
+// into the encryption context. A context that [EncryptionContext.Validate] refuses and
+// an unknown suite are ErrInvalidArgument; a suite that the policy refuses is
+// [ErrPolicy].
+//
+// To decrypt, a reproduced pair that is stored with another value is
+// [ErrContextMismatch], and the keyring is not asked. When the keyring can unwrap
+// nothing and there are reproduced pairs that the message does not store, they may be
+// the reason, so that error is ErrContextMismatch too, unless it is [ErrUnavailable].
+func NewManager(k Keyring) (MaterialsManager, error) {
 	if k == nil {
 		return nil, invalid("keyring is nil")
 	}
-	return &DefaultManager{DefaultEncryptionManager{k}, DefaultDecryptionManager{k}}, nil
+	return &defaultManager{defaultEncryptionManager{k}, defaultDecryptionManager{k}}, nil
 }
 
 // NewEncryptionManager returns the default manager for a keyring that can
 // only encrypt.
-func NewEncryptionManager(k Encrypter) (*DefaultEncryptionManager, error) {
+func NewEncryptionManager(k Encrypter) (EncryptionManager, error) {
 	if k == nil {
 		return nil, invalid("keyring is nil")
 	}
-	return &DefaultEncryptionManager{k}, nil
+	return &defaultEncryptionManager{k}, nil
 }
 
 // NewDecryptionManager returns the default manager for a keyring that can
 // only decrypt.
-func NewDecryptionManager(k Decrypter) (*DefaultDecryptionManager, error) {
+func NewDecryptionManager(k Decrypter) (DecryptionManager, error) {
 	if k == nil {
 		return nil, invalid("keyring is nil")
 	}
-	return &DefaultDecryptionManager{k}, nil
+	return &defaultDecryptionManager{k}, nil
 }
 
-// EncryptionMaterials has the keyring generate and wrap a new data key. For a
-// suite that signs it also makes a new key pair and puts the public half into
-// the materials' encryption context.
-//
-// A context that [EncryptionContext.Validate] refuses and an unknown suite are
-// [ErrInvalidArgument]; a suite that the policy refuses is [ErrPolicy].
-func (d *DefaultEncryptionManager) EncryptionMaterials(ctx context.Context, req EncryptionRequest) (*EncryptionMaterials, error) {
+// EncryptionMaterials implements [EncryptionManager].
+func (d *defaultEncryptionManager) EncryptionMaterials(ctx context.Context, req EncryptionRequest) (*EncryptionMaterials, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -221,12 +201,7 @@ func (d *DefaultEncryptionManager) EncryptionMaterials(ctx context.Context, req 
 
 // DecryptionMaterials compares the contexts, takes the verification key from
 // the stored one, and has the keyring unwrap the data key.
-//
-// A reproduced pair that is stored with another value is [ErrContextMismatch],
-// and the keyring is not asked. When the keyring can unwrap nothing and there
-// are reproduced pairs that the message does not store, they may be the reason,
-// so that error is ErrContextMismatch too, unless it is ErrUnavailable.
-func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error) {
+func (d *defaultDecryptionManager) DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -236,24 +211,28 @@ func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 	if err := req.CommitmentPolicy.CheckDecrypt(req.Suite); err != nil {
 		return nil, err
 	}
-	whole, required, err := reproduce(req.Context, req.Reproduced)
+	stored, keys, err := req.Parse()
+	if err != nil {
+		return nil, err
+	}
+	whole, required, err := reproduce(stored, req.Reproduced)
 	if err != nil {
 		return nil, err
 	}
 	m := &DecryptionMaterials{Suite: req.Suite, Context: whole, RequiredKeys: required}
 
-	_, signs := req.Context[publicKeyPair]
+	_, signs := stored[publicKeyPair]
 	if err := checkPublicKeyPair(req.Suite, signs); err != nil {
 		return nil, err
 	}
 	if curve := req.Suite.row().Curve; curve != nil {
-		if m.VerificationKey, err = decodePublicKey(curve, req.Context[publicKeyPair]); err != nil {
+		if m.VerificationKey, err = decodePublicKey(curve, stored[publicKeyPair]); err != nil {
 			return nil, fmt.Errorf("%w: pair %q: %v", message.ErrMalformed, publicKeyPair, err)
 		}
 	}
-	if err := d.keyring.OnDecrypt(ctx, m, req.EncryptedDataKeys); err != nil {
+	if err := d.keyring.OnDecrypt(ctx, m, keys); err != nil {
 		if len(required) > 0 && errors.Is(err, ErrNoMatchingKey) && !errors.Is(err, ErrUnavailable) {
-			return nil, NotStored(err, required)
+			return nil, message.NotStored(err, required)
 		}
 		return nil, err
 	}
@@ -264,17 +243,8 @@ func (d *DefaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 	return m, nil
 }
 
-// NotStored returns err, wrapped so that it is [ErrContextMismatch] as well and
-// names the reproduced keys that a message does not store. Callers use it when
-// authentication failed and those pairs may be why.
-func NotStored(err error, keys []string) error {
-	keys = slices.Sorted(slices.Values(keys))
-	return fmt.Errorf("%w (perhaps an %w: the message does not store %q, and what was given for these keys may not be what it was written with)",
-		err, ErrContextMismatch, keys)
-}
-
-// reproduce returns the whole context of a message and the keys of the pairs
-// that it does not store, sorted.
+// reproduce returns the whole context of a message, which may be stored with more
+// pairs, and the keys of the pairs that it does not store, sorted.
 func reproduce(stored, reproduced EncryptionContext) (whole EncryptionContext, required []string, err error) {
 	for k, v := range reproduced {
 		got, ok := stored[k]
@@ -287,7 +257,7 @@ func reproduce(stored, reproduced EncryptionContext) (whole EncryptionContext, r
 			required = append(required, k)
 		}
 	}
-	whole = maps.Clone(stored) // the message's own stays what it was
+	whole = stored
 	if required == nil {
 		return whole, nil, nil
 	}

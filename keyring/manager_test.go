@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,7 +26,7 @@ func (f failing) OnDecrypt(context.Context, *keyring.DecryptionMaterials, []keyr
 
 const publicKeyPair = "aws-crypto-public-key"
 
-func newManager(t *testing.T, k keyring.Keyring) *keyring.DefaultManager {
+func newManager(t *testing.T, k keyring.Keyring) keyring.MaterialsManager {
 	m, err := keyring.NewManager(k)
 	require.NoError(t, err)
 	return m
@@ -84,7 +86,7 @@ func TestManagerRoundTrip(t *testing.T) {
 			assert.Equal(t, s.Signs(), e.Context[publicKeyPair] != "")
 
 			d, err := m.DecryptionMaterials(t.Context(), keyring.DecryptionRequest{
-				Suite: s, CommitmentPolicy: policy, Context: e.Context, Reproduced: ec, EncryptedDataKeys: e.EncryptedDataKeys,
+				Suite: s, CommitmentPolicy: policy, Reproduced: ec, Stored: stored(t, e.Context, e.EncryptedDataKeys),
 			})
 			require.NoError(t, err)
 			assert.Equal(t, e.DataKey, d.DataKey)
@@ -98,6 +100,13 @@ func TestManagerRoundTrip(t *testing.T) {
 			assert.Nil(t, e.SigningKey)
 		})
 	}
+}
+
+// stored returns what a header stores of a context and wrapped keys.
+func stored(t testing.TB, ec keyring.EncryptionContext, keys []keyring.EncryptedDataKey) []byte {
+	b, err := message.AppendStored(nil, ec, keys)
+	require.NoError(t, err)
+	return b
 }
 
 func TestManagerRefusesToEncrypt(t *testing.T) {
@@ -135,11 +144,11 @@ func TestManagerRefusesToEncrypt(t *testing.T) {
 
 func TestManagerRefusesToDecrypt(t *testing.T) {
 	aes := newRawAES(t, "kek", 256)
-	stored := keyring.EncryptionContext{"tenant": "42"}
-	unsigned, err := newManager(t, aes).EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Context: stored})
+	ec := keyring.EncryptionContext{"tenant": "42"}
+	unsigned, err := newManager(t, aes).EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Context: ec})
 	require.NoError(t, err)
 	const signed = keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384
-	base := keyring.DecryptionRequest{Suite: commit, Context: stored, EncryptedDataKeys: unsigned.EncryptedDataKeys}
+	base := keyring.DecryptionRequest{Suite: commit, Stored: stored(t, ec, unsigned.EncryptedDataKeys)}
 	with := func(change func(*keyring.DecryptionRequest)) keyring.DecryptionRequest {
 		req := base
 		change(&req)
@@ -170,15 +179,19 @@ func TestManagerRefusesToDecrypt(t *testing.T) {
 			r.Suite = signed
 		}), []error{message.ErrMalformed}},
 		"unsigned, with public key": {with(func(r *keyring.DecryptionRequest) {
-			r.Context = point(2)
+			r.Stored = stored(t, point(2), unsigned.EncryptedDataKeys)
 		}), []error{message.ErrMalformed}},
 		"public key not base64": {with(func(r *keyring.DecryptionRequest) {
-			r.Suite, r.Context = signed, keyring.EncryptionContext{publicKeyPair: "*"}
+			r.Suite, r.Stored = signed, stored(t, keyring.EncryptionContext{publicKeyPair: "*"}, unsigned.EncryptedDataKeys)
 		}), []error{message.ErrMalformed}},
 		"public key not a point": {with(func(r *keyring.DecryptionRequest) {
-			r.Suite, r.Context = signed, point(append([]byte{2}, make([]byte, 31)...)...)
+			r.Suite, r.Stored = signed, stored(t, point(append([]byte{2}, make([]byte, 31)...)...), unsigned.EncryptedDataKeys)
 		}), []error{message.ErrMalformed}},
-		"no keys": {with(func(r *keyring.DecryptionRequest) { r.EncryptedDataKeys = nil }), []error{keyring.ErrNoMatchingKey}},
+		"no keys":          {with(func(r *keyring.DecryptionRequest) { r.Stored = make([]byte, 4) }), []error{keyring.ErrNoMatchingKey}},
+		"nothing stored":   {with(func(r *keyring.DecryptionRequest) { r.Stored = nil }), []error{io.ErrUnexpectedEOF}},
+		"cut":              {with(func(r *keyring.DecryptionRequest) { r.Stored = r.Stored[:len(r.Stored)-1] }), []error{io.ErrUnexpectedEOF}},
+		"more than stored": {with(func(r *keyring.DecryptionRequest) { r.Stored = append(slices.Clone(r.Stored), 0) }), []error{message.ErrMalformed}},
+		"a count of keys":  {with(func(r *keyring.DecryptionRequest) { r.Stored = []byte{0, 0, 0xff, 0xff} }), []error{io.ErrUnexpectedEOF}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := newManager(t, aes).DecryptionMaterials(t.Context(), c.req)
@@ -213,11 +226,11 @@ func TestRequiredContextManager(t *testing.T) {
 
 	e, err := m.EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Context: ec})
 	require.NoError(t, err)
-	stored, authenticated := e.SplitContext()
-	assert.Equal(t, keyring.EncryptionContext{"tenant": "42"}, stored)
+	split, authenticated := e.SplitContext()
+	assert.Equal(t, keyring.EncryptionContext{"tenant": "42"}, split)
 	assert.Equal(t, keyring.EncryptionContext{"row": "7", "column": "ssn"}, authenticated)
 
-	req := keyring.DecryptionRequest{Suite: commit, Context: stored, Reproduced: ec, EncryptedDataKeys: e.EncryptedDataKeys}
+	req := keyring.DecryptionRequest{Suite: commit, Reproduced: ec, Stored: stored(t, split, e.EncryptedDataKeys)}
 	d, err := m.DecryptionMaterials(t.Context(), req)
 	require.NoError(t, err)
 	assert.Equal(t, e.DataKey, d.DataKey)
@@ -275,7 +288,7 @@ func TestRequiredContextManagerDistrusts(t *testing.T) {
 	e, err := honest.EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Context: ec})
 	require.NoError(t, err)
 	_, err = m.DecryptionMaterials(t.Context(), keyring.DecryptionRequest{
-		Suite: commit, Reproduced: ec, EncryptedDataKeys: e.EncryptedDataKeys,
+		Suite: commit, Reproduced: ec, Stored: stored(t, nil, e.EncryptedDataKeys),
 	})
 	require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
 }
@@ -318,7 +331,8 @@ func TestSerialize(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, once, again)
 
-			kept = kept.Clone()
+			copied := *kept
+			kept = &copied
 			change(plain)
 			change(kept)
 			want, errWant := plain.Stored()

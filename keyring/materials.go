@@ -1,13 +1,11 @@
 package keyring
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -82,7 +80,7 @@ type EncryptionMaterials struct {
 	// SigningKey signs the message, in suites that do.
 	SigningKey *ecdsa.PrivateKey
 
-	serialized *serialized // by Serialize
+	serialized []byte // by Serialize
 }
 
 // GenerateDataKey sets DataKey to new random bytes of the suite's length.
@@ -97,44 +95,28 @@ func (m *EncryptionMaterials) GenerateDataKey() {
 // envelope.ErrLimit or envelope.ErrMalformed. The result may be shared, and is not
 // to be changed.
 func (m *EncryptionMaterials) Stored() ([]byte, error) {
-	if m.serialized.of(m) {
-		return m.serialized.bytes, nil
+	if m.serializedHolds() {
+		return m.serialized, nil
 	}
 	stored, _ := m.SplitContext()
 	return message.AppendStored(nil, stored, m.EncryptedDataKeys)
 }
 
 // Serialize does once what Stored does for each message: for these materials and
-// clones that are made of them from then on. A manager that keeps materials calls
-// it. Context, RequiredKeys and EncryptedDataKeys may be replaced after it, but not
-// be changed in place.
+// copies that are made of them from then on. A manager that keeps materials calls
+// it. It brings nothing where there are RequiredKeys. The fields may be changed after
+// it: what was serialized is used as long as it says the same.
 func (m *EncryptionMaterials) Serialize() error {
 	m.serialized = nil
 	b, err := m.Stored()
-	if err != nil {
-		return err
-	}
-	m.serialized = &serialized{b, m.Context, m.RequiredKeys, m.EncryptedDataKeys}
-	return nil
+	m.serialized = b
+	return err
 }
 
-// serialized is what Stored returns, with what it was made of.
-type serialized struct {
-	bytes    []byte
-	context  EncryptionContext
-	required []string
-	keys     []EncryptedDataKey
-}
-
-// of says whether s was made of the very map and slices that m has now.
-func (s *serialized) of(m *EncryptionMaterials) bool {
-	return s != nil &&
-		reflect.ValueOf(s.context).Pointer() == reflect.ValueOf(m.Context).Pointer() &&
-		sameSlice(s.required, m.RequiredKeys) && sameSlice(s.keys, m.EncryptedDataKeys)
-}
-
-func sameSlice[T any](a, b []T) bool {
-	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+// serializedHolds says whether what was serialized is what there is to store.
+func (m *EncryptionMaterials) serializedHolds() bool {
+	return m.serialized != nil && len(m.RequiredKeys) == 0 &&
+		message.StoresJust(m.serialized, m.Context) && message.StoresKeys(m.serialized, m.EncryptedDataKeys)
 }
 
 // Clear overwrites the data key and drops it and the signing key. Whoever asked
@@ -146,14 +128,6 @@ func (m *EncryptionMaterials) Clear() {
 	clear(m.DataKey)
 	m.DataKey = nil
 	m.SigningKey = nil
-}
-
-// Clone returns a copy with a data key of its own, so that clearing one leaves
-// the other alone. The rest is shared, and not to be changed.
-func (m *EncryptionMaterials) Clone() *EncryptionMaterials {
-	clone := *m
-	clone.DataKey = bytes.Clone(m.DataKey)
-	return &clone
 }
 
 // SplitContext returns the pairs to store in the message and those only to
@@ -216,8 +190,8 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 // storesJust says whether what the header will store is known to be the caller's
 // context and nothing else.
 func (m *EncryptionMaterials) storesJust(req *EncryptionRequest) bool {
-	return len(m.RequiredKeys) == 0 && len(req.RequiredKeys) == 0 && m.serialized.of(m) &&
-		message.StoresJust(m.serialized.bytes, req.Context)
+	return len(m.RequiredKeys) == 0 && len(req.RequiredKeys) == 0 && m.serialized != nil &&
+		message.StoresJust(m.serialized, req.Context) && message.StoresJust(m.serialized, m.Context)
 }
 
 // DecryptionMaterials are what one message is decrypted with.
@@ -254,14 +228,6 @@ func (m *DecryptionMaterials) Clear() {
 	m.DataKey = nil
 }
 
-// Clone returns a copy with a data key of its own, so that clearing one leaves
-// the other alone. The rest is shared, and not to be changed.
-func (m *DecryptionMaterials) Clone() *DecryptionMaterials {
-	clone := *m
-	clone.DataKey = bytes.Clone(m.DataKey)
-	return &clone
-}
-
 // SplitContext returns the pairs that the message stores and those that it only
 // authenticates. The first may be m.Context itself.
 func (m *DecryptionMaterials) SplitContext() (stored, authenticated EncryptionContext) {
@@ -275,37 +241,18 @@ func (m *DecryptionMaterials) SplitContext() (stored, authenticated EncryptionCo
 // whether it is signed. Clients check every set of materials with it, wherever
 // it came from.
 func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
-	return m.check(req.Suite, req.CommitmentPolicy, req.Reproduced, func(k, v string) (stored, equal bool) {
-		got, ok := req.Context[k]
-		return ok, ok && got == v
-	}, func() bool { return false })
-}
-
-// CheckStored is [DecryptionMaterials.Check] for materials that were found by what
-// a header stores.
-func (m *DecryptionMaterials) CheckStored(req StoredDecryptionRequest) error {
-	return m.check(req.Suite, req.CommitmentPolicy, req.Reproduced, func(k, v string) (stored, equal bool) {
-		got, ok := message.FindPair(req.Stored, k)
-		return ok, ok && string(got) == v
-	}, func() bool { return message.Confirms(req.Stored, req.Reproduced, m.Context) })
-}
-
-// check is Check, with a function that says of a pair whether the message stores
-// its key, and with that value, and one that may know sooner that all reproduced
-// pairs are stored so and in m.Context.
-func (m *DecryptionMaterials) check(s Suite, p CommitmentPolicy, reproduced EncryptionContext, find func(k, v string) (stored, equal bool), confirmed func() bool) error {
 	if m == nil {
 		return badMaterials("none")
 	}
 	if err := checkDataKey(m.Suite, m.DataKey); err != nil {
 		return err
 	}
-	if err := p.CheckDecrypt(m.Suite); err != nil {
+	if err := req.CommitmentPolicy.CheckDecrypt(m.Suite); err != nil {
 		return err
 	}
 	switch {
-	case m.Suite != s:
-		return badMaterials("suite %v for a message of suite %v", m.Suite, s)
+	case m.Suite != req.Suite:
+		return badMaterials("suite %v for a message of suite %v", m.Suite, req.Suite)
 	case m.Suite.Signs() != (m.VerificationKey != nil):
 		return badMaterials("suite %v with a verification key: %t", m.Suite, m.VerificationKey != nil)
 	case m.VerificationKey != nil && m.VerificationKey.Curve != m.Suite.row().Curve:
@@ -317,26 +264,26 @@ func (m *DecryptionMaterials) check(s Suite, p CommitmentPolicy, reproduced Encr
 	if m.VerificationKey != nil {
 		encoded = encodePublicKey(m.VerificationKey)
 	}
-	signs, equal := find(publicKeyPair, encoded)
+	stored, signs := message.FindPair(req.Stored, publicKeyPair)
 	if err := checkPublicKeyPair(m.Suite, signs); err != nil {
 		return err
 	}
-	if m.VerificationKey != nil && !equal {
+	if m.VerificationKey != nil && string(stored) != encoded {
 		return badMaterials("verification key is not the one that the message names")
 	}
-	if confirmed() {
+	if message.Confirms(req.Stored, req.Reproduced, m.Context) {
 		return checkRequired(m.RequiredKeys, m.Context)
 	}
-	for k, v := range reproduced {
-		stored, equal := find(k, v)
-		if stored && !equal {
+	for k, v := range req.Reproduced {
+		stored, isStored := message.FindPair(req.Stored, k)
+		if isStored && string(stored) != v {
 			return fmt.Errorf("%w: the message has another value for key %q", ErrContextMismatch, k)
 		}
 		if got, ok := m.Context[k]; !ok || got != v {
 			return badMaterials("the caller's pair %q is missing from the encryption context or changed", k)
 		}
 		// A pair that is neither stored nor required would be believed unchecked.
-		if !stored && !slices.Contains(m.RequiredKeys, k) {
+		if !isStored && !slices.Contains(m.RequiredKeys, k) {
 			return badMaterials("the caller's pair %q would not be authenticated", k)
 		}
 	}

@@ -7,23 +7,21 @@ import (
 	"slices"
 )
 
-// MultiEncrypter is the encrypting half of [NewMulti].
-type MultiEncrypter struct {
+// multiEncrypter is the encrypting half of [NewMulti].
+type multiEncrypter struct {
 	generator Encrypter
 	children  []Encrypter
 }
 
-// MultiDecrypter is the decrypting half of [NewMulti].
-type MultiDecrypter struct{ keyrings []Decrypter }
+// multiDecrypter is the decrypting half of [NewMulti].
+type multiDecrypter struct{ keyrings []Decrypter }
 
-// Multi wraps each data key with several keyrings, so that any one of them can
+// multi wraps each data key with several keyrings, so that any one of them can
 // unwrap it.
-type Multi struct {
-	MultiEncrypter
-	MultiDecrypter
+type multi struct {
+	Encrypter
+	Decrypter
 }
-
-var _ Keyring = (*Multi)(nil)
 
 // NewMulti returns a keyring that has the generator make the data key and the
 // children wrap it too. All must succeed: a message that some of them cannot
@@ -32,7 +30,7 @@ var _ Keyring = (*Multi)(nil)
 //
 // Whoever can use any of the keyrings can read the messages. Source:
 // framework/multi-keyring.md of the AWS Encryption SDK specification.
-func NewMulti(generator Keyring, children ...Keyring) (*Multi, error) {
+func NewMulti(generator Keyring, children ...Keyring) (Keyring, error) {
 	if generator == nil {
 		return nil, invalid("multi-keyring: the generator is nil")
 	}
@@ -52,13 +50,13 @@ func NewMulti(generator Keyring, children ...Keyring) (*Multi, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Multi{*e, *d}, nil
+	return &multi{e, d}, nil
 }
 
 // NewMultiEncrypter returns the encrypting half of [NewMulti], for keyrings
 // that cannot all decrypt. The generator may be nil if the materials come with a
-// data key, as they do for the child of another Multi.
-func NewMultiEncrypter(generator Encrypter, children ...Encrypter) (*MultiEncrypter, error) {
+// data key, as they do for the child of another multi-keyring.
+func NewMultiEncrypter(generator Encrypter, children ...Encrypter) (Encrypter, error) {
 	if generator == nil && len(children) == 0 {
 		return nil, invalid("multi-keyring: no keyring")
 	}
@@ -67,12 +65,12 @@ func NewMultiEncrypter(generator Encrypter, children ...Encrypter) (*MultiEncryp
 			return nil, invalid("multi-keyring: child %d is nil", i+1)
 		}
 	}
-	return &MultiEncrypter{generator, append([]Encrypter(nil), children...)}, nil
+	return &multiEncrypter{generator, append([]Encrypter(nil), children...)}, nil
 }
 
 // NewMultiDecrypter returns a keyring that tries each of the given ones in
 // order.
-func NewMultiDecrypter(keyrings ...Decrypter) (*MultiDecrypter, error) {
+func NewMultiDecrypter(keyrings ...Decrypter) (Decrypter, error) {
 	if len(keyrings) == 0 {
 		return nil, invalid("multi-keyring: no keyring")
 	}
@@ -81,12 +79,12 @@ func NewMultiDecrypter(keyrings ...Decrypter) (*MultiDecrypter, error) {
 			return nil, invalid("multi-keyring: keyring %d is nil", i+1)
 		}
 	}
-	return &MultiDecrypter{append([]Decrypter(nil), keyrings...)}, nil
+	return &multiDecrypter{append([]Decrypter(nil), keyrings...)}, nil
 }
 
 // OnEncrypt implements [Encrypter]. It fails if there is a generator and m
 // already has a data key.
-func (k *MultiEncrypter) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
+func (k *multiEncrypter) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -111,7 +109,7 @@ func (k *MultiEncrypter) OnEncrypt(ctx context.Context, m *EncryptionMaterials) 
 	return nil
 }
 
-func (k *MultiEncrypter) wrapAll(ctx context.Context, m *EncryptionMaterials) error {
+func (k *multiEncrypter) wrapAll(ctx context.Context, m *EncryptionMaterials) error {
 	if k.generator != nil {
 		if err := k.generator.OnEncrypt(ctx, m); err != nil {
 			return err
@@ -129,7 +127,7 @@ func (k *MultiEncrypter) wrapAll(ctx context.Context, m *EncryptionMaterials) er
 }
 
 // OnDecrypt implements [Decrypter].
-func (k *MultiDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
+func (k *multiDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
 	if m.DataKey != nil {
 		return fmt.Errorf("multi-keyring: %w", invalid("the materials already have a data key"))
 	}

@@ -15,16 +15,14 @@ import (
 // in bits, IV length in bytes, IV.
 const rawAESInfoLen = 4 + 4 + suite.NonceLen
 
-// RawAES wraps data keys with AES-GCM under a key that the program holds.
-type RawAES struct {
+type rawAES struct {
 	namespace, name string
 	aead            cipher.AEAD
 }
 
-var _ Keyring = (*RawAES)(nil)
-
-// NewRawAES returns a keyring for an AES key of 16, 24 or 32 bytes. Wrapped keys
-// are bound to the encryption context.
+// NewRawAES returns a keyring that wraps data keys with AES-GCM under a key that the
+// program holds, of 16, 24 or 32 bytes. Wrapped keys are bound to the encryption
+// context.
 //
 // Namespace and name find the key again among a message's wrapped keys, are
 // stored in it in the clear, and should differ for different keys. Neither may
@@ -35,7 +33,7 @@ var _ Keyring = (*RawAES)(nil)
 // 2^32 data keys (NIST SP 800-38D, section 8.3).
 //
 // Source: framework/raw-aes-keyring.md of the AWS Encryption SDK specification.
-func NewRawAES(namespace, name string, key []byte) (*RawAES, error) {
+func NewRawAES(namespace, name string, key []byte) (Keyring, error) {
 	if err := errors.Join(checkNamespace(namespace), checkName("key name", name, 1<<16-1-rawAESInfoLen)); err != nil {
 		return nil, err
 	}
@@ -46,13 +44,13 @@ func NewRawAES(namespace, name string, key []byte) (*RawAES, error) {
 	if err != nil {
 		return nil, fmt.Errorf("raw AES: %w", err)
 	}
-	return &RawAES{namespace, name, aead}, nil
+	return &rawAES{namespace, name, aead}, nil
 }
 
-func (k *RawAES) String() string { return fmt.Sprintf("raw AES %q/%q", k.namespace, k.name) }
+func (k *rawAES) String() string { return fmt.Sprintf("raw AES %q/%q", k.namespace, k.name) }
 
 // OnEncrypt implements [Encrypter].
-func (k *RawAES) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
+func (k *rawAES) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
 	return wrap(ctx, m, k, func(dataKey []byte) (EncryptedDataKey, error) {
 		aad, err := m.Context.AppendBinary(nil)
 		if err != nil {
@@ -74,7 +72,7 @@ func (k *RawAES) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
 }
 
 // OnDecrypt implements [Decrypter].
-func (k *RawAES) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
+func (k *rawAES) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
 	var aad []byte
 	return unwrap(ctx, m, keys, k, 0, k.matches, func(edk EncryptedDataKey) ([]byte, error) {
 		if aad == nil {
@@ -92,7 +90,7 @@ func (k *RawAES) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []E
 	})
 }
 
-func (k *RawAES) matches(edk EncryptedDataKey) bool {
+func (k *rawAES) matches(edk EncryptedDataKey) bool {
 	info := edk.ProviderInfo
 	at := len(k.name)
 	return edk.ProviderID == k.namespace && len(info) == at+rawAESInfoLen && string(info[:at]) == k.name &&

@@ -11,8 +11,8 @@ import (
 	"github.com/go-sealring/sealring/internal/ecdhwrap"
 )
 
-// RawECDH wraps data keys for two parties who know each other's public key.
-type RawECDH struct {
+// rawECDH wraps data keys for two parties who know each other's public key.
+type rawECDH struct {
 	curve  *ecdhwrap.Curve
 	own    *ecdh.PrivateKey
 	peer   *ecdh.PublicKey
@@ -20,21 +20,19 @@ type RawECDH struct {
 	secret []byte        // the agreed secret; it depends on the two keys alone
 }
 
-// RawECDHEncrypter wraps data keys for the holder of a private key, with a new
+// rawECDHEncrypter wraps data keys for the holder of a private key, with a new
 // key pair each time. It cannot unwrap them.
-type RawECDHEncrypter struct {
+type rawECDHEncrypter struct {
 	curve     *ecdhwrap.Curve
 	recipient *ecdh.PublicKey
 }
 
-// RawECDHDecrypter unwraps data keys that anybody wrapped for its private key.
-type RawECDHDecrypter struct {
+// rawECDHDecrypter unwraps data keys that anybody wrapped for its private key.
+type rawECDHDecrypter struct {
 	curve      *ecdhwrap.Curve
 	own        *ecdh.PrivateKey
 	compressed []byte
 }
-
-var _ Keyring = (*RawECDH)(nil)
 
 // NewRawECDH returns a keyring that agrees on wrapping keys between the sender's
 // private and the recipient's public key, both on the same one of P-256, P-384
@@ -45,7 +43,7 @@ var _ Keyring = (*RawECDH)(nil)
 //
 // This is the RawPrivateKeyToStaticPublicKey schema of
 // framework/raw-ecdh-keyring.md in the AWS Encryption SDK specification.
-func NewRawECDH(sender *ecdh.PrivateKey, recipient *ecdh.PublicKey) (*RawECDH, error) {
+func NewRawECDH(sender *ecdh.PrivateKey, recipient *ecdh.PublicKey) (Keyring, error) {
 	if sender == nil || recipient == nil {
 		return nil, invalid("ECDH key is nil")
 	}
@@ -61,7 +59,7 @@ func NewRawECDH(sender *ecdh.PrivateKey, recipient *ecdh.PublicKey) (*RawECDH, e
 		return nil, invalid("ECDH key agreement: %v", err)
 	}
 	info := ecdhwrap.Info{Recipient: ecdhwrap.Compress(recipient), Sender: ecdhwrap.Compress(sender.PublicKey())}
-	return &RawECDH{curve, sender, recipient, info, secret}, nil
+	return &rawECDH{curve, sender, recipient, info, secret}, nil
 }
 
 // NewRawECDHEncrypter returns a keyring that wraps data keys for the holder of
@@ -70,7 +68,7 @@ func NewRawECDH(sender *ecdh.PrivateKey, recipient *ecdh.PublicKey) (*RawECDH, e
 //
 // This is the EphemeralPrivateKeyToStaticPublicKey schema of
 // framework/raw-ecdh-keyring.md in the AWS Encryption SDK specification.
-func NewRawECDHEncrypter(recipient *ecdh.PublicKey) (*RawECDHEncrypter, error) {
+func NewRawECDHEncrypter(recipient *ecdh.PublicKey) (Encrypter, error) {
 	if recipient == nil {
 		return nil, invalid("ECDH key is nil")
 	}
@@ -78,7 +76,7 @@ func NewRawECDHEncrypter(recipient *ecdh.PublicKey) (*RawECDHEncrypter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RawECDHEncrypter{curve, recipient}, nil
+	return &rawECDHEncrypter{curve, recipient}, nil
 }
 
 // NewRawECDHDecrypter returns a keyring that unwraps what was wrapped for the
@@ -88,7 +86,7 @@ func NewRawECDHEncrypter(recipient *ecdh.PublicKey) (*RawECDHEncrypter, error) {
 //
 // This is the PublicKeyDiscovery schema of framework/raw-ecdh-keyring.md in the
 // AWS Encryption SDK specification.
-func NewRawECDHDecrypter(recipient *ecdh.PrivateKey) (*RawECDHDecrypter, error) {
+func NewRawECDHDecrypter(recipient *ecdh.PrivateKey) (Decrypter, error) {
 	if recipient == nil {
 		return nil, invalid("ECDH key is nil")
 	}
@@ -96,7 +94,7 @@ func NewRawECDHDecrypter(recipient *ecdh.PrivateKey) (*RawECDHDecrypter, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &RawECDHDecrypter{curve, recipient, ecdhwrap.Compress(recipient.PublicKey())}, nil
+	return &rawECDHDecrypter{curve, recipient, ecdhwrap.Compress(recipient.PublicKey())}, nil
 }
 
 func ecdhCurve(c ecdh.Curve) (*ecdhwrap.Curve, error) {
@@ -107,19 +105,19 @@ func ecdhCurve(c ecdh.Curve) (*ecdhwrap.Curve, error) {
 	return curve, nil
 }
 
-func (k *RawECDH) String() string          { return "raw ECDH " + k.curve.Name }
-func (k *RawECDHEncrypter) String() string { return "raw ECDH " + k.curve.Name + " to one recipient" }
-func (k *RawECDHDecrypter) String() string { return "raw ECDH " + k.curve.Name + " from any sender" }
+func (k *rawECDH) String() string          { return "raw ECDH " + k.curve.Name }
+func (k *rawECDHEncrypter) String() string { return "raw ECDH " + k.curve.Name + " to one recipient" }
+func (k *rawECDHDecrypter) String() string { return "raw ECDH " + k.curve.Name + " from any sender" }
 
 // OnEncrypt implements [Encrypter].
-func (k *RawECDH) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
+func (k *rawECDH) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
 	return wrap(ctx, m, k, func(dataKey []byte) (EncryptedDataKey, error) {
 		return wrapECDH(k.curve, k.secret, k.info, m.Context, dataKey)
 	})
 }
 
 // OnEncrypt implements [Encrypter].
-func (k *RawECDHEncrypter) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
+func (k *rawECDHEncrypter) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
 	return wrap(ctx, m, k, func(dataKey []byte) (EncryptedDataKey, error) {
 		ephemeral, err := k.curve.ECDH.GenerateKey(rand.Reader)
 		if err != nil {
@@ -149,7 +147,7 @@ func wrapECDH(curve *ecdhwrap.Curve, secret []byte, info ecdhwrap.Info, ec Encry
 }
 
 // OnDecrypt implements [Decrypter].
-func (k *RawECDH) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
+func (k *rawECDH) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
 	matches := func(edk EncryptedDataKey) bool {
 		info, ok := ecdhInfo(edk)
 		// The parties may have the roles that they have here, or each other's.
@@ -162,7 +160,7 @@ func (k *RawECDH) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []
 }
 
 // OnDecrypt implements [Decrypter].
-func (k *RawECDHDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
+func (k *rawECDHDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
 	matches := func(edk EncryptedDataKey) bool {
 		info, ok := ecdhInfo(edk)
 		return ok && bytes.Equal(info.Recipient, k.compressed)

@@ -46,32 +46,32 @@ func (p RSAPadding) String() string {
 	return fmt.Sprintf("RSAPadding(%d)", uint8(p))
 }
 
-// RawRSAEncrypter wraps data keys with an RSA public key. It cannot unwrap them.
-type RawRSAEncrypter struct {
-	rawRSA
+// rawRSAEncrypter wraps data keys with an RSA public key. It cannot unwrap them.
+type rawRSAEncrypter struct {
+	rsaNames
 	public *rsa.PublicKey
 }
 
-// RawRSADecrypter unwraps data keys with an RSA private key.
-type RawRSADecrypter struct {
-	rawRSA
+// rawRSADecrypter unwraps data keys with an RSA private key.
+type rawRSADecrypter struct {
+	rsaNames
 	private crypto.Decrypter
 }
 
-// RawRSA wraps and unwraps data keys with an RSA key pair.
-type RawRSA struct {
-	RawRSAEncrypter
-	RawRSADecrypter
+// rawRSA wraps and unwraps data keys with an RSA key pair.
+type rawRSA struct {
+	rsaNames
+	Encrypter
+	Decrypter
 }
 
-var _ Keyring = (*RawRSA)(nil)
-
-type rawRSA struct {
+// rsaNames are what tells the wrapped keys of a pair and a padding from others.
+type rsaNames struct {
 	namespace, name string
 	padding         RSAPadding
 }
 
-func (k rawRSA) describe() string {
+func (k rsaNames) String() string {
 	return fmt.Sprintf("raw RSA %v %q/%q", k.padding, k.namespace, k.name)
 }
 
@@ -89,7 +89,7 @@ func (k rawRSA) describe() string {
 // many wrapped keys in the header have its namespace and name.
 //
 // Source: framework/raw-rsa-keyring.md of the AWS Encryption SDK specification.
-func NewRawRSA(namespace, name string, public *rsa.PublicKey, private crypto.Decrypter, padding RSAPadding) (*RawRSA, error) {
+func NewRawRSA(namespace, name string, public *rsa.PublicKey, private crypto.Decrypter, padding RSAPadding) (Keyring, error) {
 	e, err := NewRawRSAEncrypter(namespace, name, public, padding)
 	if err != nil {
 		return nil, err
@@ -101,11 +101,12 @@ func NewRawRSA(namespace, name string, public *rsa.PublicKey, private crypto.Dec
 	if !public.Equal(private.Public()) {
 		return nil, invalid("RSA public and private key are not a pair")
 	}
-	return &RawRSA{*e, *d}, nil
+	return &rawRSA{rsaNames{namespace, name, padding}, e, d}, nil
 }
 
-// NewRawRSAEncrypter returns the encrypting half of [NewRawRSA].
-func NewRawRSAEncrypter(namespace, name string, public *rsa.PublicKey, padding RSAPadding) (*RawRSAEncrypter, error) {
+// NewRawRSAEncrypter returns the encrypting half of [NewRawRSA], for a program that has
+// the public key alone.
+func NewRawRSAEncrypter(namespace, name string, public *rsa.PublicKey, padding RSAPadding) (Encrypter, error) {
 	k, err := newRawRSA(namespace, name, padding)
 	if err != nil {
 		return nil, err
@@ -113,11 +114,11 @@ func NewRawRSAEncrypter(namespace, name string, public *rsa.PublicKey, padding R
 	if err := k.checkPublic(public); err != nil {
 		return nil, err
 	}
-	return &RawRSAEncrypter{k, public}, nil
+	return &rawRSAEncrypter{k, public}, nil
 }
 
 // NewRawRSADecrypter returns the decrypting half of [NewRawRSA].
-func NewRawRSADecrypter(namespace, name string, private crypto.Decrypter, padding RSAPadding) (*RawRSADecrypter, error) {
+func NewRawRSADecrypter(namespace, name string, private crypto.Decrypter, padding RSAPadding) (Decrypter, error) {
 	k, err := newRawRSA(namespace, name, padding)
 	if err != nil {
 		return nil, err
@@ -132,18 +133,18 @@ func NewRawRSADecrypter(namespace, name string, private crypto.Decrypter, paddin
 	if err := k.checkPublic(public); err != nil {
 		return nil, err
 	}
-	return &RawRSADecrypter{k, private}, nil
+	return &rawRSADecrypter{k, private}, nil
 }
 
-func newRawRSA(namespace, name string, padding RSAPadding) (rawRSA, error) {
+func newRawRSA(namespace, name string, padding RSAPadding) (rsaNames, error) {
 	if int(padding) >= len(rsaPaddings) {
-		return rawRSA{}, invalid("unknown padding %v", padding)
+		return rsaNames{}, invalid("unknown padding %v", padding)
 	}
-	return rawRSA{namespace, name, padding},
+	return rsaNames{namespace, name, padding},
 		errors.Join(checkNamespace(namespace), checkName("key name", name, 1<<16-1))
 }
 
-func (k rawRSA) checkPublic(public *rsa.PublicKey) error {
+func (k rsaNames) checkPublic(public *rsa.PublicKey) error {
 	const least = 2048 // fits the longest data key under every padding
 	if public == nil || public.N == nil {
 		return invalid("RSA public key is nil")
@@ -154,12 +155,8 @@ func (k rawRSA) checkPublic(public *rsa.PublicKey) error {
 	return nil
 }
 
-func (k *RawRSAEncrypter) String() string { return k.describe() }
-func (k *RawRSADecrypter) String() string { return k.describe() }
-func (k *RawRSA) String() string          { return k.RawRSAEncrypter.describe() }
-
 // OnEncrypt implements [Encrypter].
-func (k *RawRSAEncrypter) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
+func (k *rawRSAEncrypter) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
 	return wrap(ctx, m, k, func(dataKey []byte) (EncryptedDataKey, error) {
 		var ciphertext []byte
 		var err error
@@ -177,7 +174,7 @@ func (k *RawRSAEncrypter) OnEncrypt(ctx context.Context, m *EncryptionMaterials)
 }
 
 // OnDecrypt implements [Decrypter].
-func (k *RawRSADecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
+func (k *rawRSADecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
 	matches := func(edk EncryptedDataKey) bool {
 		return edk.ProviderID == k.namespace && string(edk.ProviderInfo) == k.name
 	}

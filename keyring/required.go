@@ -6,20 +6,22 @@ import (
 	"slices"
 )
 
-// A RequiredContextManager keeps chosen context pairs out of the message: they
-// are authenticated, and whoever decrypts must give them again. Use it for what
-// every reader knows anyway, such as the ID of the row that a field belongs to,
-// or what should not stand beside the ciphertext.
-//
-// The specification calls it the required encryption context CMM.
-type RequiredContextManager struct {
+// requiredContextManager is what NewRequiredContextManager returns.
+type requiredContextManager struct {
 	manager MaterialsManager
 	keys    []string
 }
 
-// NewRequiredContextManager returns a manager that treats the pairs of the
-// given keys so, and leaves the rest to m.
-func NewRequiredContextManager(m MaterialsManager, keys ...string) (*RequiredContextManager, error) {
+// NewRequiredContextManager returns a manager that keeps chosen context pairs out of
+// the message: they are authenticated, and whoever decrypts must give them again. Use
+// it for what every reader knows anyway, such as the ID of the row that a field belongs
+// to, or what should not stand beside the ciphertext. The rest is left to m.
+//
+// To encrypt with a context that lacks one of the keys is [ErrInvalidArgument]; to
+// decrypt without giving one is [ErrContextMismatch].
+//
+// The specification calls it the required encryption context CMM.
+func NewRequiredContextManager(m MaterialsManager, keys ...string) (MaterialsManager, error) {
 	if m == nil {
 		return nil, invalid("materials manager is nil")
 	}
@@ -38,12 +40,11 @@ func NewRequiredContextManager(m MaterialsManager, keys ...string) (*RequiredCon
 	if err := probe.Validate(); err != nil {
 		return nil, err
 	}
-	return &RequiredContextManager{m, keys}, nil
+	return &requiredContextManager{m, keys}, nil
 }
 
-// EncryptionMaterials fails with [ErrInvalidArgument] if the request's context
-// lacks a required key.
-func (r *RequiredContextManager) EncryptionMaterials(ctx context.Context, req EncryptionRequest) (*EncryptionMaterials, error) {
+// EncryptionMaterials implements [EncryptionManager].
+func (r *requiredContextManager) EncryptionMaterials(ctx context.Context, req EncryptionRequest) (*EncryptionMaterials, error) {
 	for _, k := range r.keys {
 		if _, ok := req.Context[k]; !ok {
 			return nil, invalid("encryption context: key %q is required and missing", k)
@@ -66,9 +67,8 @@ func (r *RequiredContextManager) EncryptionMaterials(ctx context.Context, req En
 	return m, nil
 }
 
-// DecryptionMaterials fails with [ErrContextMismatch] if the caller did not give
-// a required key.
-func (r *RequiredContextManager) DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error) {
+// DecryptionMaterials implements [DecryptionManager].
+func (r *requiredContextManager) DecryptionMaterials(ctx context.Context, req DecryptionRequest) (*DecryptionMaterials, error) {
 	for _, k := range r.keys {
 		if _, ok := req.Reproduced[k]; !ok {
 			return nil, fmt.Errorf("%w: key %q is required and must be given", ErrContextMismatch, k)

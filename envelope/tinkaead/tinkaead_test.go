@@ -28,7 +28,7 @@ import (
 
 const signed = keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384
 
-func newRawAES(t testing.TB) *keyring.RawAES {
+func newRawAES(t testing.TB) keyring.Keyring {
 	key := make([]byte, 32)
 	rand.Read(key)
 	k, err := keyring.NewRawAES("payments", "kek", key)

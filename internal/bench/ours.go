@@ -33,7 +33,7 @@ func encryptionContext() keyring.EncryptionContext {
 	return keyring.EncryptionContext{"tenant": "42", "table": "patients"}
 }
 
-func newKeyring() (*keyring.RawAES, error) {
+func newKeyring() (keyring.Keyring, error) {
 	return keyring.NewRawAES(keyNamespace, keyName, wrappingKey())
 }
 

@@ -179,6 +179,33 @@ func StoresJust(stored []byte, pairs map[string]string) bool {
 	return true
 }
 
+// StoresKeys says whether what [AppendStored] wrote has these wrapped keys.
+func StoresKeys[K ~struct {
+	ProviderID               string
+	ProviderInfo, Ciphertext []byte
+}](stored []byte, keys []K) bool {
+	in := cryptobyte.String(stored)
+	var pairs, field cryptobyte.String
+	var count uint16
+	if !in.ReadUint16LengthPrefixed(&pairs) || !in.ReadUint16(&count) || int(count) != len(keys) {
+		return false
+	}
+	for i := range keys {
+		k := EncryptedDataKey(keys[i])
+		if !in.ReadUint16LengthPrefixed(&field) || string(field) != k.ProviderID ||
+			!in.ReadUint16LengthPrefixed(&field) || !bytes.Equal(field, k.ProviderInfo) ||
+			!in.ReadUint16LengthPrefixed(&field) || !bytes.Equal(field, k.Ciphertext) {
+			return false
+		}
+	}
+	return in.Empty()
+}
+
+// Stores says whether what [AppendStored] wrote has all of some pairs.
+func Stores(stored []byte, pairs map[string]string) bool {
+	return Confirms(stored, pairs, pairs)
+}
+
 // Confirms says whether what [AppendStored] wrote has all of some pairs, and a
 // second context has them too. It may say no where keys are not in order, which
 // the format lets others write.

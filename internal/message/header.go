@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"unicode/utf8"
 
@@ -94,14 +95,9 @@ func (h *Header) Parse(msg []byte, limits Limits) error {
 }
 
 // ParseStored parses what Stored holds.
-func (h *Header) ParseStored() error {
-	f := fields{raw: h.Stored, max: len(h.Stored)}
-	serialized := f.bytes16("encryption context")
-	if f.err == nil {
-		h.Context, f.err = ParseContext(serialized)
-	}
-	h.parseDataKeys(&f)
-	return f.err
+func (h *Header) ParseStored() (err error) {
+	h.Context, h.EncryptedDataKeys, err = ParseStored[EncryptedDataKey](h.Stored)
+	return err
 }
 
 func (h *Header) parse(f *fields, limits Limits) error {
@@ -201,25 +197,45 @@ func skipDataKeys(f *fields, limits Limits) {
 	}
 }
 
-// parseDataKeys parses wrapped keys that skipDataKeys has gone past.
-func (h *Header) parseDataKeys(f *fields) {
-	count := int(f.uint16("count of encrypted data keys"))
-	if f.err != nil {
-		return
+// ParseStored parses the part of a header that [AppendStored] appends. The keys refer
+// to stored.
+func ParseStored[K ~struct {
+	ProviderID               string
+	ProviderInfo, Ciphertext []byte
+}](stored []byte) (context map[string]string, keys []K, err error) {
+	f := fields{raw: stored, max: math.MaxInt}
+	serialized := f.bytes16("encryption context")
+	if f.err == nil {
+		context, f.err = ParseContext(serialized)
 	}
-	h.EncryptedDataKeys = make([]EncryptedDataKey, 0, count)
+	count := int(f.uint16("count of encrypted data keys"))
+	// Each has three lengths, so that a count that nobody vouches for makes no more
+	// room than the bytes that are here.
+	if f.err == nil && count > (len(stored)-f.off)/6 {
+		f.err = fmt.Errorf("header: encrypted data keys: %w", io.ErrUnexpectedEOF)
+	}
+	if f.err != nil {
+		return nil, nil, f.err
+	}
+	keys = make([]K, 0, count)
 	for i := range count {
 		provider := f.bytes16("key provider ID")
 		if !utf8.Valid(provider) {
 			f.fail("provider ID of encrypted data key %d is not UTF-8", i+1)
-			return
 		}
-		h.EncryptedDataKeys = append(h.EncryptedDataKeys, EncryptedDataKey{
+		keys = append(keys, K{
 			ProviderID:   string(provider),
 			ProviderInfo: f.bytes16("key provider information"),
 			Ciphertext:   f.bytes16("encrypted data key"),
 		})
 	}
+	if f.err == nil && f.off != len(stored) {
+		f.fail("bytes after the encrypted data keys")
+	}
+	if f.err != nil {
+		return nil, nil, f.err
+	}
+	return context, keys, nil
 }
 
 // AppendBody appends the header's body to dst: what the tag covers. On error

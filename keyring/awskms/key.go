@@ -79,7 +79,7 @@ func NewMRKAware(c Config) (*Keyring, error) {
 //
 // Source: framework/aws-kms/aws-kms-multi-keyrings.md of the AWS Encryption SDK
 // specification.
-func NewMulti(generator Config, others ...Config) (*keyring.Multi, error) {
+func NewMulti(generator Config, others ...Config) (keyring.Keyring, error) {
 	return newMulti(New, generator, others)
 }
 
@@ -88,7 +88,7 @@ func NewMulti(generator Config, others ...Config) (*keyring.Multi, error) {
 //
 // Source: framework/aws-kms/aws-kms-mrk-multi-keyrings.md of the AWS Encryption
 // SDK specification.
-func NewMRKAwareMulti(generator Config, others ...Config) (*keyring.Multi, error) {
+func NewMRKAwareMulti(generator Config, others ...Config) (keyring.Keyring, error) {
 	var twice []string
 	seen := map[string]string{}
 	for _, c := range append([]Config{generator}, others...) {
@@ -111,7 +111,7 @@ func NewMRKAwareMulti(generator Config, others ...Config) (*keyring.Multi, error
 	return newMulti(NewMRKAware, generator, others)
 }
 
-func newMulti(newOne func(Config) (*Keyring, error), generator Config, others []Config) (*keyring.Multi, error) {
+func newMulti(newOne func(Config) (*Keyring, error), generator Config, others []Config) (keyring.Keyring, error) {
 	first, err := newOne(generator)
 	if err != nil {
 		return nil, err

@@ -16,57 +16,57 @@ import (
 
 // A defective keyring is a sound one with one thing wrong.
 type defective struct {
-	*keyring.RawAES
-	encrypt func(context.Context, *keyring.RawAES, *keyring.EncryptionMaterials) error
-	decrypt func(context.Context, *keyring.RawAES, *keyring.DecryptionMaterials, []keyring.EncryptedDataKey) error
+	keyring.Keyring
+	encrypt func(context.Context, keyring.Keyring, *keyring.EncryptionMaterials) error
+	decrypt func(context.Context, keyring.Keyring, *keyring.DecryptionMaterials, []keyring.EncryptedDataKey) error
 }
 
 func (d defective) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
 	if d.encrypt == nil {
-		return d.RawAES.OnEncrypt(ctx, m)
+		return d.Keyring.OnEncrypt(ctx, m)
 	}
-	return d.encrypt(ctx, d.RawAES, m)
+	return d.encrypt(ctx, d.Keyring, m)
 }
 
 func (d defective) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 	if d.decrypt == nil {
-		return d.RawAES.OnDecrypt(ctx, m, keys)
+		return d.Keyring.OnDecrypt(ctx, m, keys)
 	}
-	return d.decrypt(ctx, d.RawAES, m, keys)
+	return d.decrypt(ctx, d.Keyring, m, keys)
 }
 
 // defects maps the subtest that must find a defect to the defective keyring.
 var defects = map[string]defective{
 	"none": {},
-	"Generate": {encrypt: func(ctx context.Context, k *keyring.RawAES, m *keyring.EncryptionMaterials) error {
+	"Generate": {encrypt: func(ctx context.Context, k keyring.Keyring, m *keyring.EncryptionMaterials) error {
 		if m.DataKey == nil {
 			m.DataKey = make([]byte, m.Suite.DataKeyLen()) // the same each time
 		}
 		return k.OnEncrypt(ctx, m)
 	}},
-	"WrapGiven": {encrypt: func(ctx context.Context, k *keyring.RawAES, m *keyring.EncryptionMaterials) error {
+	"WrapGiven": {encrypt: func(ctx context.Context, k keyring.Keyring, m *keyring.EncryptionMaterials) error {
 		m.DataKey = nil // generates although there is one
 		return k.OnEncrypt(ctx, m)
 	}},
-	"EncryptCancelled": {encrypt: func(ctx context.Context, k *keyring.RawAES, m *keyring.EncryptionMaterials) error {
+	"EncryptCancelled": {encrypt: func(ctx context.Context, k keyring.Keyring, m *keyring.EncryptionMaterials) error {
 		return k.OnEncrypt(context.WithoutCancel(ctx), m)
 	}},
-	"DecryptCancelled": {decrypt: func(ctx context.Context, k *keyring.RawAES, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	"DecryptCancelled": {decrypt: func(ctx context.Context, k keyring.Keyring, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 		return k.OnDecrypt(context.WithoutCancel(ctx), m, keys)
 	}},
 	"WrongContext": {
-		encrypt: func(ctx context.Context, k *keyring.RawAES, m *keyring.EncryptionMaterials) error {
+		encrypt: func(ctx context.Context, k keyring.Keyring, m *keyring.EncryptionMaterials) error {
 			context := m.Context
 			m.Context = nil
 			defer func() { m.Context = context }()
 			return k.OnEncrypt(ctx, m)
 		},
-		decrypt: func(ctx context.Context, k *keyring.RawAES, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+		decrypt: func(ctx context.Context, k keyring.Keyring, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 			m.Context = nil
 			return k.OnDecrypt(ctx, m, keys)
 		},
 	},
-	"WrongLength": {decrypt: func(ctx context.Context, k *keyring.RawAES, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	"WrongLength": {decrypt: func(ctx context.Context, k keyring.Keyring, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 		s := m.Suite
 		defer func() { m.Suite = s }()
 		var err error
@@ -77,24 +77,24 @@ var defects = map[string]defective{
 		}
 		return err
 	}},
-	"Altered": {decrypt: func(ctx context.Context, k *keyring.RawAES, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	"Altered": {decrypt: func(ctx context.Context, k keyring.Keyring, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 		err := k.OnDecrypt(ctx, m, keys)
 		if err != nil && m.DataKey == nil && len(keys) > 0 {
 			m.DataKey = make([]byte, m.Suite.DataKeyLen()) // left behind on failure
 		}
 		return err
 	}},
-	"AmongOthers": {decrypt: func(ctx context.Context, k *keyring.RawAES, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	"AmongOthers": {decrypt: func(ctx context.Context, k keyring.Keyring, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 		return k.OnDecrypt(ctx, m, keys[:min(1, len(keys))]) // looks at the first only
 	}},
-	"NoKeys": {decrypt: func(ctx context.Context, k *keyring.RawAES, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	"NoKeys": {decrypt: func(ctx context.Context, k keyring.Keyring, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 		if err := k.OnDecrypt(ctx, m, keys); errors.Is(err, keyring.ErrNoMatchingKey) {
 			return errors.New("no key") // not the error that callers test for
 		} else {
 			return err
 		}
 	}},
-	"AlreadyUnwrapped": {decrypt: func(ctx context.Context, k *keyring.RawAES, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	"AlreadyUnwrapped": {decrypt: func(ctx context.Context, k keyring.Keyring, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 		m.DataKey = nil
 		return k.OnDecrypt(ctx, m, keys)
 	}},
@@ -128,7 +128,7 @@ func TestDefective(t *testing.T) {
 		t.Skip("runs only in the processes that TestDefects starts")
 	}
 	var err error
-	d.RawAES, err = keyring.NewRawAES("ns", "name", make([]byte, 32))
+	d.Keyring, err = keyring.NewRawAES("ns", "name", make([]byte, 32))
 	require.NoError(t, err)
 	keyringtest.Run(t, keyringtest.Keyring{Encrypter: d, Decrypter: d, ContextBound: true})
 }
