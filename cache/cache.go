@@ -3,10 +3,13 @@
 //
 //	cached, err := cache.New(kr, cache.Limits{MaxAge: 5 * time.Minute})
 //	if err != nil {
-//		return err
+//		log.Fatal(err)
 //	}
 //	defer cached.Close()
 //	client, err := envelope.NewFromManager(cached, nil)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //
 // Messages that share a data key still have keys of their own, derived from it
 // and a random message ID. What sharing costs is that who gets at one data key

@@ -3,11 +3,23 @@
 // what this package writes, and the other way round.
 //
 //	kr, err := keyring.NewRawAES("payments", "kek-2026", key)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //	client, err := envelope.New(kr, nil)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //
 //	ec := keyring.EncryptionContext{"tenant": "42", "table": "patients"}
 //	msg, err := client.Encrypt(ctx, plaintext, ec)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //	plaintext, err = client.Decrypt(ctx, msg, ec)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //
 // [Encrypter.NewWriter] and [Decrypter.NewReader] do the same for streams of any
 // length in constant memory. [Decrypter.DecryptBatch] decrypts many messages at once,

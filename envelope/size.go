@@ -12,8 +12,7 @@ import (
 // takes more frames than the format has is [ErrLimit]; so is any for a non-framed
 // message, which this package does not write.
 //
-//	w, err := client.NewWriter(ctx, dst, ec)
-//	size, err := w.Header().MessageSize(n) // what dst will get for n bytes
+// A Writer's header tells it before anything is written.
 func (h *Header) MessageSize(n int64) (int64, error) {
 	size, err := h.layout().messageSize(n)
 	if err != nil {

@@ -97,6 +97,13 @@ func TestConformance(t *testing.T) {
 			}
 		})
 	}
+	t.Run("Example", func(t *testing.T) {
+		k, err := newXChaCha("kek", make([]byte, 32))
+		require.NoError(t, err)
+		stranger, err := newXChaCha("other", make([]byte, 32))
+		require.NoError(t, err)
+		keyringtest.Run(t, keyringtest.Keyring{Encrypter: k, Decrypter: k, Stranger: stranger, ContextBound: true})
+	})
 	t.Run("Multi", func(t *testing.T) {
 		aes, more := newRawAES(t, "kek", 256), newRawAES(t, "more", 128)
 		k, err := keyring.NewMulti(aes, more)

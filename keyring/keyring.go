@@ -7,7 +7,13 @@
 // envelope.New, and use nothing else from here.
 //
 //	kr, err := keyring.NewRawAES("payments", "kek-2026", key)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //	client, err := envelope.New(kr, nil)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //
 // To write a keyring of your own, implement [Encrypter], [Decrypter] or both,
 // and run package keyringtest over it.

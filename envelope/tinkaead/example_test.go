@@ -14,6 +14,7 @@ import (
 )
 
 func Example() {
+	plaintext, associatedData := []byte("IBAN"), []byte("tenant 42")
 	key := make([]byte, 32)
 	rand.Read(key)
 	kr, err := keyring.NewRawAES("payments", "kek-2026", key)
@@ -22,16 +23,16 @@ func Example() {
 	}
 
 	var a tink.AEAD
-	a, err = tinkaead.New(kr, nil)
+	a, err = tinkaead.New(kr, nil) // was: aead.New(handle)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ciphertext, err := a.Encrypt(plaintext, associatedData)
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	ciphertext, err := a.Encrypt([]byte("IBAN"), []byte("tenant 42"))
-	if err != nil {
-		log.Fatal(err)
-	}
-	plaintext, err := a.Decrypt(ciphertext, []byte("tenant 42"))
+	plaintext, err = a.Decrypt(ciphertext, associatedData)
 	fmt.Printf("%s %v\n", plaintext, err)
 
 	_, err = a.Decrypt(ciphertext, []byte("tenant 43"))

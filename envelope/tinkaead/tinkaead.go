@@ -3,7 +3,13 @@
 //
 //	var a tink.AEAD
 //	a, err = tinkaead.New(kr, nil) // was: aead.New(handle)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //	ciphertext, err := a.Encrypt(plaintext, associatedData)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //
 // A ciphertext is a message of package envelope. It is not Tink's: what Tink
 // wrote has to be decrypted with Tink and encrypted again. Of Tink only the

@@ -1,8 +1,14 @@
 // Package awskms has keyrings whose wrapping keys are in AWS KMS. What they write
 // the AWS Encryption SDKs read, and the other way round.
 //
-//	kr, err := awskms.New(awskms.Config{Client: kms.NewFromConfig(cfg), KeyID: keyARN})
+//	kr, err := awskms.New(awskms.Config{Client: kmsClient, KeyID: keyARN})
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //	client, err := envelope.New(kr, nil)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //
 // [New] uses one key and [NewMulti] several. [NewMRKAware] takes the replicas of
 // a multi-Region key for one another; [NewMultiRegion] asks further regions when
@@ -15,8 +21,8 @@
 // the MaxCalls of each keyring, and of each region, whatever the header lists;
 // beside that there are the SDK's own retries.
 //
-// The package never loads configuration: make a client with the AWS SDK and
-// hand it over. Package kmstest has a KMS to run tests on.
+// The package never loads configuration: make a client with the AWS SDK, by
+// kms.NewFromConfig, and hand it over. Package kmstest has a KMS to run tests on.
 package awskms
 
 import (

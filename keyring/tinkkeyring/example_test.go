@@ -20,7 +20,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	wrapping, err := aead.New(handle)
+	wrapping, err := aead.New(handle) // github.com/tink-crypto/tink-go/v2/aead
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -2,9 +2,18 @@
 // program holds, or a key in another cloud's key service through Tink's client
 // for it.
 //
-//	aead, err := aead.New(handle) // github.com/tink-crypto/tink-go/v2/aead
-//	kr, err := tinkkeyring.New("payments", "tink-2026", aead)
+//	wrapping, err := aead.New(handle) // github.com/tink-crypto/tink-go/v2/aead
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	kr, err := tinkkeyring.New("payments", "tink-2026", wrapping)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //	client, err := envelope.New(kr, nil)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //
 // Only this library reads the wrapped keys that it makes. Where others must read
 // the messages too, combine it with another keyring under keyring.NewMulti.

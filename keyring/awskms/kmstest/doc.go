@@ -11,7 +11,9 @@
 //	client := kms.New(kms.Options{
 //		Region:       "us-east-1",
 //		BaseEndpoint: aws.String(s.URL("us-east-1")),
-//		Credentials:  credentials, // any: see below
+//		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+//			return aws.Credentials{AccessKeyID: "any", SecretAccessKey: "any"}, nil
+//		}),
 //	})
 //
 // It is no place for real secrets. A request must carry an Authorization header,
