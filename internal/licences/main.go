@@ -130,6 +130,7 @@ func licenceOf(dir string) ([]string, error) {
 
 var permissive = []struct{ kind, says string }{
 	{"Apache-2.0", "apache license version 2.0"},
+	{"Apache-2.0", "licensed under the apache license, version 2.0"},
 	{"BSD", "redistribution and use in source and binary forms, with or without modification, are permitted"},
 	{"ISC", "permission to use, copy, modify, and distribute this software for any purpose with or without fee"},
 	{"ISC", "permission to use, copy, modify, and/or distribute this software for any purpose with or without fee"},
