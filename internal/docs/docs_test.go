@@ -63,10 +63,16 @@ func read(t *testing.T, dir string) (code, examples []string) {
 	return code, examples
 }
 
+// codeIn returns the indented blocks that are Go, and not a table or a policy.
 func codeIn(group *ast.CommentGroup) (code []string) {
 	var p comment.Parser
 	for _, block := range p.Parse(group.Text()).Content {
-		if c, ok := block.(*comment.Code); ok {
+		c, ok := block.(*comment.Code)
+		if !ok {
+			continue
+		}
+		_, err := parser.ParseFile(token.NewFileSet(), "", "package p\nfunc _() {\n"+c.Text+"\n}", 0)
+		if err == nil {
 			code = append(code, c.Text)
 		}
 	}

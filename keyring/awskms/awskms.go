@@ -1,28 +1,3 @@
-// Package awskms has keyrings whose wrapping keys are in AWS KMS. What they write
-// the AWS Encryption SDKs read, and the other way round.
-//
-//	kr, err := awskms.New(awskms.Config{Client: kmsClient, KeyID: keyARN})
-//	if err != nil {
-//		log.Fatal(err)
-//	}
-//	client, err := envelope.New(kr, nil)
-//	if err != nil {
-//		log.Fatal(err)
-//	}
-//
-// [New] uses one key and [NewMulti] several. [NewMRKAware] takes the replicas of
-// a multi-Region key for one another; [NewMultiRegion] asks further regions when
-// the nearest does not answer. [NewDiscovery] and [NewMRKDiscovery] decrypt with
-// whatever key a message names, within accounts that the caller allows. [NewRSA]
-// and [NewECDH] use asymmetric KMS keys.
-//
-// Every request names its key, and every answer's key is compared with the one
-// that was asked for. How many calls to unwrap one message may cost is bounded by
-// the MaxCalls of each keyring, and of each region, whatever the header lists;
-// beside that there are the SDK's own retries.
-//
-// The package never loads configuration: make a client with the AWS SDK, by
-// kms.NewFromConfig, and hand it over. Package kmstest has a KMS to run tests on.
 package awskms
 
 import (
