@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/keyring/awskms"
 )
 
 // checked is how far check has come.
-type checked struct{ calls int }
+type checked struct{ calls, events int }
 
 const (
 	// settles is how long what was before may show in what comes after: a load that
@@ -37,7 +38,34 @@ func (w *world) check(c *checked) error {
 				err, call.account, p.account, call.tenant, call.message, call.began, call.ended, call.timeLimit, call.err)
 		}
 	}
+	for ; c.events < len(j.events); c.events++ {
+		if err := w.checkEvent(j.events[c.events]); err != nil {
+			return err
+		}
+	}
 	return w.checkLoads()
+}
+
+// checkEvent checks that no region is taken to be down, nor left out of a message,
+// without a reason.
+func (w *world) checkEvent(e event) error {
+	p := w.accounts[e.account]
+	switch e.Kind {
+	case awskms.RegionDown:
+		if w.wasUp(e.Region, e.at-settles-hangTime, e.at) {
+			return fmt.Errorf("%v: account %d (%v): %s is taken to be down, and is up: %w", e.at, e.account, p.account, e.Region, e.Err)
+		}
+	case awskms.Degraded:
+		for _, r := range e.Missing {
+			if !w.wasUp(r, e.at-settles-hangTime-cooldown, e.at) {
+				return nil
+			}
+		}
+		if !w.wasDenied(e.account, e.at-settles, e.at) {
+			return fmt.Errorf("%v: account %d (%v): a data key is not for %v, which are up: %w", e.at, e.account, p.account, e.Missing, e.Err)
+		}
+	}
+	return nil
 }
 
 func (w *world) checkCall(c *call) error {
@@ -103,7 +131,7 @@ func (w *world) checkFailed(c *call) error {
 		if age < maxAge && !expired {
 			return fmt.Errorf("failed, and there is a data key from %v", i.began)
 		}
-		if age < maxAge+w.accounts[c.account].staleFor && !hurried {
+		if age < maxAge+w.accounts[c.account].staleFor && (!hurried || !expired && w.toldOfOutage(c, i)) {
 			return fmt.Errorf("failed in an outage, and there is a data key from %v that may be used", i.began)
 		}
 	}
@@ -117,6 +145,22 @@ func (w *world) checkFailed(c *call) error {
 		return errors.New("failed for an outage, and the error is not ErrUnavailable")
 	}
 	return nil
+}
+
+// toldOfOutage says whether a load to replace a data key failed so lately that the cache
+// knows of the outage.
+func (w *world) toldOfOutage(c *call, held *invocation) bool {
+	told := false
+	for _, i := range w.journal.invocations {
+		if i.identity != c.identity || i.ended == 0 || i.ended <= held.ended || i.ended >= c.began-time.Millisecond {
+			continue
+		}
+		if i.err == nil {
+			return false // another data key is held
+		}
+		told = told || !i.cancelled && c.began-i.ended < remembered-5*time.Second
+	}
+	return told
 }
 
 // loaded returns invocations that brought a data key, until some moment.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/awskms"
 )
 
 // An identity is what data keys are shared by: an account's tenant that encrypts, or
@@ -53,6 +54,13 @@ type change struct {
 	purged  bool
 }
 
+// An event is what an account's keyring told.
+type event struct {
+	awskms.Event
+	account int
+	at      time.Duration
+}
+
 // A journal is what happened in a history.
 type journal struct {
 	start time.Time
@@ -61,6 +69,7 @@ type journal struct {
 	invocations []*invocation
 	calls       []*call
 	changes     []change
+	events      []event
 	dataKeys    [][]byte // that keyrings have handed out
 }
 
@@ -78,6 +87,12 @@ func (j *journal) add(c change) {
 func (j *journal) fault(region string, f fault)  { j.add(change{region: region, fault: f}) }
 func (j *journal) denied(account int, deny bool) { j.add(change{account: account, denied: deny}) }
 func (j *journal) purged(account int)            { j.add(change{account: account, purged: true}) }
+
+func (j *journal) told(account int, e awskms.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.events = append(j.events, event{e, account, j.now()})
+}
 
 func (j *journal) called(c *call) {
 	j.mu.Lock()

@@ -63,7 +63,18 @@ type step struct {
 	fault     fault
 	deny      bool
 	uncached  bool
+	attack    attack
 }
+
+// An attack is what a hostile header lists before some of the good wrapped keys.
+type attack int
+
+const (
+	junkForTheFirst attack = iota // nine keys that the first region did not wrap
+	junkForTheLast
+	tooLong // nine that are longer than KMS takes
+	attacks
+)
 
 func (s step) String() string {
 	what := fmt.Sprintf("account %d, tenant %d", s.account, s.tenant)
@@ -80,7 +91,7 @@ func (s step) String() string {
 	case decrypting:
 		what = fmt.Sprintf("%s: decrypt message %d %d times%s", what, s.message, s.times, limit)
 	case attacking:
-		what = fmt.Sprintf("%s: decrypt message %d altered %d times%s", what, s.message, s.times, limit)
+		what = fmt.Sprintf("%s: decrypt message %d altered (%d) %d times%s", what, s.message, s.attack, s.times, limit)
 	case faulting:
 		what = fmt.Sprintf("%s is %v", regions[s.region], s.fault)
 	case denying:
@@ -155,7 +166,7 @@ func generate(seed uint64) history {
 		case n < 2*calls+2*faults:
 			s.kind = faulting // up
 		case n < 2*calls+2*faults+2:
-			s.kind = attacking
+			s.kind, s.attack = attacking, attack(r.IntN(int(attacks)))
 		case n < 2*calls+2*faults+4:
 			s.kind, s.deny = denying, r.IntN(2) == 0
 		default:

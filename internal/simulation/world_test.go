@@ -104,7 +104,7 @@ func newWorld(k *kmstest.Server, h history, s sabotage) (*world, error) {
 		} else {
 			inner, err = awskms.NewMultiRegion(awskms.MultiRegionConfig{
 				Regions: keys, MinRegions: a.minRegions, HedgeAfter: a.hedgeAfter,
-				AttemptTimeout: attemptTimeout, Cooldown: cooldown, OnEvent: func(awskms.Event) {},
+				AttemptTimeout: attemptTimeout, Cooldown: cooldown, OnEvent: func(e awskms.Event) { j.told(i, e) },
 			})
 		}
 		if err != nil {
@@ -206,7 +206,7 @@ func (w *world) take(s step) error {
 		msg := p.written[s.tenant][s.message]
 		if s.kind == attacking {
 			var err error
-			if msg, err = altered(msg); err != nil {
+			if msg, err = altered(msg, s.attack); err != nil {
 				return err
 			}
 		}
@@ -279,21 +279,27 @@ func (w *world) start(s step, p *party, id identity, hostile bool, do func(conte
 	}
 }
 
-// altered returns a message whose header lists nine wrapped keys that are junk for
-// the first region before the good ones.
-func altered(msg []byte) ([]byte, error) {
+// altered returns a message with a hostile header.
+func altered(msg []byte, a attack) ([]byte, error) {
 	h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
 	if err != nil {
 		return nil, err
 	}
-	junk := h.EncryptedDataKeys[0]
+	keys := h.EncryptedDataKeys
+	junk := keys[0]
+	if a == junkForTheLast {
+		junk = keys[len(keys)-1]
+	}
 	junk.Ciphertext = bytes.Clone(junk.Ciphertext)
 	junk.Ciphertext[len(junk.Ciphertext)-1] ^= 1
+	if a == tooLong {
+		junk.Ciphertext = make([]byte, 7000)
+	}
 	before, err := message.AppendStored(nil, h.Context, h.EncryptedDataKeys)
 	if err != nil {
 		return nil, err
 	}
-	after, err := message.AppendStored(nil, h.Context, append(slices.Repeat([]keyring.EncryptedDataKey{junk}, 9), h.EncryptedDataKeys[1:]...))
+	after, err := message.AppendStored(nil, h.Context, append(slices.Repeat([]keyring.EncryptedDataKey{junk}, 9), keys[1:]...))
 	if err != nil {
 		return nil, err
 	}
