@@ -45,6 +45,9 @@ func TestTenMinuteOutage(t *testing.T) {
 		"independent, hedging": {account{regions: 2, minRegions: 1, hedgeAfter: 500 * time.Millisecond, tenants: tenants}, time.Minute, 0},
 	} {
 		for f := slow; f < faultCount; f++ {
+			if f == slow && c.until > 0 {
+				continue // slower than its callers have time is no outage
+			}
 			t.Run(name+"/"+f.String(), func(t *testing.T) {
 				k, err := kmstest.New(kmstest.Config{Regions: regions})
 				require.NoError(t, err)
