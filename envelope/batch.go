@@ -149,9 +149,9 @@ func (r *batchRun) run() {
 	}()
 	wait.Go(r.unwrapAll)
 	for range min(r.d.opts.concurrency(), len(r.msgs)) - 1 {
-		wait.Go(r.openAll)
+		wait.Go(r.decryptShares)
 	}
-	r.openAll()
+	r.decryptShares()
 }
 
 // unwrapAll has the groups' data keys unwrapped, several at once.
@@ -196,22 +196,22 @@ func (r *batchRun) unwrap(g *group) {
 	}
 }
 
-// openAll decrypts messages until there are no more.
-func (r *batchRun) openAll() {
+// decryptShares decrypts messages until there are no more.
+func (r *batchRun) decryptShares() {
 	for s := range r.ready {
 		if r.stopped.Load() {
 			continue
 		}
 		r.guard(func() {
 			for _, i := range s.messages {
-				r.open(s.group, i)
+				r.decryptOne(s.group, i)
 			}
 		})
 	}
 }
 
-// open decrypts one message under its group's data key.
-func (r *batchRun) open(g *group, i int) {
+// decryptOne decrypts one message under its group's data key.
+func (r *batchRun) decryptOne(g *group, i int) {
 	m := openers.Get().(*memoryOpener)
 	defer func() {
 		*m = memoryOpener{}
@@ -221,14 +221,14 @@ func (r *batchRun) open(g *group, i int) {
 	o.header = &r.headers[i]
 	err := r.ctx.Err()
 	if err == nil {
-		err = r.d.begin(o, g.materials)
+		err = r.d.verifyHeader(o, g.materials)
 	}
 	if g.left.Add(-1) == 0 {
 		g.materials.Clear()
 	}
 	var out []byte
 	if err == nil {
-		out, err = o.all(r.ctx, nil, r.msgs[i].Message[len(o.header.Raw):], &r.d.opts)
+		out, err = o.openBody(r.ctx, nil, r.msgs[i].Message[len(o.header.Raw):], &r.d.opts)
 	}
 	if err != nil {
 		clear(out)

@@ -61,30 +61,30 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 	if err := o.header.Parse(msg, d.opts.limits()); err != nil {
 		return dst, err
 	}
-	if err := d.open(ctx, o, ec); err != nil {
+	if err := d.openHeader(ctx, o, ec); err != nil {
 		return dst, err
 	}
-	return o.all(ctx, dst, msg[len(o.header.Raw):], &d.opts)
+	return o.openBody(ctx, dst, msg[len(o.header.Raw):], &d.opts)
 }
 
-// all appends the plaintext to dst of a message of which rest comes after the header,
+// openBody appends the plaintext to dst of a message of which rest comes after the header,
 // and verifies that it is the whole of it. On error dst has what was opened so far.
-func (o *opener) all(ctx context.Context, dst, rest []byte, opts *Options) (_ []byte, err error) {
+func (o *opener) openBody(ctx context.Context, dst, rest []byte, opts *Options) (_ []byte, err error) {
 	// The plaintext is shorter than this whatever the message holds, so that dst
 	// grows once and leaves no plaintext behind in a shorter array.
 	dst = grow(dst, len(rest))
 	if len(rest) > batchlen.Bulk() {
-		if dst, rest, err = o.bulk(ctx, dst, rest, opts); err != nil {
+		if dst, rest, err = o.openParallel(ctx, dst, rest, opts); err != nil {
 			return dst, err
 		}
 	}
 	for !o.done {
-		if wire := rest[:o.regular(rest)]; len(wire) > 0 {
+		if wire := rest[:o.wholeFrames(rest)]; len(wire) > 0 {
 			if dst, err = o.openFrames(dst, wire, o.seq, &o.state); err != nil {
 				return dst, err
 			}
-			o.took(wire)
-			o.hashed(wire)
+			o.advance(wire)
+			o.addToSignature(wire)
 			rest = rest[len(wire):]
 			continue
 		}
@@ -95,7 +95,7 @@ func (o *opener) all(ctx context.Context, dst, rest []byte, opts *Options) (_ []
 		if !p.whole {
 			return dst, fmt.Errorf("%s: %w", o.name(p), io.ErrUnexpectedEOF)
 		}
-		if dst, err = o.open(dst, rest, p); err != nil {
+		if dst, err = o.openPart(dst, rest, p); err != nil {
 			return dst, err
 		}
 		rest = rest[p.need:]
@@ -116,34 +116,34 @@ func (o *opener) all(ctx context.Context, dst, rest []byte, opts *Options) (_ []
 	return dst, nil
 }
 
-// bulk appends the content of the regular frames that msg begins with to dst,
+// openParallel appends the content of the regular frames that msg begins with to dst,
 // which has room for it, and returns what follows them. On error dst is as long as
 // what was opened may be, so that all of it can be cleared.
-func (o *opener) bulk(ctx context.Context, dst, msg []byte, opts *Options) (_, rest []byte, err error) {
-	line := memoryPipeline(opts, len(msg), max(o.frameLen, 1), o.state.aad, o.work)
-	defer line.stop()
+func (o *opener) openParallel(ctx context.Context, dst, msg []byte, opts *Options) (_, rest []byte, err error) {
+	pipe := memoryPipeline(opts, len(msg), max(o.frameLen, 1), o.state.aad, o.openBatch)
+	defer pipe.stop()
 	room := dst[len(dst):cap(dst)]
 	for {
-		if wire := msg[:o.regular(msg)]; len(wire) > 0 && !line.full() && err == nil {
+		if wire := msg[:o.wholeFrames(msg)]; len(wire) > 0 && !pipe.full() && err == nil {
 			if err = ctx.Err(); err != nil {
 				continue
 			}
-			b := line.free()
+			b := pipe.free()
 			plain := len(wire) / (o.frameLen + message.RegularOverhead) * o.frameLen
 			b.in, b.seq, b.out = wire, o.seq, room[:0:plain]
 			msg, room = msg[len(wire):], room[plain:]
-			line.start(b)
-			o.took(wire)
+			pipe.start(b)
+			o.advance(wire)
 			continue
 		}
-		if line.flying == 0 {
+		if pipe.inFlight == 0 {
 			if err != nil {
 				dst = dst[:cap(dst)-len(room)]
 			}
 			return dst, msg, err
 		}
-		line.catchUp(o.hashBatch)
-		b := line.next(nil)
+		pipe.catchUp(o.addBatchToSignature)
+		b := pipe.next(nil)
 		dst = dst[:len(dst)+len(b.out)]
 		if err == nil {
 			err = b.err

@@ -40,51 +40,51 @@ func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 		*s = sealer{}
 		sealers.Put(s)
 	}()
-	dst, err := s.start(ctx, e, dst, ec, int64(len(plaintext)), -1)
+	dst, err := s.sealHeader(ctx, e, dst, ec, int64(len(plaintext)), -1)
 	if err != nil {
 		return nil, err
 	}
 	if len(plaintext) > batchlen.Bulk() {
-		dst, plaintext, err = s.bulk(ctx, dst, plaintext, &e.opts)
+		dst, plaintext, err = s.sealParallel(ctx, dst, plaintext, &e.opts)
 	}
-	for n := s.whole(plaintext); n > 0 && err == nil; n = s.whole(plaintext) {
-		dst, err = s.regular(dst, plaintext[:n])
+	for n := s.wholeFrames(plaintext); n > 0 && err == nil; n = s.wholeFrames(plaintext) {
+		dst, err = s.appendRegular(dst, plaintext[:n])
 		plaintext = plaintext[n:]
 	}
 	if err != nil {
 		return nil, err
 	}
-	return s.final(dst, plaintext)
+	return s.appendFinal(dst, plaintext)
 }
 
-// bulk appends the regular frames of plaintext to dst, which has room for them,
+// sealParallel appends the regular frames of plaintext to dst, which has room for them,
 // and returns what is left for the final frame. On error dst is nil.
-func (s *sealer) bulk(ctx context.Context, dst, plaintext []byte, o *Options) ([]byte, []byte, error) {
-	line := memoryPipeline(o, len(plaintext), s.frameLen, s.state.aad, s.work)
-	defer line.stop()
+func (s *sealer) sealParallel(ctx context.Context, dst, plaintext []byte, o *Options) ([]byte, []byte, error) {
+	pipe := memoryPipeline(o, len(plaintext), s.frameLen, s.state.aad, s.sealBatch)
+	defer pipe.stop()
 	room := dst[len(dst):cap(dst)]
 	for {
-		if n := s.whole(plaintext); n > 0 && !line.full() {
+		if n := s.wholeFrames(plaintext); n > 0 && !pipe.full() {
 			if err := ctx.Err(); err != nil {
 				return nil, nil, err
 			}
-			b := line.free()
+			b := pipe.free()
 			count := n / s.frameLen
 			var err error
-			if b.seq, err = s.reserve(count); err != nil {
+			if b.seq, err = s.reserveNumbers(count); err != nil {
 				return nil, nil, err
 			}
 			wire := n + count*message.RegularOverhead
 			b.in, b.out = plaintext[:n], room[:0:wire]
 			plaintext, room = plaintext[n:], room[wire:]
-			line.start(b)
+			pipe.start(b)
 			continue
 		}
-		if line.flying == 0 {
+		if pipe.inFlight == 0 {
 			return dst, plaintext, nil
 		}
-		b := line.next(nil)
-		s.hashed(b.out)
+		b := pipe.next(nil)
+		s.addToSignature(b.out)
 		dst = dst[:len(dst)+len(b.out)]
 	}
 }

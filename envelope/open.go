@@ -32,15 +32,15 @@ type opener struct {
 // newOpener returns an opener for the message that h is of.
 func (d *Decrypter) newOpener(ctx context.Context, h *message.Header, ec keyring.EncryptionContext) (*opener, error) {
 	o := &opener{header: h}
-	if err := d.open(ctx, o, ec); err != nil {
+	if err := d.openHeader(ctx, o, ec); err != nil {
 		return nil, err
 	}
 	return o, nil
 }
 
-// open gets the materials for a message of which the opener has the header, and
+// openHeader gets the materials for a message of which the opener has the header, and
 // authenticates that.
-func (d *Decrypter) open(ctx context.Context, o *opener, ec keyring.EncryptionContext) error {
+func (d *Decrypter) openHeader(ctx context.Context, o *opener, ec keyring.EncryptionContext) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (d *Decrypter) open(ctx context.Context, o *opener, ec keyring.EncryptionCo
 	}
 	// The message's own key is derived before this returns.
 	defer m.Clear()
-	return d.begin(o, m)
+	return d.verifyHeader(o, m)
 }
 
 // accepts returns an error for a message that will be refused whatever its key is. It
@@ -69,9 +69,9 @@ func (d *Decrypter) accepts(h *message.Header) error {
 	return nil
 }
 
-// begin derives the message's own key from the materials, which it only reads, and
+// verifyHeader derives the message's own key from the materials, which it only reads, and
 // authenticates the header of the opener.
-func (d *Decrypter) begin(o *opener, m *keyring.DecryptionMaterials) error {
+func (d *Decrypter) verifyHeader(o *opener, m *keyring.DecryptionMaterials) error {
 	h := o.header
 	var commitment [suite.CommitmentLen]byte
 	aead, got, err := messageCipher(h.Suite, m.DataKey, h.MessageID, commitment[:0])
@@ -196,9 +196,9 @@ func (o *opener) nextNonFramed(b []byte) (part, error) {
 	return p, nil
 }
 
-// regular returns how many bytes at the beginning of b are whole regular frames,
+// wholeFrames returns how many bytes at the beginning of b are whole regular frames,
 // a batch at most. It believes all but the end marker: openFrames does not.
-func (o *opener) regular(b []byte) int {
+func (o *opener) wholeFrames(b []byte) int {
 	if o.frameLen == 0 {
 		return 0
 	}
@@ -236,25 +236,25 @@ func (o *opener) openFrames(dst, wire []byte, seq uint32, state *frameState) ([]
 	return dst, nil
 }
 
-// work opens a batch.
-func (o *opener) work(b *batch) {
+// openBatch opens a batch.
+func (o *opener) openBatch(b *batch) {
 	b.out, b.err = o.openFrames(b.out, b.in, b.seq, &b.state)
 }
 
-// took counts frames as opened, which they are or will be.
-func (o *opener) took(wire []byte) {
+// advance counts frames as opened, which they are or will be.
+func (o *opener) advance(wire []byte) {
 	o.seq += uint32(len(wire) / (o.frameLen + message.RegularOverhead))
 }
 
-// hashed adds to what the signature covers.
-func (o *opener) hashed(wire []byte) {
+// addToSignature adds to what the signature covers.
+func (o *opener) addToSignature(wire []byte) {
 	if o.hash != nil {
 		o.hash.Write(wire)
 	}
 }
 
-// hashBatch is hashed for a batch, which may yet be worked on.
-func (o *opener) hashBatch(b *batch) { o.hashed(b.in) }
+// addBatchToSignature is addToSignature for a batch, which may yet be worked on.
+func (o *opener) addBatchToSignature(b *batch) { o.addToSignature(b.in) }
 
 // checkSeq returns an error if a frame does not come after number prev.
 func checkSeq(seq, prev uint32) error {
@@ -266,9 +266,9 @@ func checkSeq(seq, prev uint32) error {
 	return nil
 }
 
-// open verifies the whole part p that b begins with and appends its content to
+// openPart verifies the whole part p that b begins with and appends its content to
 // dst.
-func (o *opener) open(dst, b []byte, p part) ([]byte, error) {
+func (o *opener) openPart(dst, b []byte, p part) ([]byte, error) {
 	var aad []byte
 	switch {
 	case o.frameLen == 0:
@@ -282,7 +282,7 @@ func (o *opener) open(dst, b []byte, p part) ([]byte, error) {
 	if err != nil {
 		return dst, fmt.Errorf("%s: %w", o.name(p), ErrAuthentication)
 	}
-	o.hashed(b[:p.need])
+	o.addToSignature(b[:p.need])
 	o.seq = p.seq
 	o.done = p.final
 	return out, nil

@@ -33,8 +33,8 @@ type frameState struct {
 	iv  [suite.NonceLen]byte
 }
 
-// room makes out empty with room for n bytes of the batch's own.
-func (b *batch) room(n int) {
+// useOwnMemory makes out empty with room for n bytes of the batch's own.
+func (b *batch) useOwnMemory(n int) {
 	if cap(b.buf) < n {
 		clear(b.buf[:cap(b.buf)]) // plaintext, in a Reader
 		freeBuffer(b.buf)
@@ -49,20 +49,20 @@ func (b *batch) room(n int) {
 //
 // Its methods are for one goroutine.
 type pipeline struct {
-	work    func(*batch)
-	goHelp  func() // help, made a function once
-	goPush  func() // push
-	ring    []batch
-	first   int // of the batches in flight
-	flying  int
-	unseen  int         // the last of them, which catchUp has not had
-	sated   bool        // was full, and is still more than half full
-	longest int         // what newPipeline was told the ring may be
-	helpers int         // goroutines there may be; without, what is started is done
-	queue   chan *batch // what nobody works on yet; nil sends a goroutine home
-	running int
-	idle    atomic.Int32 // of those that run, about
-	wait    sync.WaitGroup
+	work        func(*batch)
+	goHelp      func() // help, made a function once
+	goNudge     func() // nudgeScheduler
+	ring        []batch
+	first       int // of the batches in flight
+	inFlight    int
+	unseen      int         // the last of them, which catchUp has not had
+	draining    bool        // was full, and is still more than half full
+	maxInFlight int         // what newPipeline was told the ring may be
+	helpers     int         // goroutines there may be; without, what is started is done
+	queue       chan *batch // what nobody works on yet; nil sends a goroutine home
+	running     int
+	idle        atomic.Int32 // of those that run, about
+	wait        sync.WaitGroup
 }
 
 // concurrency returns how many goroutines may work on one message.
@@ -73,16 +73,16 @@ func (o *Options) concurrency() int {
 	return o.Concurrency
 }
 
-// newPipeline returns a pipeline of at most inFlight batches, with helpers if the
+// newPipeline returns a pipeline of at most maxInFlight batches, with helpers if the
 // concurrency is more than one.
-func newPipeline(concurrency, inFlight int, aad message.BodyAAD, work func(*batch)) *pipeline {
-	concurrency = max(1, min(concurrency, inFlight))
+func newPipeline(concurrency, maxInFlight int, aad message.BodyAAD, work func(*batch)) *pipeline {
+	concurrency = max(1, min(concurrency, maxInFlight))
 	n := 1
 	if concurrency > 1 {
 		// Several for each, so that the next is there when one is done.
-		n = min(8*concurrency, inFlight)
+		n = min(8*concurrency, maxInFlight)
 	}
-	p := &pipeline{work: work, ring: make([]batch, n), longest: inFlight, helpers: min(concurrency, n) - 1}
+	p := &pipeline{work: work, ring: make([]batch, n), maxInFlight: maxInFlight, helpers: min(concurrency, n) - 1}
 	for i := range p.ring {
 		p.ring[i].state.aad = aad
 	}
@@ -92,7 +92,7 @@ func newPipeline(concurrency, inFlight int, aad message.BodyAAD, work func(*batc
 	for i := range p.ring {
 		p.ring[i].done = make(chan struct{}, 1)
 	}
-	p.goHelp, p.goPush = p.help, p.push
+	p.goHelp, p.goNudge = p.help, p.nudgeScheduler
 	p.queue = make(chan *batch, n+p.helpers)
 	return p
 }
@@ -107,20 +107,20 @@ func memoryPipeline(o *Options, n, frameLen int, aad message.BodyAAD, work func(
 // waking one for each batch would cost as much as they bring.
 func (p *pipeline) full() bool {
 	switch {
-	case p.flying == len(p.ring):
-		p.sated = true
-	case p.flying <= len(p.ring)/2:
-		p.sated = false
+	case p.inFlight == len(p.ring):
+		p.draining = true
+	case p.inFlight <= len(p.ring)/2:
+		p.draining = false
 	}
-	return p.sated
+	return p.draining
 }
 
 // free returns the batch to be started next. The pipeline is not full.
 func (p *pipeline) free() *batch {
-	if p.flying == 0 {
+	if p.inFlight == 0 {
 		p.first = 0 // so that one at a time makes do with one's memory
 	}
-	b := &p.ring[(p.first+p.flying)%len(p.ring)]
+	b := &p.ring[(p.first+p.inFlight)%len(p.ring)]
 	b.err = nil
 	return b
 }
@@ -129,16 +129,16 @@ func (p *pipeline) free() *batch {
 func (p *pipeline) start(b *batch) {
 	if p.helpers == 0 {
 		p.work(b) // when it panics, nothing was started
-		p.flying++
+		p.inFlight++
 		p.unseen++
 		return
 	}
-	p.flying++
+	p.inFlight++
 	p.unseen++
 	wakes := p.idle.Load() > 0
 	p.queue <- b
 	// The caller itself takes one.
-	if p.running < min(p.helpers, p.flying-1) {
+	if p.running < min(p.helpers, p.inFlight-1) {
 		p.running++
 		p.wait.Add(1)
 		go p.goHelp()
@@ -146,15 +146,15 @@ func (p *pipeline) start(b *batch) {
 	}
 	if wakes {
 		p.wait.Add(1)
-		go p.goPush()
+		go p.goNudge()
 	}
 }
 
-// push is a goroutine that makes the scheduler put the one that was started or woken
+// nudgeScheduler is a goroutine that makes the scheduler put the one that was started or woken
 // before it where other threads take it from at once. The newest they leave for this
 // thread to run, which is busy, and come back for it only after a sleep of 50 to 100
 // microseconds: as long as the cipher takes for a fourth of a MiB.
-func (p *pipeline) push() { p.wait.Done() }
+func (p *pipeline) nudgeScheduler() { p.wait.Done() }
 
 func (p *pipeline) help() {
 	defer p.wait.Done()
@@ -192,12 +192,12 @@ var errGoexit = errors.New("source ended the goroutine that read it")
 func (p *pipeline) next(wake <-chan struct{}) *batch {
 	b := &p.ring[p.first]
 	if p.helpers == 0 {
-		return p.landed(b)
+		return p.collect(b)
 	}
 	for {
 		select {
 		case <-b.done:
-			return p.landed(b)
+			return p.collect(b)
 		default:
 		}
 		select {
@@ -207,7 +207,7 @@ func (p *pipeline) next(wake <-chan struct{}) *batch {
 		}
 		select {
 		case <-b.done:
-			return p.landed(b)
+			return p.collect(b)
 		case <-wake:
 			return nil
 		case other := <-p.queue:
@@ -220,14 +220,14 @@ func (p *pipeline) next(wake <-chan struct{}) *batch {
 // their order, while others work on them.
 func (p *pipeline) catchUp(f func(*batch)) {
 	for ; p.unseen > 0; p.unseen-- {
-		f(&p.ring[(p.first+p.flying-p.unseen)%len(p.ring)])
+		f(&p.ring[(p.first+p.inFlight-p.unseen)%len(p.ring)])
 	}
 }
 
-func (p *pipeline) landed(b *batch) *batch {
+func (p *pipeline) collect(b *batch) *batch {
 	p.first = (p.first + 1) % len(p.ring)
-	p.flying--
-	p.unseen = min(p.unseen, p.flying)
+	p.inFlight--
+	p.unseen = min(p.unseen, p.inFlight)
 	if v := b.panicked; v != nil {
 		b.panicked = nil
 		panic(v)
@@ -237,9 +237,9 @@ func (p *pipeline) landed(b *batch) *batch {
 
 // stop ends the goroutines. What is in flight has been worked on then.
 func (p *pipeline) stop() {
-	defer p.sendHome()
+	defer p.stopHelpers()
 	for {
-		b, ok := p.waiting()
+		b, ok := p.takeQueued()
 		if !ok {
 			return
 		}
@@ -247,11 +247,11 @@ func (p *pipeline) stop() {
 	}
 }
 
-// sendHome ends the goroutines, also when a source ends the one that it is called
+// stopHelpers ends the goroutines, also when a source ends the one that it is called
 // on.
-func (p *pipeline) sendHome() {
+func (p *pipeline) stopHelpers() {
 	for len(p.queue) > 0 {
-		if b, ok := p.waiting(); ok {
+		if b, ok := p.takeQueued(); ok {
 			b.err = errGoexit
 			b.done <- struct{}{}
 		}
@@ -266,8 +266,8 @@ func (p *pipeline) sendHome() {
 	}
 }
 
-// waiting returns a batch that nobody works on yet.
-func (p *pipeline) waiting() (b *batch, ok bool) {
+// takeQueued returns a batch that nobody works on yet.
+func (p *pipeline) takeQueued() (b *batch, ok bool) {
 	select {
 	case b := <-p.queue:
 		return b, true
@@ -280,7 +280,7 @@ func (p *pipeline) waiting() (b *batch, ok bool) {
 // what was taken back stays as it is.
 func (p *pipeline) discard() {
 	p.stop()
-	for ; p.flying > 0; p.flying-- {
+	for ; p.inFlight > 0; p.inFlight-- {
 		b := &p.ring[p.first]
 		if p.helpers > 0 {
 			<-b.done
@@ -292,9 +292,9 @@ func (p *pipeline) discard() {
 	p.unseen = 0
 }
 
-// drop forgets what is in flight, and lets go of the memory. What was opened is
+// freeMemory forgets what is in flight, and lets go of the memory. What was opened is
 // cleared; what was sealed is no secret.
-func (p *pipeline) drop(opened bool) {
+func (p *pipeline) freeMemory(opened bool) {
 	p.stop()
 	for i := range p.ring {
 		b := &p.ring[i]
@@ -311,5 +311,5 @@ func (p *pipeline) drop(opened bool) {
 		}
 		b.in, b.out, b.buf, b.lent, b.panicked = nil, nil, nil, nil, nil
 	}
-	p.first, p.flying, p.unseen, p.sated = 0, 0, 0, false
+	p.first, p.inFlight, p.unseen, p.draining = 0, 0, 0, false
 }

@@ -23,7 +23,7 @@ type Reader struct {
 	ctx    context.Context
 	src    source
 	opener *opener
-	line   *pipeline
+	pipe   *pipeline
 	unread []byte // verified, not yet read; in a batch's memory, or last
 	last   []byte // the content of the final frame, or of a non-framed body
 	piece  int    // how many bytes Read opens at once beyond what was asked for, about
@@ -68,15 +68,15 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 		return err
 	}
 	o := r.opener
-	inFlight := batchlen.MaxInFlight(o.frameLen)
+	maxInFlight := batchlen.MaxInFlight(o.frameLen)
 	if r.src.inPlace != nil {
 		// Half of a short message at most: the memory of the first half serves the
 		// second too, and is cleared in the end.
-		inFlight = min(inFlight, 1+len(r.src.rest)/batchlen.Bulk())
+		maxInFlight = min(maxInFlight, 1+len(r.src.rest)/batchlen.Bulk())
 	}
-	r.line = newPipeline(d.opts.concurrency(), inFlight, o.state.aad, o.work)
+	r.pipe = newPipeline(d.opts.concurrency(), maxInFlight, o.state.aad, o.openBatch)
 	if o.frameLen > 0 {
-		r.src.frames(o.frameLen+message.RegularOverhead, batchlen.Frames(o.frameLen), 0, len(r.line.ring))
+		r.src.frames(o.frameLen+message.RegularOverhead, batchlen.Frames(o.frameLen), 0, len(r.pipe.ring))
 	}
 	return nil
 }
@@ -96,7 +96,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	r.src.look()
 	r.src.serve(len(p))
 	// A long read is served without a copy.
-	if len(r.unread) == 0 && r.line.flying == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
+	if len(r.unread) == 0 && r.pipe.inFlight == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
 		if n := r.readInto(p); n > 0 {
 			return n, nil
 		}
@@ -121,7 +121,7 @@ func (r *Reader) readInto(p []byte) (n int) {
 	}
 	returned := false
 	defer func() {
-		r.line.stop()
+		r.pipe.stop()
 		// What comes after the batch that panicked must not pass for it.
 		if !returned {
 			r.fail(errPanicked)
@@ -139,22 +139,22 @@ func (r *Reader) openInto(p []byte) (n int) {
 		wire := r.atHand()
 		// As many of them as there is room for.
 		count := min(len(wire)/(r.opener.frameLen+message.RegularOverhead), len(room)/r.opener.frameLen)
-		if count > 0 && !r.line.full() {
-			b := r.line.free()
+		if count > 0 && !r.pipe.full() {
+			b := r.pipe.free()
 			plain := count * r.opener.frameLen
 			wire = wire[:count*(r.opener.frameLen+message.RegularOverhead)]
 			b.out = room[:0:plain]
 			room = room[plain:]
-			if !r.start(b, wire) {
+			if !r.startOpening(b, wire) {
 				return n
 			}
 			continue
 		}
-		if r.line.flying == 0 {
+		if r.pipe.inFlight == 0 {
 			return n
 		}
-		r.line.catchUp(r.opener.hashBatch)
-		b := r.line.next(nil)
+		r.pipe.catchUp(r.opener.addBatchToSignature)
+		b := r.pipe.next(nil)
 		r.src.giveBack(b)
 		n += len(b.out)
 		b.in, b.out = nil, nil // the caller's
@@ -169,12 +169,12 @@ func (r *Reader) openInto(p []byte) (n int) {
 // atHand returns the whole regular frames at hand, a batch at most.
 func (r *Reader) atHand() []byte {
 	window := r.src.window()
-	return window[:r.opener.regular(window)]
+	return window[:r.opener.wholeFrames(window)]
 }
 
-// start has frames at hand opened. The pipeline is not full. It returns false
+// startOpening has frames at hand opened. The pipeline is not full. It returns false
 // when it has set r.err instead.
-func (r *Reader) start(b *batch, wire []byte) bool {
+func (r *Reader) startOpening(b *batch, wire []byte) bool {
 	if err := r.ctx.Err(); err != nil {
 		r.fail(err)
 		return false
@@ -182,8 +182,8 @@ func (r *Reader) start(b *batch, wire []byte) bool {
 	b.in, b.seq = wire, r.opener.seq
 	b.lent = r.src.lend()
 	r.src.skip(len(wire))
-	r.line.start(b)
-	r.opener.took(wire)
+	r.pipe.start(b)
+	r.opener.advance(wire)
 	return true
 }
 
@@ -217,7 +217,7 @@ func (r *Reader) writeTo(w io.Writer) (int64, error) {
 	r.src.look()
 	r.src.all()
 	defer r.src.settle()
-	defer r.line.stop()
+	defer r.pipe.stop()
 	var total int64
 	for {
 		n, err := r.writeUnread(w)
@@ -256,12 +256,12 @@ func (r *Reader) more(all bool) error {
 	for len(r.unread) == 0 {
 		wire := r.atHand()
 		switch {
-		case len(wire) > 0 && (r.line.flying == 0 || all && !r.line.full()):
+		case len(wire) > 0 && (r.pipe.inFlight == 0 || all && !r.pipe.full()):
 			if !all {
 				wire = r.nextPiece(wire)
 			}
-			r.startOwn(wire)
-		case r.line.flying > 0:
+			r.startOpeningOwn(wire)
+		case r.pipe.inFlight > 0:
 			var wake <-chan struct{}
 			if all && len(wire) == 0 {
 				r.src.ahead()
@@ -271,7 +271,7 @@ func (r *Reader) more(all bool) error {
 				r.src.arrived()
 			}
 		case r.err != nil:
-			r.drop()
+			r.clearRead()
 			return r.err
 		default:
 			p, err := r.nextPart()
@@ -298,18 +298,18 @@ func (r *Reader) nextPiece(wire []byte) []byte {
 	return wire[:min(piece, len(wire))]
 }
 
-// startOwn has frames opened into memory of the Reader's.
-func (r *Reader) startOwn(wire []byte) {
-	b := r.line.free()
-	b.room(len(wire) / (r.opener.frameLen + message.RegularOverhead) * r.opener.frameLen)
-	r.start(b, wire)
+// startOpeningOwn has frames opened into memory of the Reader's.
+func (r *Reader) startOpeningOwn(wire []byte) {
+	b := r.pipe.free()
+	b.useOwnMemory(len(wire) / (r.opener.frameLen + message.RegularOverhead) * r.opener.frameLen)
+	r.startOpening(b, wire)
 }
 
 // take makes what was opened first unread. It returns false when wake had
 // something before.
 func (r *Reader) take(wake <-chan struct{}) bool {
-	r.line.catchUp(r.opener.hashBatch)
-	b := r.line.next(wake)
+	r.pipe.catchUp(r.opener.addBatchToSignature)
+	b := r.pipe.next(wake)
 	if b == nil {
 		return false
 	}
@@ -341,7 +341,7 @@ func (r *Reader) nextPart() (part, error) {
 // that follows has been verified.
 func (r *Reader) openLast(p part) []byte {
 	var err error
-	r.last, err = r.opener.open(nil, r.src.window(), p)
+	r.last, err = r.opener.openPart(nil, r.src.window(), p)
 	if err == nil {
 		r.src.skip(p.need)
 		err = r.finish()
@@ -384,19 +384,19 @@ func (r *Reader) sourceError(part string, err error) error {
 // unread still is.
 func (r *Reader) fail(err error) {
 	r.err = fmt.Errorf("envelope: decrypt: %w", err)
-	r.line.discard()
+	r.pipe.discard()
 	r.dropKeys()
 }
 
 // dropKeys lets go of what is not needed any more.
 func (r *Reader) dropKeys() {
 	r.opener.aead = nil
-	r.src.drop()
+	r.src.close()
 }
 
-// drop clears plaintext that has been read.
-func (r *Reader) drop() {
-	r.line.drop(true)
+// clearRead clears plaintext that has been read.
+func (r *Reader) clearRead() {
+	r.pipe.freeMemory(true)
 	clear(r.last)
 	r.last = nil
 }

@@ -19,15 +19,15 @@ import (
 // this message. It is safe for concurrent use if its source is. It needs no
 // Close: between calls it has no goroutine and owns nothing but memory.
 type ReaderAt struct {
-	ctx     context.Context
-	src     io.ReaderAt
-	opts    *Options
-	opener  *opener // not changed any more
-	layout  layout
-	size    int64  // of the plaintext
-	regular int64  // count of the regular frames
-	final   []byte // content of the final frame
-	scratch sync.Pool
+	ctx           context.Context
+	src           io.ReaderAt
+	opts          *Options
+	opener        *opener // not changed any more
+	layout        layout
+	size          int64 // of the plaintext
+	regularFrames int64
+	final         []byte // content of the final frame
+	scratch       sync.Pool
 }
 
 var _ io.ReaderAt = (*ReaderAt)(nil)
@@ -51,13 +51,13 @@ func (d *Decrypter) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64
 		return nil, invalid("message of %d bytes", size)
 	}
 	r := &ReaderAt{ctx: ctx, src: src, opts: &d.opts}
-	if err := r.open(d, size, ec); err != nil {
+	if err := r.readEnds(d, size, ec); err != nil {
 		return nil, fmt.Errorf("envelope: decrypt: %w", err)
 	}
 	return r, nil
 }
 
-func (r *ReaderAt) open(d *Decrypter, size int64, ec keyring.EncryptionContext) error {
+func (r *ReaderAt) readEnds(d *Decrypter, size int64, ec keyring.EncryptionContext) error {
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
@@ -80,12 +80,12 @@ func (r *ReaderAt) open(d *Decrypter, size int64, ec keyring.EncryptionContext) 
 		return err
 	}
 	end := r.layout.finalFrame(size)
-	r.regular = end.before
+	r.regularFrames = end.before
 	wire := make([]byte, end.length)
 	if err := r.readFull(wire, end.offset); err != nil {
 		return fmt.Errorf("final frame: %w", err)
 	}
-	r.opener.seq = uint32(r.regular)
+	r.opener.seq = uint32(r.regularFrames)
 	p, err := r.opener.next(wire)
 	if err == nil && (!p.final || !p.whole || p.need != len(wire)) {
 		err = fmt.Errorf("%w: the final frame is not where it belongs: the message is cut short or has bytes added", ErrMalformed)
@@ -93,7 +93,7 @@ func (r *ReaderAt) open(d *Decrypter, size int64, ec keyring.EncryptionContext) 
 	if err != nil {
 		return err
 	}
-	r.final, err = r.opener.open(nil, wire, p)
+	r.final, err = r.opener.openPart(nil, wire, p)
 	return err
 }
 
@@ -134,14 +134,14 @@ func (r *ReaderAt) readAt(p []byte, off int64) (n int, err error) {
 	}
 	for n < len(p) {
 		frame, skip := (off+int64(n))/r.layout.frameLen, (off+int64(n))%r.layout.frameLen
-		if frame == r.regular {
+		if frame == r.regularFrames {
 			n += copy(p[n:], r.final[skip:])
 			break
 		}
 		read := r.readFrames
-		whole := min(int64(len(p)-n)/r.layout.frameLen, r.regular-frame)
+		whole := min(int64(len(p)-n)/r.layout.frameLen, r.regularFrames-frame)
 		if skip == 0 && whole*r.layout.frameLen > int64(batchlen.Bulk()) {
-			read = r.readBulk
+			read = r.readParallel
 		}
 		got, err := read(p[n:], frame, skip)
 		n += got
@@ -169,7 +169,7 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 	defer r.scratch.Put(b)
 
 	frameLen := r.layout.frameLen
-	count := min((skip+int64(len(p))+frameLen-1)/frameLen, r.regular-frame, int64(batchlen.Frames(int(frameLen))))
+	count := min((skip+int64(len(p))+frameLen-1)/frameLen, r.regularFrames-frame, int64(batchlen.Frames(int(frameLen))))
 	wire, err := r.readWire(&b.wire, frame, count)
 	if err != nil {
 		return 0, err
@@ -207,41 +207,41 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 	return n, err
 }
 
-// readBulk reads the whole regular frames, several batches at once.
-func (r *ReaderAt) readBulk(p []byte, frame, _ int64) (n int, err error) {
-	whole := min(int64(len(p))/r.layout.frameLen, r.regular-frame)
+// readParallel reads the whole regular frames, several batches at once.
+func (r *ReaderAt) readParallel(p []byte, frame, _ int64) (n int, err error) {
+	whole := min(int64(len(p))/r.layout.frameLen, r.regularFrames-frame)
 	frameLen := r.layout.frameLen
 	// Each batch in flight has memory of its own.
-	inFlight := int(min(int64(batchlen.MaxInFlight(int(frameLen))), 1+whole/int64(batchlen.Frames(int(frameLen)))))
-	line := newPipeline(r.opts.concurrency(), inFlight, r.opener.state.aad, r.work)
-	defer line.stop()
+	maxInFlight := int(min(int64(batchlen.MaxInFlight(int(frameLen))), 1+whole/int64(batchlen.Frames(int(frameLen)))))
+	pipe := newPipeline(r.opts.concurrency(), maxInFlight, r.opener.state.aad, r.readBatch)
+	defer pipe.stop()
 	room := p
 	for {
-		if whole > 0 && !line.full() && err == nil {
+		if whole > 0 && !pipe.full() && err == nil {
 			count := min(whole, int64(batchlen.Frames(int(frameLen))))
-			b := line.free()
+			b := pipe.free()
 			b.out, b.frame, b.count = room[:0:count*frameLen], frame, count
 			room = room[count*frameLen:]
 			frame, whole = frame+count, whole-count
-			line.start(b)
+			pipe.start(b)
 			continue
 		}
-		if line.flying == 0 {
+		if pipe.inFlight == 0 {
 			if err != nil {
 				clear(p[n : len(p)-len(room)])
 			}
 			return n, err
 		}
 		// What follows an error is not counted.
-		if b := line.next(nil); err == nil {
+		if b := pipe.next(nil); err == nil {
 			n += len(b.out)
 			err = b.err
 		}
 	}
 }
 
-// work reads and opens a batch.
-func (r *ReaderAt) work(b *batch) {
+// readBatch reads and opens a batch.
+func (r *ReaderAt) readBatch(b *batch) {
 	if b.in, b.err = r.readWire(&b.buf, b.frame, b.count); b.err == nil {
 		b.out, b.err = r.opener.openFrames(b.out, b.in, uint32(b.frame), &b.state)
 	}

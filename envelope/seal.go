@@ -35,11 +35,11 @@ type sealer struct {
 	done       bool // the final frame was sealed
 }
 
-// start gets the materials for a message and appends its header to dst, which
+// sealHeader gets the materials for a message and appends its header to dst, which
 // grows to have room for the whole message if its length is known. The length is
 // the plaintext's, -1 if unknown; bound is what the manager is told then. The
 // sealer is new.
-func (s *sealer) start(ctx context.Context, e *Encrypter, dst []byte, ec keyring.EncryptionContext, length, bound int64) ([]byte, error) {
+func (s *sealer) sealHeader(ctx context.Context, e *Encrypter, dst []byte, ec keyring.EncryptionContext, length, bound int64) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -132,21 +132,21 @@ func (s *sealer) appendHeader(dst []byte, m *keyring.EncryptionMaterials, length
 	return dst, nil
 }
 
-// regular appends whole regular frames to dst.
-func (s *sealer) regular(dst, plaintext []byte) ([]byte, error) {
-	seq, err := s.reserve(len(plaintext) / s.frameLen)
+// appendRegular appends whole regular frames to dst.
+func (s *sealer) appendRegular(dst, plaintext []byte) ([]byte, error) {
+	seq, err := s.reserveNumbers(len(plaintext) / s.frameLen)
 	if err != nil {
 		return dst, err
 	}
 	start := len(dst)
 	dst = s.sealFrames(dst, plaintext, seq, &s.state)
-	s.hashed(dst[start:])
+	s.addToSignature(dst[start:])
 	return dst, nil
 }
 
-// reserve takes the numbers of the next n regular frames, so that no others get
+// reserveNumbers takes the numbers of the next n regular frames, so that no others get
 // them: a frame's number is its nonce. It returns the number before the first.
-func (s *sealer) reserve(n int) (seq uint32, err error) {
+func (s *sealer) reserveNumbers(n int) (seq uint32, err error) {
 	if s.done {
 		return 0, errEnded
 	}
@@ -164,7 +164,7 @@ func (s *sealer) reserve(n int) (seq uint32, err error) {
 // sealFrames appends plaintext to dst as regular frames, all of the frame length,
 // whose numbers after seq were reserved. It only reads the sealer, so that several
 // goroutines may call it, each with a state of its own. What it appends must then
-// be hashed in order.
+// be addToSignature in order.
 func (s *sealer) sealFrames(dst, plaintext []byte, seq uint32, state *frameState) []byte {
 	for len(plaintext) > 0 {
 		frame := plaintext[:s.frameLen]
@@ -177,28 +177,28 @@ func (s *sealer) sealFrames(dst, plaintext []byte, seq uint32, state *frameState
 	return dst
 }
 
-// whole returns how many bytes of plaintext may be sealed as regular frames: a
+// wholeFrames returns how many bytes of plaintext may be sealed as regular frames: a
 // batch at most, and not the last ones, which may be the final frame's.
-func (s *sealer) whole(plaintext []byte) int {
+func (s *sealer) wholeFrames(plaintext []byte) int {
 	frames := max(len(plaintext)-1, 0) / s.frameLen
 	return min(frames, batchlen.Frames(s.frameLen)) * s.frameLen
 }
 
-// work seals a batch.
-func (s *sealer) work(b *batch) {
+// sealBatch seals a batch.
+func (s *sealer) sealBatch(b *batch) {
 	b.out = s.sealFrames(b.out, b.in, b.seq, &b.state)
 }
 
-// hashed adds to what the signature covers.
-func (s *sealer) hashed(b []byte) {
+// addToSignature adds to what the signature covers.
+func (s *sealer) addToSignature(b []byte) {
 	if s.hash != nil {
 		s.hash.Write(b)
 	}
 }
 
-// final appends the final frame to dst, of at most the frame length, and the
+// appendFinal appends the final frame to dst, of at most the frame length, and the
 // footer if there is one.
-func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
+func (s *sealer) appendFinal(dst, plaintext []byte) ([]byte, error) {
 	if s.done {
 		return dst, errEnded
 	}

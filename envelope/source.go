@@ -29,7 +29,7 @@ type source struct {
 	eager    bool      // there is something to gain from reading ahead
 	short    bool      // the last read got less than there was room for
 	spare    []*buffer // those that nobody uses
-	dropped  bool
+	closed   bool
 	reading  *readAhead // nil if none is under way
 	idle     *readAhead // one to use again
 }
@@ -310,7 +310,7 @@ func (s *source) wake() <-chan struct{} {
 func (s *source) arrived() {
 	a, buf := s.reading, s.reading.buf
 	s.reading, a.buf = nil, nil
-	if s.dropped {
+	if s.closed {
 		clear(buf.bytes)
 		freeBuffer(buf.bytes)
 		return
@@ -337,9 +337,9 @@ func (s *source) settle() {
 	}
 }
 
-// drop leaves nothing in the window ever after. It clears the buffers and lets go
+// close leaves nothing in the window ever after. It clears the buffers and lets go
 // of them, but for those that batches use.
-func (s *source) drop() {
+func (s *source) close() {
 	for _, b := range append(s.spare, s.buf) {
 		if b.users == 0 {
 			clear(b.bytes)
@@ -347,7 +347,7 @@ func (s *source) drop() {
 		}
 	}
 	s.buf, s.r, s.w, s.spare = &buffer{}, 0, 0, nil
-	s.inPlace, s.rest, s.dropped = nil, nil, true
+	s.inPlace, s.rest, s.closed = nil, nil, true
 }
 
 // Read implements io.Reader for the header, which is parsed field by field.

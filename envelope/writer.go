@@ -32,7 +32,7 @@ type Writer struct {
 	out    []byte // sealed, not yet written
 	left   int64  // how many bytes may still be written; -1 is no limit
 	opts   *Options
-	line   *pipeline // nil until there is much to seal
+	pipe   *pipeline // nil until there is much to seal
 	err    error     // sticks
 	closed bool
 }
@@ -58,7 +58,7 @@ func (e *Encrypter) NewWriter(ctx context.Context, dst io.Writer, ec keyring.Enc
 		length = e.opts.MaxStreamLength
 	}
 	s := &sealer{}
-	head, err := s.start(ctx, e, nil, ec, -1, length)
+	head, err := s.sealHeader(ctx, e, nil, ec, -1, length)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: encrypt: %w", err)
 	}
@@ -110,13 +110,13 @@ func (w *Writer) write(p []byte) (int, error) {
 			}
 			w.tail = w.tail[:0]
 		case len(w.tail) == 0 && len(p) > max(batchlen.Bulk(), frameLen):
-			n, err := w.bulk(p)
+			n, err := w.writeParallel(p)
 			p = p[n:]
 			if err != nil {
 				return total - len(p), err
 			}
 		case len(w.tail) == 0 && len(p) > frameLen:
-			n := w.sealer.whole(p)
+			n := w.sealer.wholeFrames(p)
 			if err := w.seal(p[:n]); err != nil {
 				return total - len(p), err
 			}
@@ -131,23 +131,23 @@ func (w *Writer) write(p []byte) (int, error) {
 	return total, nil
 }
 
-// bulk seals and writes p but for the frame's length or less at its end. The tail
+// writeParallel seals and writes p but for the frame's length or less at its end. The tail
 // is empty. It returns how much of p it has written.
-func (w *Writer) bulk(p []byte) (int, error) {
-	w.makeLine(1 + len(p)/batchlen.Len)
-	defer w.line.stop()
+func (w *Writer) writeParallel(p []byte) (int, error) {
+	w.makePipeline(1 + len(p)/batchlen.Len)
+	defer w.pipe.stop()
 	done := 0
 	for {
-		for n := w.sealer.whole(p); n > 0 && !w.line.full(); n = w.sealer.whole(p) {
-			if _, err := w.start(p[:n]); err != nil {
+		for n := w.sealer.wholeFrames(p); n > 0 && !w.pipe.full(); n = w.sealer.wholeFrames(p) {
+			if _, err := w.startSealing(p[:n]); err != nil {
 				return done, err
 			}
 			p = p[n:]
 		}
-		if w.line.flying == 0 {
+		if w.pipe.inFlight == 0 {
 			return done, nil
 		}
-		b := w.line.next(nil)
+		b := w.pipe.next(nil)
 		n := len(b.in)
 		if err := w.put(b); err != nil {
 			return done, err
@@ -156,33 +156,33 @@ func (w *Writer) bulk(p []byte) (int, error) {
 	}
 }
 
-// makeLine sees to it that there is a pipeline of so many batches, or of as many as
+// makePipeline sees to it that there is a pipeline of so many batches, or of as many as
 // a stream may have. None is in flight.
-func (w *Writer) makeLine(inFlight int) {
-	inFlight = min(inFlight, batchlen.MaxInFlight(w.sealer.frameLen))
-	if w.line != nil {
-		if w.line.longest >= inFlight {
+func (w *Writer) makePipeline(maxInFlight int) {
+	maxInFlight = min(maxInFlight, batchlen.MaxInFlight(w.sealer.frameLen))
+	if w.pipe != nil {
+		if w.pipe.maxInFlight >= maxInFlight {
 			return
 		}
-		w.line.drop(false)
+		w.pipe.freeMemory(false)
 	}
-	w.line = newPipeline(w.opts.concurrency(), inFlight, w.sealer.state.aad, w.sealer.work)
+	w.pipe = newPipeline(w.opts.concurrency(), maxInFlight, w.sealer.state.aad, w.sealer.sealBatch)
 }
 
-// start has whole regular frames sealed. The pipeline is not full.
-func (w *Writer) start(frames []byte) (*batch, error) {
+// startSealing has whole regular frames sealed. The pipeline is not full.
+func (w *Writer) startSealing(frames []byte) (*batch, error) {
 	if err := w.ctx.Err(); err != nil {
 		return nil, err
 	}
-	b := w.line.free()
+	b := w.pipe.free()
 	count := len(frames) / w.sealer.frameLen
 	var err error
-	if b.seq, err = w.sealer.reserve(count); err != nil {
+	if b.seq, err = w.sealer.reserveNumbers(count); err != nil {
 		return nil, err
 	}
 	b.in = frames
-	b.room(len(frames) + count*message.RegularOverhead)
-	w.line.start(b)
+	b.useOwnMemory(len(frames) + count*message.RegularOverhead)
+	w.pipe.start(b)
 	return b, nil
 }
 
@@ -190,9 +190,9 @@ func (w *Writer) start(frames []byte) (*batch, error) {
 func (w *Writer) put(b *batch) error {
 	sealed := b.out
 	b.in, b.out = nil, nil // the first is the caller's
-	w.sealer.hashed(sealed)
+	w.sealer.addToSignature(sealed)
 	if len(w.out)+len(sealed) <= batchlen.Len/2 {
-		w.reserve(len(sealed))
+		w.growOut(len(sealed))
 		w.out = append(w.out, sealed...)
 		return nil
 	}
@@ -234,14 +234,14 @@ func (w *Writer) seal(frames []byte) error {
 			return err
 		}
 	}
-	w.reserve(need)
+	w.growOut(need)
 	var err error
-	w.out, err = w.sealer.regular(w.out, frames)
+	w.out, err = w.sealer.appendRegular(w.out, frames)
 	return err
 }
 
-// reserve makes room for n more bytes in out.
-func (w *Writer) reserve(n int) {
+// growOut makes room for n more bytes in out.
+func (w *Writer) growOut(n int) {
 	if need := len(w.out) + n; need > cap(w.out) {
 		longer := newBuffer(max(need, min(2*cap(w.out), batchlen.Len)))
 		longer = longer[:copy(longer, w.out)]
@@ -288,7 +288,7 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 		return 0, w.err
 	}
 	in := newSource(src)
-	defer in.drop()
+	defer in.close()
 	returned := false
 	defer func() {
 		if !returned {
@@ -305,23 +305,23 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 }
 
 func (w *Writer) readFrom(in *source) (total int64, err error) {
-	w.makeLine(math.MaxInt)
-	in.frames(w.sealer.frameLen, batchlen.Frames(w.sealer.frameLen), 1, len(w.line.ring))
+	w.makePipeline(math.MaxInt)
+	in.frames(w.sealer.frameLen, batchlen.Frames(w.sealer.frameLen), 1, len(w.pipe.ring))
 	defer in.settle()
-	defer w.line.stop()
+	defer w.pipe.stop()
 
 	for {
 		// Frames begin where the tail is empty.
 		n := 0
 		if len(w.tail) == 0 {
-			n = w.sealer.whole(in.window())
+			n = w.sealer.wholeFrames(in.window())
 		}
 		switch {
-		case n > 0 && !w.line.full():
+		case n > 0 && !w.pipe.full():
 			if err := w.spend(n); err != nil {
 				return total, err
 			}
-			b, err := w.start(in.window()[:n])
+			b, err := w.startSealing(in.window()[:n])
 			if err != nil {
 				return total, err
 			}
@@ -329,13 +329,13 @@ func (w *Writer) readFrom(in *source) (total int64, err error) {
 			in.skip(n)
 			total += int64(n)
 
-		case w.line.flying > 0:
+		case w.pipe.inFlight > 0:
 			var wake <-chan struct{}
 			if n == 0 {
 				in.ahead()
 				wake = in.wake()
 			}
-			b := w.line.next(wake)
+			b := w.pipe.next(wake)
 			if b == nil {
 				in.arrived()
 				continue
@@ -407,9 +407,9 @@ func (w *Writer) Close() error {
 }
 
 func (w *Writer) finish() error {
-	w.reserve(len(w.tail) + message.FinalOverhead + int(layout{suite: w.sealer.header.Suite}.footerLen()))
+	w.growOut(len(w.tail) + message.FinalOverhead + int(layout{suite: w.sealer.header.Suite}.footerLen()))
 	var err error
-	if w.out, err = w.sealer.final(w.out, w.tail); err != nil {
+	if w.out, err = w.sealer.appendFinal(w.out, w.tail); err != nil {
 		return err
 	}
 	return w.flush()
@@ -431,9 +431,9 @@ func (w *Writer) fail(err error) {
 	clear(w.tail[:cap(w.tail)])
 	freeBuffer(w.out)
 	w.tail, w.out = nil, nil
-	if w.line != nil {
-		w.line.drop(false)
-		w.line = nil
+	if w.pipe != nil {
+		w.pipe.freeMemory(false)
+		w.pipe = nil
 	}
 	w.sealer.aead, w.sealer.signingKey = nil, nil
 }
