@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -189,7 +188,7 @@ func (r *batchRun) unwrap(g *group) {
 	// About as much for each share as is worth handing on.
 	from, bytes := 0, 0
 	for n, i := range g.messages {
-		if bytes += len(r.msgs[i].Message); bytes >= batchlen.Len || n == len(g.messages)-1 {
+		if bytes += len(r.msgs[i].Message); bytes >= batchLen || n == len(g.messages)-1 {
 			r.ready <- share{g, g.messages[from : n+1]}
 			from, bytes = n+1, 0
 		}

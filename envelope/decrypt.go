@@ -6,7 +6,6 @@ import (
 	"io"
 	"sync"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -73,7 +72,7 @@ func (o *opener) openBody(ctx context.Context, dst, rest []byte, opts *Options) 
 	// The plaintext is shorter than this whatever the message holds, so that dst
 	// grows once and leaves no plaintext behind in a shorter array.
 	dst = grow(dst, len(rest))
-	if len(rest) > batchlen.Bulk() {
+	if len(rest) > worthOtherCores() {
 		if dst, rest, err = o.openParallel(ctx, dst, rest, opts); err != nil {
 			return dst, err
 		}

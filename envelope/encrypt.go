@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -44,7 +43,7 @@ func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 	if err != nil {
 		return nil, err
 	}
-	if len(plaintext) > batchlen.Bulk() {
+	if len(plaintext) > worthOtherCores() {
 		dst, plaintext, err = s.sealParallel(ctx, dst, plaintext, &e.opts)
 	}
 	for n := s.wholeFrames(plaintext); n > 0 && err == nil; n = s.wholeFrames(plaintext) {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
@@ -204,7 +203,7 @@ func (o *opener) wholeFrames(b []byte) int {
 	}
 	wire := o.frameLen + message.RegularOverhead
 	n := 0
-	for range batchlen.Frames(o.frameLen) {
+	for range framesPerBatch(o.frameLen) {
 		if len(b)-n < wire || binary.BigEndian.Uint32(b[n:]) == message.EndMarker {
 			break
 		}

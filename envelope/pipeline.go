@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 )
@@ -99,7 +98,7 @@ func newPipeline(concurrency, maxInFlight int, aad message.BodyAAD, work func(*b
 
 // memoryPipeline returns a pipeline for n bytes in frames that are in memory.
 func memoryPipeline(o *Options, n, frameLen int, aad message.BodyAAD, work func(*batch)) *pipeline {
-	return newPipeline(o.concurrency(), n/frameLen/batchlen.Frames(frameLen)+1, aad, work)
+	return newPipeline(o.concurrency(), n/frameLen/framesPerBatch(frameLen)+1, aad, work)
 }
 
 // full says whether no batch is to be started for now. Once it is full, half of

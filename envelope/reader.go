@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -68,15 +67,15 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 		return err
 	}
 	o := r.opener
-	maxInFlight := batchlen.MaxInFlight(o.frameLen)
+	maxInFlight := streamBatches(o.frameLen)
 	if r.src.inPlace != nil {
 		// Half of a short message at most: the memory of the first half serves the
 		// second too, and is cleared in the end.
-		maxInFlight = min(maxInFlight, 1+len(r.src.rest)/batchlen.Bulk())
+		maxInFlight = min(maxInFlight, 1+len(r.src.rest)/worthOtherCores())
 	}
 	r.pipe = newPipeline(d.opts.concurrency(), maxInFlight, o.state.aad, o.openBatch)
 	if o.frameLen > 0 {
-		r.src.frames(o.frameLen+message.RegularOverhead, batchlen.Frames(o.frameLen), 0, len(r.pipe.ring))
+		r.src.frames(o.frameLen+message.RegularOverhead, framesPerBatch(o.frameLen), 0, len(r.pipe.ring))
 	}
 	return nil
 }
@@ -294,7 +293,7 @@ const firstPiece = 4096
 func (r *Reader) nextPiece(wire []byte) []byte {
 	length := r.opener.frameLen + message.RegularOverhead
 	piece := max(1, r.piece/length) * length
-	r.piece = min(4*r.piece, batchlen.Len)
+	r.piece = min(4*r.piece, batchLen)
 	return wire[:min(piece, len(wire))]
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"sync"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -140,7 +139,7 @@ func (r *ReaderAt) readAt(p []byte, off int64) (n int, err error) {
 		}
 		read := r.readFrames
 		whole := min(int64(len(p)-n)/r.layout.frameLen, r.regularFrames-frame)
-		if skip == 0 && whole*r.layout.frameLen > int64(batchlen.Bulk()) {
+		if skip == 0 && whole*r.layout.frameLen > int64(worthOtherCores()) {
 			read = r.readParallel
 		}
 		got, err := read(p[n:], frame, skip)
@@ -169,7 +168,7 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 	defer r.scratch.Put(b)
 
 	frameLen := r.layout.frameLen
-	count := min((skip+int64(len(p))+frameLen-1)/frameLen, r.regularFrames-frame, int64(batchlen.Frames(int(frameLen))))
+	count := min((skip+int64(len(p))+frameLen-1)/frameLen, r.regularFrames-frame, int64(framesPerBatch(int(frameLen))))
 	wire, err := r.readWire(&b.wire, frame, count)
 	if err != nil {
 		return 0, err
@@ -212,13 +211,13 @@ func (r *ReaderAt) readParallel(p []byte, frame, _ int64) (n int, err error) {
 	whole := min(int64(len(p))/r.layout.frameLen, r.regularFrames-frame)
 	frameLen := r.layout.frameLen
 	// Each batch in flight has memory of its own.
-	maxInFlight := int(min(int64(batchlen.MaxInFlight(int(frameLen))), 1+whole/int64(batchlen.Frames(int(frameLen)))))
+	maxInFlight := int(min(int64(streamBatches(int(frameLen))), 1+whole/int64(framesPerBatch(int(frameLen)))))
 	pipe := newPipeline(r.opts.concurrency(), maxInFlight, r.opener.state.aad, r.readBatch)
 	defer pipe.stop()
 	room := p
 	for {
 		if whole > 0 && !pipe.full() && err == nil {
-			count := min(whole, int64(batchlen.Frames(int(frameLen))))
+			count := min(whole, int64(framesPerBatch(int(frameLen))))
 			b := pipe.free()
 			b.out, b.frame, b.count = room[:0:count*frameLen], frame, count
 			room = room[count*frameLen:]

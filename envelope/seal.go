@@ -12,7 +12,6 @@ import (
 	"hash"
 	"math"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
@@ -181,7 +180,7 @@ func (s *sealer) sealFrames(dst, plaintext []byte, seq uint32, state *frameState
 // batch at most, and not the last ones, which may be the final frame's.
 func (s *sealer) wholeFrames(plaintext []byte) int {
 	frames := max(len(plaintext)-1, 0) / s.frameLen
-	return min(frames, batchlen.Frames(s.frameLen)) * s.frameLen
+	return min(frames, framesPerBatch(s.frameLen)) * s.frameLen
 }
 
 // sealBatch seals a batch.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-
-	"github.com/go-sealring/sealring/internal/batchlen"
 )
 
 // A source is a window on a reader: the bytes that were read and not yet used.
@@ -22,7 +20,7 @@ type source struct {
 	inPlace *bytesReader // if not nil, the window is the rest of it and buf is unused
 	rest    []byte
 
-	size     int       // how long buf becomes, at least; zero is batchlen.Len
+	size     int       // how long buf becomes, at least; zero is batchLen
 	limit    int       // how long it becomes for now, zero is no less
 	frame    int       // length on the wire, zero if not known
 	headroom int       // how long a window may be left over when more was read ahead
@@ -95,7 +93,7 @@ func (s *source) frames(n, perBatch, more, inFlight int) {
 // serve keeps the buffer as short as it may be for who takes n bytes at a time: many
 // streams may be open and slow. It holds until all is called.
 func (s *source) serve(n int) {
-	s.limit = max(batchlen.Len, 2*n)
+	s.limit = max(batchLen, 2*n)
 	if s.frame > 0 {
 		s.limit = max(1, s.limit/s.frame) * s.frame
 	}
@@ -170,7 +168,7 @@ func (c careful) Read(p []byte) (int, error) {
 func (s *source) makeRoom(n int) {
 	size := s.size
 	if size == 0 {
-		size = batchlen.Len
+		size = batchLen
 	}
 	factor := 16
 	if s.limit > 0 {

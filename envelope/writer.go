@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"math"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -109,7 +108,7 @@ func (w *Writer) write(p []byte) (int, error) {
 				return total - len(p), err
 			}
 			w.tail = w.tail[:0]
-		case len(w.tail) == 0 && len(p) > max(batchlen.Bulk(), frameLen):
+		case len(w.tail) == 0 && len(p) > max(worthOtherCores(), frameLen):
 			n, err := w.writeParallel(p)
 			p = p[n:]
 			if err != nil {
@@ -134,7 +133,7 @@ func (w *Writer) write(p []byte) (int, error) {
 // writeParallel seals and writes p but for the frame's length or less at its end. The tail
 // is empty. It returns how much of p it has written.
 func (w *Writer) writeParallel(p []byte) (int, error) {
-	w.makePipeline(1 + len(p)/batchlen.Len)
+	w.makePipeline(1 + len(p)/batchLen)
 	defer w.pipe.stop()
 	done := 0
 	for {
@@ -159,7 +158,7 @@ func (w *Writer) writeParallel(p []byte) (int, error) {
 // makePipeline sees to it that there is a pipeline of so many batches, or of as many as
 // a stream may have. None is in flight.
 func (w *Writer) makePipeline(maxInFlight int) {
-	maxInFlight = min(maxInFlight, batchlen.MaxInFlight(w.sealer.frameLen))
+	maxInFlight = min(maxInFlight, streamBatches(w.sealer.frameLen))
 	if w.pipe != nil {
 		if w.pipe.maxInFlight >= maxInFlight {
 			return
@@ -191,7 +190,7 @@ func (w *Writer) put(b *batch) error {
 	sealed := b.out
 	b.in, b.out = nil, nil // the first is the caller's
 	w.sealer.addToSignature(sealed)
-	if len(w.out)+len(sealed) <= batchlen.Len/2 {
+	if len(w.out)+len(sealed) <= batchLen/2 {
 		w.growOut(len(sealed))
 		w.out = append(w.out, sealed...)
 		return nil
@@ -229,7 +228,7 @@ func (w *Writer) growTail(n int) {
 // seal seals whole regular frames, a batch at most, and writes when there is one.
 func (w *Writer) seal(frames []byte) error {
 	need := len(frames) + len(frames)/w.sealer.frameLen*message.RegularOverhead
-	if len(w.out) > 0 && len(w.out)+need > batchlen.Len {
+	if len(w.out) > 0 && len(w.out)+need > batchLen {
 		if err := w.flush(); err != nil {
 			return err
 		}
@@ -243,7 +242,7 @@ func (w *Writer) seal(frames []byte) error {
 // growOut makes room for n more bytes in out.
 func (w *Writer) growOut(n int) {
 	if need := len(w.out) + n; need > cap(w.out) {
-		longer := newBuffer(max(need, min(2*cap(w.out), batchlen.Len)))
+		longer := newBuffer(max(need, min(2*cap(w.out), batchLen)))
 		longer = longer[:copy(longer, w.out)]
 		freeBuffer(w.out)
 		w.out = longer
@@ -306,7 +305,7 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 
 func (w *Writer) readFrom(in *source) (total int64, err error) {
 	w.makePipeline(math.MaxInt)
-	in.frames(w.sealer.frameLen, batchlen.Frames(w.sealer.frameLen), 1, len(w.pipe.ring))
+	in.frames(w.sealer.frameLen, framesPerBatch(w.sealer.frameLen), 1, len(w.pipe.ring))
 	defer in.settle()
 	defer w.pipe.stop()
 
