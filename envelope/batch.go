@@ -163,7 +163,7 @@ func (r *batchRun) unwrapAll() {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			r.guard(func() { r.unwrap(g) })
+			r.keepPanic(func() { r.unwrap(g) })
 		})
 	}
 }
@@ -201,7 +201,7 @@ func (r *batchRun) decryptShares() {
 		if r.stopped.Load() {
 			continue
 		}
-		r.guard(func() {
+		r.keepPanic(func() {
 			for _, i := range s.messages {
 				r.decryptOne(s.group, i)
 			}
@@ -241,14 +241,13 @@ func (r *batchRun) fail(i int, err error) {
 	r.opened[i] = Opened{Err: fmt.Errorf("envelope: decrypt: %w", err)}
 }
 
-// guard keeps a panic of f for the goroutine that called DecryptBatch, where it can be
+// keepPanic keeps a panic of f for the goroutine that called DecryptBatch, where it can be
 // recovered.
-func (r *batchRun) guard(f func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			r.once.Do(func() { r.panicked = v })
+func (r *batchRun) keepPanic(f func()) {
+	contain(f, func(panicked any, _ bool) {
+		if panicked != nil {
+			r.once.Do(func() { r.panicked = panicked })
 			r.stopped.Store(true)
 		}
-	}()
-	f()
+	})
 }

@@ -119,33 +119,26 @@ func (o *opener) openBody(ctx context.Context, dst, rest []byte, opts *Options) 
 // which has room for it, and returns what follows them. On error dst is as long as
 // what was opened may be, so that all of it can be cleared.
 func (o *opener) openParallel(ctx context.Context, dst, msg []byte, opts *Options) (_, rest []byte, err error) {
-	pipe := memoryPipeline(opts, len(msg), max(o.frameLen, 1), o.state.aad, o.openBatch)
-	defer pipe.stop()
+	pipe := memoryPipeline(opts, len(msg), max(o.frameLen, 1), o.state.aad, o.openBatch, o.addBatchToSignature)
 	room := dst[len(dst):cap(dst)]
-	for {
-		if wire := msg[:o.wholeFrames(msg)]; len(wire) > 0 && !pipe.full() && err == nil {
-			if err = ctx.Err(); err != nil {
-				continue
-			}
-			b := pipe.free()
-			plain := len(wire) / (o.frameLen + message.RegularOverhead) * o.frameLen
-			b.in, b.seq, b.out = wire, o.seq, room[:0:plain]
-			msg, room = msg[len(wire):], room[plain:]
-			pipe.start(b)
-			o.advance(wire)
-			continue
+	err = pipe.run(func(b *batch) (bool, error) {
+		wire := msg[:o.wholeFrames(msg)]
+		if len(wire) == 0 {
+			return false, nil
 		}
-		if pipe.inFlight == 0 {
-			if err != nil {
-				dst = dst[:cap(dst)-len(room)]
-			}
-			return dst, msg, err
+		if err := o.fillBatch(ctx, b, wire); err != nil {
+			return false, err
 		}
-		pipe.catchUp(o.addBatchToSignature)
-		b := pipe.next(nil)
+		n := o.openedLen(len(wire))
+		b.out = room[:0:n]
+		msg, room = msg[len(wire):], room[n:]
+		return true, nil
+	}, func(b *batch) error {
 		dst = dst[:len(dst)+len(b.out)]
-		if err == nil {
-			err = b.err
-		}
+		return nil
+	})
+	if err != nil {
+		dst = dst[:cap(dst)-len(room)]
 	}
+	return dst, msg, err
 }

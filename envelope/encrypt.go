@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -59,31 +58,24 @@ func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 // sealParallel appends the regular frames of plaintext to dst, which has room for them,
 // and returns what is left for the final frame. On error dst is nil.
 func (s *sealer) sealParallel(ctx context.Context, dst, plaintext []byte, o *Options) ([]byte, []byte, error) {
-	pipe := memoryPipeline(o, len(plaintext), s.frameLen, s.state.aad, s.sealBatch)
-	defer pipe.stop()
 	room := dst[len(dst):cap(dst)]
-	for {
-		if n := s.wholeFrames(plaintext); n > 0 && !pipe.full() {
-			if err := ctx.Err(); err != nil {
-				return nil, nil, err
-			}
-			b := pipe.free()
-			count := n / s.frameLen
-			var err error
-			if b.seq, err = s.reserveNumbers(count); err != nil {
-				return nil, nil, err
-			}
-			wire := n + count*message.RegularOverhead
-			b.in, b.out = plaintext[:n], room[:0:wire]
-			plaintext, room = plaintext[n:], room[wire:]
-			pipe.start(b)
-			continue
+	err := memoryPipeline(o, len(plaintext), s.frameLen, s.state.aad, s.sealBatch, nil).run(func(b *batch) (bool, error) {
+		n := s.wholeFrames(plaintext)
+		if n == 0 {
+			return false, nil
 		}
-		if pipe.inFlight == 0 {
-			return dst, plaintext, nil
-		}
-		b := pipe.next(nil)
+		wire := s.sealedLen(n)
+		b.out = room[:0:wire]
+		err := s.fillBatch(ctx, b, plaintext[:n])
+		plaintext, room = plaintext[n:], room[wire:]
+		return true, err
+	}, func(b *batch) error {
 		s.addToSignature(b.out)
 		dst = dst[:len(dst)+len(b.out)]
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
 	}
+	return dst, plaintext, nil
 }

@@ -201,7 +201,7 @@ func (o *opener) wholeFrames(b []byte) int {
 	if o.frameLen == 0 {
 		return 0
 	}
-	wire := o.frameLen + message.RegularOverhead
+	wire := o.wireLen()
 	n := 0
 	for range framesPerBatch(o.frameLen) {
 		if len(b)-n < wire || binary.BigEndian.Uint32(b[n:]) == message.EndMarker {
@@ -216,7 +216,7 @@ func (o *opener) wholeFrames(b []byte) int {
 // before. It only reads the opener, so that several goroutines may call it, each
 // with a state of its own. Whoever calls it hashes the frames in order.
 func (o *opener) openFrames(dst, wire []byte, seq uint32, state *frameState) ([]byte, error) {
-	length := o.frameLen + message.RegularOverhead
+	length := o.wireLen()
 	for ; len(wire) > 0; wire = wire[length:] {
 		f, _ := message.ParseFramePrefix(wire)
 		if f.Final {
@@ -235,6 +235,23 @@ func (o *opener) openFrames(dst, wire []byte, seq uint32, state *frameState) ([]
 	return dst, nil
 }
 
+// wireLen returns the length of a regular frame on the wire.
+func (o *opener) wireLen() int { return o.frameLen + message.RegularOverhead }
+
+// openedLen returns how many bytes n bytes of whole regular frames are opened.
+func (o *opener) openedLen(n int) int { return n / o.wireLen() * o.frameLen }
+
+// fillBatch has b open the regular frames that come next, of which the caller says
+// where to.
+func (o *opener) fillBatch(ctx context.Context, b *batch, wire []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.in, b.seq = wire, o.seq
+	o.advance(wire)
+	return nil
+}
+
 // openBatch opens a batch.
 func (o *opener) openBatch(b *batch) {
 	b.out, b.err = o.openFrames(b.out, b.in, b.seq, &b.state)
@@ -242,7 +259,7 @@ func (o *opener) openBatch(b *batch) {
 
 // advance counts frames as opened, which they are or will be.
 func (o *opener) advance(wire []byte) {
-	o.seq += uint32(len(wire) / (o.frameLen + message.RegularOverhead))
+	o.seq += uint32(len(wire) / o.wireLen())
 }
 
 // addToSignature adds to what the signature covers.

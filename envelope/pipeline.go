@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -49,12 +48,13 @@ func (b *batch) useOwnMemory(n int) {
 // Its methods are for one goroutine.
 type pipeline struct {
 	work        func(*batch)
-	goHelp      func() // help, made a function once
-	goNudge     func() // nudgeScheduler
+	hashInput   func(*batch) // if not nil, what next does with each batch while others work
+	goHelp      func()       // help, made a function once
+	goNudge     func()       // nudgeScheduler
 	ring        []batch
 	first       int // of the batches in flight
 	inFlight    int
-	unseen      int         // the last of them, which catchUp has not had
+	unhashed    int         // the last of them, which hashInput has not had
 	draining    bool        // was full, and is still more than half full
 	maxInFlight int         // what newPipeline was told the ring may be
 	helpers     int         // goroutines there may be; without, what is started is done
@@ -74,14 +74,20 @@ func (o *Options) concurrency() int {
 
 // newPipeline returns a pipeline of at most maxInFlight batches, with helpers if the
 // concurrency is more than one.
-func newPipeline(concurrency, maxInFlight int, aad message.BodyAAD, work func(*batch)) *pipeline {
+func newPipeline(concurrency, maxInFlight int, aad message.BodyAAD, work, hashInput func(*batch)) *pipeline {
 	concurrency = max(1, min(concurrency, maxInFlight))
 	n := 1
 	if concurrency > 1 {
 		// Several for each, so that the next is there when one is done.
 		n = min(8*concurrency, maxInFlight)
 	}
-	p := &pipeline{work: work, ring: make([]batch, n), maxInFlight: maxInFlight, helpers: min(concurrency, n) - 1}
+	p := &pipeline{
+		work:        work,
+		hashInput:   hashInput,
+		ring:        make([]batch, n),
+		maxInFlight: maxInFlight,
+		helpers:     min(concurrency, n) - 1,
+	}
 	for i := range p.ring {
 		p.ring[i].state.aad = aad
 	}
@@ -97,8 +103,40 @@ func newPipeline(concurrency, maxInFlight int, aad message.BodyAAD, work func(*b
 }
 
 // memoryPipeline returns a pipeline for n bytes in frames that are in memory.
-func memoryPipeline(o *Options, n, frameLen int, aad message.BodyAAD, work func(*batch)) *pipeline {
-	return newPipeline(o.concurrency(), n/frameLen/framesPerBatch(frameLen)+1, aad, work)
+func memoryPipeline(o *Options, n, frameLen int, aad message.BodyAAD, work, hashInput func(*batch)) *pipeline {
+	return newPipeline(o.concurrency(), n/frameLen/framesPerBatch(frameLen)+1, aad, work, hashInput)
+}
+
+// run works through all batches that there are. It calls fill for each before it is
+// started, until fill returns false, and take for each that is done, in the order in
+// which they were started; if its work failed, with what came before that. After an
+// error of fill, of take or of the work nothing more is started or taken. When run
+// returns, all that was started has ended, and so have the helpers.
+func (p *pipeline) run(fill func(*batch) (bool, error), take func(*batch) error) error {
+	defer p.stop()
+	for more := true; ; {
+		switch {
+		case more && !p.full():
+			b := p.free()
+			var err error
+			if more, err = fill(b); err != nil {
+				return err
+			}
+			if more {
+				p.start(b)
+			}
+		case p.inFlight == 0:
+			return nil
+		default:
+			b := p.next(nil)
+			if err := take(b); err != nil {
+				return err
+			}
+			if b.err != nil {
+				return b.err
+			}
+		}
+	}
 }
 
 // full says whether no batch is to be started for now. Once it is full, half of
@@ -129,11 +167,11 @@ func (p *pipeline) start(b *batch) {
 	if p.helpers == 0 {
 		p.work(b) // when it panics, nothing was started
 		p.inFlight++
-		p.unseen++
+		p.unhashed++
 		return
 	}
 	p.inFlight++
-	p.unseen++
+	p.unhashed++
 	wakes := p.idle.Load() > 0
 	p.queue <- b
 	// The caller itself takes one.
@@ -171,24 +209,19 @@ func (p *pipeline) help() {
 // do works on a batch. A panic is kept for the goroutine that takes the batch
 // back, where it can be recovered.
 func (p *pipeline) do(b *batch) {
-	ended := false
-	defer func() {
-		b.panicked = recover()
-		if !ended && b.panicked == nil {
+	contain(func() { p.work(b) }, func(panicked any, returned bool) {
+		b.panicked = panicked
+		if !returned && panicked == nil {
 			b.err = errGoexit
 		}
 		b.done <- struct{}{}
-	}()
-	p.work(b)
-	ended = true
+	})
 }
-
-// errGoexit is what comes of a source that calls runtime.Goexit.
-var errGoexit = errors.New("source ended the goroutine that read it")
 
 // next takes back the oldest batch in flight, of which there is one, and helps
 // until it is done. It returns nil when wake has something first.
 func (p *pipeline) next(wake <-chan struct{}) *batch {
+	p.hashInputs()
 	b := &p.ring[p.first]
 	if p.helpers == 0 {
 		return p.collect(b)
@@ -215,18 +248,19 @@ func (p *pipeline) next(wake <-chan struct{}) *batch {
 	}
 }
 
-// catchUp calls f for each batch that was started since it was called last, in
-// their order, while others work on them.
-func (p *pipeline) catchUp(f func(*batch)) {
-	for ; p.unseen > 0; p.unseen-- {
-		f(&p.ring[(p.first+p.inFlight-p.unseen)%len(p.ring)])
+// hashInputs calls hashInput for each batch that was started since it was called last,
+// in their order.
+func (p *pipeline) hashInputs() {
+	for ; p.unhashed > 0; p.unhashed-- {
+		if p.hashInput != nil {
+			p.hashInput(&p.ring[(p.first+p.inFlight-p.unhashed)%len(p.ring)])
+		}
 	}
 }
 
 func (p *pipeline) collect(b *batch) *batch {
 	p.first = (p.first + 1) % len(p.ring)
 	p.inFlight--
-	p.unseen = min(p.unseen, p.inFlight)
 	if v := b.panicked; v != nil {
 		b.panicked = nil
 		panic(v)
@@ -288,7 +322,7 @@ func (p *pipeline) discard() {
 		b.in, b.out, b.panicked = nil, nil, nil
 		p.first = (p.first + 1) % len(p.ring)
 	}
-	p.unseen = 0
+	p.unhashed = 0
 }
 
 // freeMemory forgets what is in flight, and lets go of the memory. What was opened is
@@ -310,5 +344,5 @@ func (p *pipeline) freeMemory(opened bool) {
 		}
 		b.in, b.out, b.buf, b.lent, b.panicked = nil, nil, nil, nil, nil
 	}
-	p.first, p.inFlight, p.unseen, p.draining = 0, 0, 0, false
+	p.first, p.inFlight, p.unhashed, p.draining = 0, 0, 0, false
 }

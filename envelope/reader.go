@@ -73,9 +73,9 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 		// second too, and is cleared in the end.
 		maxInFlight = min(maxInFlight, 1+len(r.src.rest)/worthOtherCores())
 	}
-	r.pipe = newPipeline(d.opts.concurrency(), maxInFlight, o.state.aad, o.openBatch)
+	r.pipe = newPipeline(d.opts.concurrency(), maxInFlight, o.state.aad, o.openBatch, o.addBatchToSignature)
 	if o.frameLen > 0 {
-		r.src.frames(o.frameLen+message.RegularOverhead, framesPerBatch(o.frameLen), 0, len(r.pipe.ring))
+		r.src.frames(o.wireLen(), framesPerBatch(o.frameLen), 0, len(r.pipe.ring))
 	}
 	return nil
 }
@@ -112,57 +112,46 @@ func (r *Reader) Read(p []byte) (int, error) {
 // as it goes. It returns none when the last part of the message is next, and when
 // it has set r.err, which it may do too when it returns some.
 func (r *Reader) readInto(p []byte) (n int) {
-	if part, err := r.nextPart(); err != nil {
-		r.fail(err)
-		return 0
-	} else if part.final {
+	part, err := r.nextPart()
+	if err == nil && part.final {
 		return 0
 	}
-	returned := false
-	defer func() {
-		r.pipe.stop()
-		// What comes after the batch that panicked must not pass for it.
-		if !returned {
-			r.fail(errPanicked)
-		}
-	}()
-	n = r.openInto(p)
-	returned = true
+	if err == nil {
+		// What comes after a batch that panicked must not pass for it.
+		guard(func() { n, err = r.openInto(p) }, func() { r.fail(errPanicked) })
+	}
+	if err != nil {
+		r.fail(err)
+	}
 	return n
 }
 
 // openInto does what readInto says, once a frame is at hand.
-func (r *Reader) openInto(p []byte) (n int) {
-	room := p
-	for {
+func (r *Reader) openInto(p []byte) (n int, err error) {
+	o, room := r.opener, p
+	err = r.pipe.run(func(b *batch) (bool, error) {
 		wire := r.atHand()
 		// As many of them as there is room for.
-		count := min(len(wire)/(r.opener.frameLen+message.RegularOverhead), len(room)/r.opener.frameLen)
-		if count > 0 && !r.pipe.full() {
-			b := r.pipe.free()
-			plain := count * r.opener.frameLen
-			wire = wire[:count*(r.opener.frameLen+message.RegularOverhead)]
-			b.out = room[:0:plain]
-			room = room[plain:]
-			if !r.startOpening(b, wire) {
-				return n
-			}
-			continue
+		wire = wire[:min(len(wire), len(room)/o.frameLen*o.wireLen())]
+		if len(wire) == 0 {
+			return false, nil
 		}
-		if r.pipe.inFlight == 0 {
-			return n
+		if err := r.fillBatch(b, wire); err != nil {
+			return false, err
 		}
-		r.pipe.catchUp(r.opener.addBatchToSignature)
-		b := r.pipe.next(nil)
+		plain := o.openedLen(len(wire))
+		b.out, room = room[:0:plain], room[plain:]
+		return true, nil
+	}, func(b *batch) error {
 		r.src.giveBack(b)
 		n += len(b.out)
 		b.in, b.out = nil, nil // the caller's
-		if b.err != nil {
-			r.fail(b.err)
-			clear(p[n : len(p)-len(room)]) // what comes after is not released
-			return n
-		}
+		return nil
+	})
+	if err != nil {
+		clear(p[n : len(p)-len(room)]) // what comes after is not released
 	}
+	return n, err
 }
 
 // atHand returns the whole regular frames at hand, a batch at most.
@@ -171,19 +160,14 @@ func (r *Reader) atHand() []byte {
 	return window[:r.opener.wholeFrames(window)]
 }
 
-// startOpening has frames at hand opened. The pipeline is not full. It returns false
-// when it has set r.err instead.
-func (r *Reader) startOpening(b *batch, wire []byte) bool {
-	if err := r.ctx.Err(); err != nil {
-		r.fail(err)
-		return false
+// fillBatch has b open frames at hand, of which the caller says where to.
+func (r *Reader) fillBatch(b *batch, wire []byte) error {
+	if err := r.opener.fillBatch(r.ctx, b, wire); err != nil {
+		return err
 	}
-	b.in, b.seq = wire, r.opener.seq
 	b.lent = r.src.lend()
 	r.src.skip(len(wire))
-	r.pipe.start(b)
-	r.opener.advance(wire)
-	return true
+	return nil
 }
 
 // WriteTo implements [io.WriterTo]: it writes the rest of the plaintext to w,
@@ -198,14 +182,11 @@ func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 	// As if it had read this message itself: closing it must not pass off what
 	// was read as the whole.
 	next, writer := w.(*Writer)
-	returned := false
-	defer func() {
-		if !returned && writer {
+	guard(func() { total, err = r.writeTo(w) }, func() {
+		if writer {
 			next.failPanicked()
 		}
-	}()
-	total, err = r.writeTo(w)
-	returned = true
+	})
 	if err != nil && r.err != nil && writer && next.err == nil {
 		next.fail(err)
 	}
@@ -259,7 +240,7 @@ func (r *Reader) more(all bool) error {
 			if !all {
 				wire = r.nextPiece(wire)
 			}
-			r.startOpeningOwn(wire)
+			r.openAhead(wire)
 		case r.pipe.inFlight > 0:
 			var wake <-chan struct{}
 			if all && len(wire) == 0 {
@@ -291,23 +272,27 @@ const firstPiece = 4096
 // nextPiece returns as many frames as Read opens at once, of those at hand: few at
 // first, and ever more as the stream goes on.
 func (r *Reader) nextPiece(wire []byte) []byte {
-	length := r.opener.frameLen + message.RegularOverhead
+	length := r.opener.wireLen()
 	piece := max(1, r.piece/length) * length
 	r.piece = min(4*r.piece, batchLen)
 	return wire[:min(piece, len(wire))]
 }
 
-// startOpeningOwn has frames opened into memory of the Reader's.
-func (r *Reader) startOpeningOwn(wire []byte) {
+// openAhead has frames at hand opened into memory of the Reader's. The pipeline is not
+// full.
+func (r *Reader) openAhead(wire []byte) {
 	b := r.pipe.free()
-	b.useOwnMemory(len(wire) / (r.opener.frameLen + message.RegularOverhead) * r.opener.frameLen)
-	r.startOpening(b, wire)
+	if err := r.fillBatch(b, wire); err != nil {
+		r.fail(err)
+		return
+	}
+	b.useOwnMemory(r.opener.openedLen(len(wire)))
+	r.pipe.start(b)
 }
 
 // take makes what was opened first unread. It returns false when wake had
 // something before.
 func (r *Reader) take(wake <-chan struct{}) bool {
-	r.pipe.catchUp(r.opener.addBatchToSignature)
 	b := r.pipe.next(wake)
 	if b == nil {
 		return false

@@ -212,31 +212,24 @@ func (r *ReaderAt) readParallel(p []byte, frame, _ int64) (n int, err error) {
 	frameLen := r.layout.frameLen
 	// Each batch in flight has memory of its own.
 	maxInFlight := int(min(int64(streamBatches(int(frameLen))), 1+whole/int64(framesPerBatch(int(frameLen)))))
-	pipe := newPipeline(r.opts.concurrency(), maxInFlight, r.opener.state.aad, r.readBatch)
-	defer pipe.stop()
 	room := p
-	for {
-		if whole > 0 && !pipe.full() && err == nil {
-			count := min(whole, int64(framesPerBatch(int(frameLen))))
-			b := pipe.free()
-			b.out, b.frame, b.count = room[:0:count*frameLen], frame, count
-			room = room[count*frameLen:]
-			frame, whole = frame+count, whole-count
-			pipe.start(b)
-			continue
+	err = newPipeline(r.opts.concurrency(), maxInFlight, r.opener.state.aad, r.readBatch, nil).run(func(b *batch) (bool, error) {
+		count := min(whole, int64(framesPerBatch(int(frameLen))))
+		if count == 0 {
+			return false, nil
 		}
-		if pipe.inFlight == 0 {
-			if err != nil {
-				clear(p[n : len(p)-len(room)])
-			}
-			return n, err
-		}
-		// What follows an error is not counted.
-		if b := pipe.next(nil); err == nil {
-			n += len(b.out)
-			err = b.err
-		}
+		b.out, b.frame, b.count = room[:0:count*frameLen], frame, count
+		room = room[count*frameLen:]
+		frame, whole = frame+count, whole-count
+		return true, nil
+	}, func(b *batch) error {
+		n += len(b.out)
+		return nil
+	})
+	if err != nil {
+		clear(p[n : len(p)-len(room)]) // what came after the error
 	}
+	return n, err
 }
 
 // readBatch reads and opens a batch.

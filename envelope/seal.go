@@ -183,6 +183,19 @@ func (s *sealer) wholeFrames(plaintext []byte) int {
 	return min(frames, framesPerBatch(s.frameLen)) * s.frameLen
 }
 
+// sealedLen returns how many bytes n bytes of whole regular frames are sealed.
+func (s *sealer) sealedLen(n int) int { return n + n/s.frameLen*message.RegularOverhead }
+
+// fillBatch has b seal whole regular frames, of which the caller says where to.
+func (s *sealer) fillBatch(ctx context.Context, b *batch, frames []byte) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.in = frames
+	b.seq, err = s.reserveNumbers(len(frames) / s.frameLen)
+	return err
+}
+
 // sealBatch seals a batch.
 func (s *sealer) sealBatch(b *batch) {
 	b.out = s.sealFrames(b.out, b.in, b.seq, &b.state)

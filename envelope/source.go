@@ -260,12 +260,13 @@ type readAhead struct {
 func newReadAhead(src io.Reader) *readAhead {
 	a := &readAhead{src: careful{src}, done: make(chan struct{}, 1)}
 	a.run = func() {
-		a.n, a.err, a.panicked = 0, errGoexit, nil
-		defer func() {
-			a.panicked = recover()
+		contain(func() { a.n, a.err = a.src.Read(a.into) }, func(panicked any, returned bool) {
+			a.panicked = panicked
+			if !returned {
+				a.n, a.err = 0, errGoexit
+			}
 			a.done <- struct{}{}
-		}()
-		a.n, a.err = a.src.Read(a.into)
+		})
 	}
 	return a
 }

@@ -3,7 +3,6 @@ package envelope
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -70,27 +69,26 @@ func (w *Writer) Header() *Header { return newHeader(&w.sealer.header, w.sealer.
 
 // Write implements [io.Writer]. It does not keep or change p. Errors stick, and
 // leave a message that cannot be completed.
-func (w *Writer) Write(p []byte) (int, error) {
+func (w *Writer) Write(p []byte) (n int, err error) {
+	err = w.sticky(func() (err error) {
+		n, err = w.write(p)
+		return err
+	})
+	return n, err
+}
+
+// sticky calls f, unless an error sticks already, and has f's error stick, or that f did
+// not return.
+func (w *Writer) sticky(f func() error) error {
 	if w.err != nil {
-		return 0, w.err
+		return w.err
 	}
-	if err := w.ctx.Err(); err != nil {
-		w.fail(err)
-		return 0, w.err
-	}
-	returned := false
-	defer func() {
-		if !returned {
-			w.failPanicked()
-		}
-	}()
-	n, err := w.write(p)
-	returned = true
+	var err error
+	guard(func() { err = f() }, w.failPanicked)
 	if err != nil {
 		w.fail(err)
-		return n, w.err
 	}
-	return n, nil
+	return w.err
 }
 
 // write seals p but for a tail that may have to go into the final frame: it is
@@ -98,6 +96,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 func (w *Writer) write(p []byte) (int, error) {
 	frameLen := w.sealer.frameLen
 	total := len(p)
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
 	if err := w.spend(total); err != nil {
 		return 0, err
 	}
@@ -130,29 +131,26 @@ func (w *Writer) write(p []byte) (int, error) {
 	return total, nil
 }
 
-// writeParallel seals and writes p but for the frame's length or less at its end. The tail
-// is empty. It returns how much of p it has written.
-func (w *Writer) writeParallel(p []byte) (int, error) {
+// writeParallel seals and writes p but for the frame's length or less at its end. The
+// tail is empty. It returns how much of p it has written.
+func (w *Writer) writeParallel(p []byte) (done int, err error) {
 	w.makePipeline(1 + len(p)/batchLen)
-	defer w.pipe.stop()
-	done := 0
-	for {
-		for n := w.sealer.wholeFrames(p); n > 0 && !w.pipe.full(); n = w.sealer.wholeFrames(p) {
-			if _, err := w.startSealing(p[:n]); err != nil {
-				return done, err
-			}
-			p = p[n:]
+	err = w.pipe.run(func(b *batch) (bool, error) {
+		frames := p[:w.sealer.wholeFrames(p)]
+		if len(frames) == 0 {
+			return false, nil
 		}
-		if w.pipe.inFlight == 0 {
-			return done, nil
-		}
-		b := w.pipe.next(nil)
+		p = p[len(frames):]
+		return true, w.fillBatch(b, frames)
+	}, func(b *batch) error {
 		n := len(b.in)
-		if err := w.put(b); err != nil {
-			return done, err
+		err := w.put(b)
+		if err == nil {
+			done += n
 		}
-		done += n
-	}
+		return err
+	})
+	return done, err
 }
 
 // makePipeline sees to it that there is a pipeline of so many batches, or of as many as
@@ -165,24 +163,16 @@ func (w *Writer) makePipeline(maxInFlight int) {
 		}
 		w.pipe.freeMemory(false)
 	}
-	w.pipe = newPipeline(w.opts.concurrency(), maxInFlight, w.sealer.state.aad, w.sealer.sealBatch)
+	w.pipe = newPipeline(w.opts.concurrency(), maxInFlight, w.sealer.state.aad, w.sealer.sealBatch, nil)
 }
 
-// startSealing has whole regular frames sealed. The pipeline is not full.
-func (w *Writer) startSealing(frames []byte) (*batch, error) {
-	if err := w.ctx.Err(); err != nil {
-		return nil, err
+// fillBatch has b seal whole regular frames into memory of its own.
+func (w *Writer) fillBatch(b *batch, frames []byte) error {
+	if err := w.sealer.fillBatch(w.ctx, b, frames); err != nil {
+		return err
 	}
-	b := w.pipe.free()
-	count := len(frames) / w.sealer.frameLen
-	var err error
-	if b.seq, err = w.sealer.reserveNumbers(count); err != nil {
-		return nil, err
-	}
-	b.in = frames
-	b.useOwnMemory(len(frames) + count*message.RegularOverhead)
-	w.pipe.start(b)
-	return b, nil
+	b.useOwnMemory(w.sealer.sealedLen(len(frames)))
+	return nil
 }
 
 // put writes what was sealed: with what else there is if it is little.
@@ -227,7 +217,7 @@ func (w *Writer) growTail(n int) {
 
 // seal seals whole regular frames, a batch at most, and writes when there is one.
 func (w *Writer) seal(frames []byte) error {
-	need := len(frames) + len(frames)/w.sealer.frameLen*message.RegularOverhead
+	need := w.sealer.sealedLen(len(frames))
 	if len(w.out) > 0 && len(w.out)+need > batchLen {
 		if err := w.flush(); err != nil {
 			return err
@@ -282,25 +272,14 @@ func (w *Writer) writeOut(p []byte) error {
 // src gave less than was asked of it. An error is returned once such a read has
 // ended: close src to end one that waits. A bytes.Reader is read where it is: its
 // bytes must not change during the call.
-func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
-	if w.err != nil {
-		return 0, w.err
-	}
-	in := newSource(src)
-	defer in.close()
-	returned := false
-	defer func() {
-		if !returned {
-			w.failPanicked()
-		}
-	}()
-	n, err := w.readFrom(&in)
-	returned = true
-	if err != nil {
-		w.fail(err)
-		return n, w.err
-	}
-	return n, nil
+func (w *Writer) ReadFrom(src io.Reader) (n int64, err error) {
+	err = w.sticky(func() (err error) {
+		in := newSource(src)
+		defer in.close()
+		n, err = w.readFrom(&in)
+		return err
+	})
+	return n, err
 }
 
 func (w *Writer) readFrom(in *source) (total int64, err error) {
@@ -320,12 +299,13 @@ func (w *Writer) readFrom(in *source) (total int64, err error) {
 			if err := w.spend(n); err != nil {
 				return total, err
 			}
-			b, err := w.startSealing(in.window()[:n])
-			if err != nil {
+			b := w.pipe.free()
+			if err := w.fillBatch(b, in.window()[:n]); err != nil {
 				return total, err
 			}
 			b.lent = in.lend()
 			in.skip(n)
+			w.pipe.start(b)
 			total += int64(n)
 
 		case w.pipe.inFlight > 0:
@@ -393,12 +373,8 @@ func (w *Writer) Close() error {
 	if w.closed {
 		return nil
 	}
-	if w.err != nil {
-		return w.err
-	}
-	if err := w.finish(); err != nil {
-		w.fail(err)
-		return w.err
+	if err := w.sticky(w.finish); err != nil {
+		return err
 	}
 	w.closed = true
 	w.fail(fmt.Errorf("writer: %w", fs.ErrClosed)) // for calls to come
@@ -421,8 +397,6 @@ func (w *Writer) failPanicked() {
 		w.fail(errPanicked)
 	}
 }
-
-var errPanicked = errors.New("an earlier call panicked")
 
 // fail makes err stick and drops the keys and the plaintext.
 func (w *Writer) fail(err error) {
