@@ -53,6 +53,20 @@ func bufferClass(n int) (class, size int, ok bool) {
 	return 4*(octave-shortestBits) + quarter, 1<<octave + (quarter+1)*step, true
 }
 
+// extend makes room for n bytes behind b, and for as many again as b has, but no more
+// than most, if it needs other memory for that. Then it clears b's, which may be secret.
+func extend(b []byte, n, most int) []byte {
+	need := len(b) + n
+	if need <= cap(b) {
+		return b
+	}
+	longer := newBuffer(max(need, min(2*cap(b), most)))
+	longer = longer[:copy(longer, b)]
+	clear(b[:cap(b)])
+	freeBuffer(b)
+	return longer
+}
+
 // grow makes room for n bytes behind dst. Where there is no memory yet it does not
 // touch what it makes: slices.Grow would clear it, and one goroutine would wait for
 // all of its pages before the others could begin to fill them.

@@ -121,7 +121,7 @@ func (o *opener) openBody(ctx context.Context, dst, rest []byte, opts *Options) 
 func (o *opener) openParallel(ctx context.Context, dst, msg []byte, opts *Options) (_, rest []byte, err error) {
 	pipe := memoryPipeline(opts, len(msg), max(o.frameLen, 1), o.state.aad, o.openBatch, o.addBatchToSignature)
 	room := dst[len(dst):cap(dst)]
-	err = pipe.run(func(b *batch) (bool, error) {
+	err = pipe.run(nil, func(b *batch) (bool, error) {
 		wire := msg[:o.wholeFrames(msg)]
 		if len(wire) == 0 {
 			return false, nil
@@ -135,7 +135,7 @@ func (o *opener) openParallel(ctx context.Context, dst, msg []byte, opts *Option
 		return true, nil
 	}, func(b *batch) error {
 		dst = dst[:len(dst)+len(b.out)]
-		return nil
+		return b.err
 	})
 	if err != nil {
 		dst = dst[:cap(dst)-len(room)]

@@ -59,7 +59,8 @@ func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 // and returns what is left for the final frame. On error dst is nil.
 func (s *sealer) sealParallel(ctx context.Context, dst, plaintext []byte, o *Options) ([]byte, []byte, error) {
 	room := dst[len(dst):cap(dst)]
-	err := memoryPipeline(o, len(plaintext), s.frameLen, s.state.aad, s.sealBatch, nil).run(func(b *batch) (bool, error) {
+	pipe := memoryPipeline(o, len(plaintext), s.frameLen, s.state.aad, s.sealBatch, nil)
+	err := pipe.run(nil, func(b *batch) (bool, error) {
 		n := s.wholeFrames(plaintext)
 		if n == 0 {
 			return false, nil

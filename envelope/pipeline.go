@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -9,20 +8,18 @@ import (
 	"github.com/go-sealring/sealring/internal/suite"
 )
 
-// A batch is a run of whole frames, sealed or opened by one goroutine.
+// A batch is a run of whole frames that one goroutine seals or opens.
 type batch struct {
-	in  []byte // what to work on
-	out []byte // when started, where the result goes; when done, the result
-	seq uint32 // of the frame before the first
-	err error  // with what came before the error in out
-
-	frame, count int64 // instead of in and seq: which to read, in a ReaderAt
+	in  []byte // what to seal or open; not used in a ReaderAt, which reads it
+	out []byte // before the work: where the result goes; after it: the result
+	seq uint32 // number of the frame before the first
+	err error  // of the work; out has what came before it
 
 	state    frameState
-	buf      []byte  // out's own memory, in streams; what is read, in a ReaderAt
-	lent     *buffer // the source's that in is part of, nil if none
+	memory   []byte  // what out lies in, in streams, unless that is the user's
+	lent     *buffer // what in lies in, if that is a source's
 	done     chan struct{}
-	panicked any
+	panicked any // what the work panicked with
 }
 
 // frameState is what sealing or opening a frame changes.
@@ -31,45 +28,38 @@ type frameState struct {
 	iv  [suite.NonceLen]byte
 }
 
-// useOwnMemory makes out empty with room for n bytes of the batch's own.
+// useOwnMemory has the result go to n bytes of the batch's own.
 func (b *batch) useOwnMemory(n int) {
-	if cap(b.buf) < n {
-		clear(b.buf[:cap(b.buf)]) // plaintext, in a Reader
-		freeBuffer(b.buf)
-		b.buf = newBuffer(n)
+	if cap(b.memory) < n {
+		clear(b.memory[:cap(b.memory)]) // plaintext, in a Reader
+		freeBuffer(b.memory)
+		b.memory = newBuffer(n)
 	}
-	b.out = b.buf[:0]
+	b.out = b.memory[:0]
 }
 
-// A pipeline has batches worked on by the calling goroutine and by others beside
-// it, and gives them back in the order in which they were started. The others
-// live from start to stop, and do nothing but work.
+// A pipeline has batches worked on by the calling goroutine and by helpers beside it, and
+// gives them back in the order in which they were started. The helpers live from start
+// to stop, and do nothing but work.
 //
 // Its methods are for one goroutine.
 type pipeline struct {
-	work        func(*batch)
-	hashInput   func(*batch) // if not nil, what next does with each batch while others work
-	goHelp      func()       // help, made a function once
-	goNudge     func()       // nudgeScheduler
-	ring        []batch
-	first       int // of the batches in flight
-	inFlight    int
-	unhashed    int         // the last of them, which hashInput has not had
-	draining    bool        // was full, and is still more than half full
-	maxInFlight int         // what newPipeline was told the ring may be
-	helpers     int         // goroutines there may be; without, what is started is done
-	queue       chan *batch // what nobody works on yet; nil sends a goroutine home
-	running     int
-	idle        atomic.Int32 // of those that run, about
-	wait        sync.WaitGroup
-}
+	work      func(*batch)
+	hashInput func(*batch) // called for each batch in their order, while others work; or nil
+	goHelp    func()       // help, made a function once
+	goNudge   func()       // nudgeScheduler
 
-// concurrency returns how many goroutines may work on one message.
-func (o *Options) concurrency() int {
-	if o.Concurrency == 0 {
-		return runtime.GOMAXPROCS(0)
-	}
-	return o.Concurrency
+	ring     []batch
+	first    int // index of the oldest batch in flight
+	inFlight int
+	unhashed int  // how many of the newest hashInput was not called for yet
+	draining bool // the ring was full, and more than half of it is in flight still
+
+	helpers int          // most; if zero, start works itself
+	running int          // helpers that were started
+	queue   chan *batch  // batches that nobody works on yet; nil ends a helper
+	idle    atomic.Int32 // helpers that wait for the queue, about
+	wait    sync.WaitGroup
 }
 
 // newPipeline returns a pipeline of at most maxInFlight batches, with helpers if the
@@ -81,24 +71,17 @@ func newPipeline(concurrency, maxInFlight int, aad message.BodyAAD, work, hashIn
 		// Several for each, so that the next is there when one is done.
 		n = min(8*concurrency, maxInFlight)
 	}
-	p := &pipeline{
-		work:        work,
-		hashInput:   hashInput,
-		ring:        make([]batch, n),
-		maxInFlight: maxInFlight,
-		helpers:     min(concurrency, n) - 1,
-	}
+	p := &pipeline{work: work, hashInput: hashInput, ring: make([]batch, n), helpers: min(concurrency, n) - 1}
 	for i := range p.ring {
 		p.ring[i].state.aad = aad
+		if p.helpers > 0 {
+			p.ring[i].done = make(chan struct{}, 1)
+		}
 	}
-	if p.helpers == 0 {
-		return p
+	if p.helpers > 0 {
+		p.goHelp, p.goNudge = p.help, p.nudgeScheduler
+		p.queue = make(chan *batch, n+p.helpers)
 	}
-	for i := range p.ring {
-		p.ring[i].done = make(chan struct{}, 1)
-	}
-	p.goHelp, p.goNudge = p.help, p.nudgeScheduler
-	p.queue = make(chan *batch, n+p.helpers)
 	return p
 }
 
@@ -109,10 +92,12 @@ func memoryPipeline(o *Options, n, frameLen int, aad message.BodyAAD, work, hash
 
 // run works through all batches that there are. It calls fill for each before it is
 // started, until fill returns false, and take for each that is done, in the order in
-// which they were started; if its work failed, with what came before that. After an
-// error of fill, of take or of the work nothing more is started or taken. When run
-// returns, all that was started has ended, and so have the helpers.
-func (p *pipeline) run(fill func(*batch) (bool, error), take func(*batch) error) error {
+// which they were started. If there is a source, it is read ahead meanwhile, and fill is
+// called again when more of it has arrived.
+//
+// After an error of fill or take nothing more is started or taken. When run returns, the
+// helpers have ended, and all that was started is done.
+func (p *pipeline) run(src source, fill func(*batch) (bool, error), take func(*batch) error) error {
 	defer p.stop()
 	for more := true; ; {
 		switch {
@@ -128,12 +113,16 @@ func (p *pipeline) run(fill func(*batch) (bool, error), take func(*batch) error)
 		case p.inFlight == 0:
 			return nil
 		default:
-			b := p.next(nil)
-			if err := take(b); err != nil {
-				return err
+			var arrived <-chan struct{}
+			if src != nil && !more {
+				arrived = src.ahead()
 			}
-			if b.err != nil {
-				return b.err
+			b := p.next(arrived)
+			if b == nil {
+				src.settle()
+				more = true
+			} else if err := take(b); err != nil {
+				return err
 			}
 		}
 	}
@@ -310,24 +299,28 @@ func (p *pipeline) takeQueued() (b *batch, ok bool) {
 }
 
 // discard forgets what is in flight, which was opened, and clears it. The memory of
-// what was taken back stays as it is.
+// batches that were taken stays as it is.
 func (p *pipeline) discard() {
-	p.stop()
-	for ; p.inFlight > 0; p.inFlight-- {
-		b := &p.ring[p.first]
-		if p.helpers > 0 {
-			<-b.done
-		}
-		clear(b.out)
-		b.in, b.out, b.panicked = nil, nil, nil
-		p.first = (p.first + 1) % len(p.ring)
-	}
-	p.unhashed = 0
+	p.reset(func(b *batch) { clear(b.out) })
 }
 
-// freeMemory forgets what is in flight, and lets go of the memory. What was opened is
-// cleared; what was sealed is no secret.
+// freeMemory forgets what is in flight, and lets go of the batches' memory. What was
+// opened it clears; what was sealed is no secret.
 func (p *pipeline) freeMemory(opened bool) {
+	p.reset(func(b *batch) {
+		if opened {
+			clear(b.memory[:cap(b.memory)])
+		}
+		freeBuffer(b.memory)
+		if b.lent != nil {
+			clear(b.lent.bytes)
+		}
+		b.memory, b.lent = nil, nil
+	})
+}
+
+// reset stops the pipeline and empties it. It calls forget for each batch of the ring.
+func (p *pipeline) reset(forget func(*batch)) {
 	p.stop()
 	for i := range p.ring {
 		b := &p.ring[i]
@@ -335,14 +328,8 @@ func (p *pipeline) freeMemory(opened bool) {
 		case <-b.done:
 		default:
 		}
-		if opened {
-			clear(b.buf[:cap(b.buf)])
-		}
-		freeBuffer(b.buf)
-		if b.lent != nil {
-			clear(b.lent.bytes)
-		}
-		b.in, b.out, b.buf, b.lent, b.panicked = nil, nil, nil, nil, nil
+		forget(b)
+		b.in, b.out, b.panicked = nil, nil, nil
 	}
 	p.first, p.inFlight, p.unhashed, p.draining = 0, 0, 0, false
 }

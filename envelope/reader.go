@@ -47,7 +47,7 @@ func (d *Decrypter) NewReader(ctx context.Context, src io.Reader, ec keyring.Enc
 		return nil, invalid("source is nil")
 	}
 	r := &Reader{ctx: ctx, src: newSource(src), piece: firstPiece}
-	r.src.serve(0)
+	r.src.begin(0)
 	if err := r.readHeader(d, ec); err != nil {
 		return nil, fmt.Errorf("envelope: decrypt: %w", err)
 	}
@@ -59,7 +59,7 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
-	h, err := message.ReadHeader(&r.src, d.opts.limits())
+	h, err := message.ReadHeader(headerReader{r.src}, d.opts.limits())
 	if err != nil {
 		return err
 	}
@@ -68,16 +68,28 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 	}
 	o := r.opener
 	maxInFlight := streamBatches(o.frameLen)
-	if r.src.inPlace != nil {
+	if s, ok := r.src.(*memorySource); ok {
 		// Half of a short message at most: the memory of the first half serves the
 		// second too, and is cleared in the end.
-		maxInFlight = min(maxInFlight, 1+len(r.src.rest)/worthOtherCores())
+		maxInFlight = min(maxInFlight, 1+len(s.rest)/worthOtherCores())
 	}
 	r.pipe = newPipeline(d.opts.concurrency(), maxInFlight, o.state.aad, o.openBatch, o.addBatchToSignature)
 	if o.frameLen > 0 {
-		r.src.frames(o.wireLen(), framesPerBatch(o.frameLen), 0, len(r.pipe.ring))
+		r.src.expectFrames(o.wireLen(), framesPerBatch(o.frameLen), 0, len(r.pipe.ring))
 	}
 	return nil
+}
+
+// A headerReader reads a header, which is parsed field by field, from a source.
+type headerReader struct{ source }
+
+func (h headerReader) Read(p []byte) (int, error) {
+	if err := h.fill(1); err != nil {
+		return 0, err
+	}
+	n := copy(p, h.window())
+	h.skip(n)
+	return n, nil
 }
 
 // Header returns the message's header, which has been authenticated. In a signed
@@ -92,16 +104,29 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 && r.err == nil {
 		return 0, nil
 	}
-	r.src.look()
-	r.src.serve(len(p))
+	r.src.begin(len(p))
 	// A long read is served without a copy.
 	if len(r.unread) == 0 && r.pipe.inFlight == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
 		if n := r.readInto(p); n > 0 {
 			return n, nil
 		}
 	}
-	if err := r.more(false); err != nil {
-		return 0, err
+	for len(r.unread) == 0 {
+		frames := r.atHand()
+		switch {
+		case r.pipe.inFlight > 0:
+			r.take(r.pipe.next(nil))
+		case len(frames) > 0:
+			b := r.pipe.free()
+			if r.fillOwn(b, r.nextPiece(frames)) {
+				r.pipe.start(b)
+			}
+		case r.err != nil:
+			r.clearRead()
+			return 0, r.err
+		default:
+			r.readPart()
+		}
 	}
 	n := copy(p, r.unread)
 	r.unread = r.unread[n:]
@@ -129,7 +154,7 @@ func (r *Reader) readInto(p []byte) (n int) {
 // openInto does what readInto says, once a frame is at hand.
 func (r *Reader) openInto(p []byte) (n int, err error) {
 	o, room := r.opener, p
-	err = r.pipe.run(func(b *batch) (bool, error) {
+	err = r.pipe.run(nil, func(b *batch) (bool, error) {
 		wire := r.atHand()
 		// As many of them as there is room for.
 		wire = wire[:min(len(wire), len(room)/o.frameLen*o.wireLen())]
@@ -146,7 +171,7 @@ func (r *Reader) openInto(p []byte) (n int, err error) {
 		r.src.giveBack(b)
 		n += len(b.out)
 		b.in, b.out = nil, nil // the caller's
-		return nil
+		return b.err
 	})
 	if err != nil {
 		clear(p[n : len(p)-len(room)]) // what comes after is not released
@@ -165,7 +190,7 @@ func (r *Reader) fillBatch(b *batch, wire []byte) error {
 	if err := r.opener.fillBatch(r.ctx, b, wire); err != nil {
 		return err
 	}
-	b.lent = r.src.lend()
+	r.src.lend(b)
 	r.src.skip(len(wire))
 	return nil
 }
@@ -193,23 +218,36 @@ func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 	return total, err
 }
 
-func (r *Reader) writeTo(w io.Writer) (int64, error) {
-	r.src.look()
-	r.src.all()
+func (r *Reader) writeTo(w io.Writer) (total int64, err error) {
+	r.src.begin(everything)
 	defer r.src.settle()
-	defer r.pipe.stop()
-	var total int64
-	for {
+	write := func() error {
 		n, err := r.writeUnread(w)
 		total += int64(n)
-		if err != nil {
+		return err
+	}
+	for {
+		if err := write(); err != nil {
 			return total, err
 		}
-		if err := r.more(true); err != nil {
-			if err == io.EOF {
+		err := r.pipe.run(r.src, func(b *batch) (bool, error) {
+			frames := r.atHand()
+			return len(frames) > 0 && r.fillOwn(b, frames), nil
+		}, func(b *batch) error {
+			r.take(b)
+			return write()
+		})
+		switch {
+		case err != nil:
+			return total, err
+		case r.err == nil:
+			r.readPart()
+		case len(r.unread) == 0:
+			r.clearRead()
+			if r.err == io.EOF {
 				return total, nil
 			}
-			return total, err
+			return total, r.err
 		}
 	}
 }
@@ -229,43 +267,6 @@ func (r *Reader) writeUnread(w io.Writer) (int, error) {
 	return n, err
 }
 
-// more sees to it that there is plaintext to read, or returns the error that
-// there is instead. For one who wants all, it has frames opened, and the source
-// read, that come after.
-func (r *Reader) more(all bool) error {
-	for len(r.unread) == 0 {
-		wire := r.atHand()
-		switch {
-		case len(wire) > 0 && (r.pipe.inFlight == 0 || all && !r.pipe.full()):
-			if !all {
-				wire = r.nextPiece(wire)
-			}
-			r.openAhead(wire)
-		case r.pipe.inFlight > 0:
-			var wake <-chan struct{}
-			if all && len(wire) == 0 {
-				r.src.ahead()
-				wake = r.src.wake()
-			}
-			if !r.take(wake) {
-				r.src.arrived()
-			}
-		case r.err != nil:
-			r.clearRead()
-			return r.err
-		default:
-			p, err := r.nextPart()
-			switch {
-			case err != nil:
-				r.fail(err)
-			case p.final:
-				r.unread = r.openLast(p)
-			}
-		}
-	}
-	return nil
-}
-
 // firstPiece is small, since a stream of which little was read may wait for long.
 const firstPiece = 4096
 
@@ -278,31 +279,36 @@ func (r *Reader) nextPiece(wire []byte) []byte {
 	return wire[:min(piece, len(wire))]
 }
 
-// openAhead has frames at hand opened into memory of the Reader's. The pipeline is not
-// full.
-func (r *Reader) openAhead(wire []byte) {
-	b := r.pipe.free()
-	if err := r.fillBatch(b, wire); err != nil {
+// fillOwn has b open frames at hand into memory of its own. It returns false when it has
+// set r.err instead.
+func (r *Reader) fillOwn(b *batch, frames []byte) bool {
+	if err := r.fillBatch(b, frames); err != nil {
 		r.fail(err)
-		return
-	}
-	b.useOwnMemory(r.opener.openedLen(len(wire)))
-	r.pipe.start(b)
-}
-
-// take makes what was opened first unread. It returns false when wake had
-// something before.
-func (r *Reader) take(wake <-chan struct{}) bool {
-	b := r.pipe.next(wake)
-	if b == nil {
 		return false
 	}
+	b.useOwnMemory(r.opener.openedLen(len(frames)))
+	return true
+}
+
+// take makes what b has opened unread, which nothing else is then.
+func (r *Reader) take(b *batch) {
 	r.src.giveBack(b)
 	r.unread, b.in, b.out = b.out, nil, nil
 	if b.err != nil {
 		r.fail(b.err)
 	}
-	return true
+}
+
+// readPart reads the next part of the message. If it is the last, its content is unread
+// then.
+func (r *Reader) readPart() {
+	p, err := r.nextPart()
+	switch {
+	case err != nil:
+		r.fail(err)
+	case p.final:
+		r.unread = r.openLast(p)
+	}
 }
 
 // nextPart returns the part that comes next, which is at hand then.
@@ -352,7 +358,13 @@ func (r *Reader) finish() error {
 		return err
 	}
 	r.src.skip(n)
-	return r.src.end()
+	switch err := r.src.fill(1); {
+	case err == nil:
+		return errTrailing
+	case err != io.EOF:
+		return fmt.Errorf("source: %w", err)
+	}
+	return nil
 }
 
 // sourceError says what part was being read when the source failed. A source

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +26,8 @@ type ReaderAt struct {
 	layout        layout
 	size          int64 // of the plaintext
 	regularFrames int64
-	final         []byte // content of the final frame
-	scratch       sync.Pool
+	final         []byte    // content of the final frame
+	scratch       sync.Pool // of *scratch
 }
 
 var _ io.ReaderAt = (*ReaderAt)(nil)
@@ -60,8 +61,8 @@ func (r *ReaderAt) readEnds(d *Decrypter, size int64, ec keyring.EncryptionConte
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
-	head := newSource(io.NewSectionReader(r.src, 0, size))
-	h, err := message.ReadHeader(&head, d.opts.limits())
+	head := bufio.NewReader(careful{io.NewSectionReader(r.src, 0, size)})
+	h, err := message.ReadHeader(head, d.opts.limits())
 	if err != nil {
 		return err
 	}
@@ -151,25 +152,30 @@ func (r *ReaderAt) readAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// buffers are what a read of few frames needs.
-type buffers struct {
+// A scratch is memory that a read works in.
+type scratch struct {
 	wire, plain []byte
 	state       frameState
+}
+
+// takeScratch returns a scratch, which is given back to r.scratch.
+func (r *ReaderAt) takeScratch() *scratch {
+	if s, ok := r.scratch.Get().(*scratch); ok {
+		return s
+	}
+	return &scratch{state: r.opener.state}
 }
 
 // readFrames reads a batch of regular frames at most, from the source at once, and
 // copies their plaintext from skip on. Frames that are wanted whole are opened into
 // their place.
 func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
-	b, ok := r.scratch.Get().(*buffers)
-	if !ok {
-		b = &buffers{state: r.opener.state}
-	}
-	defer r.scratch.Put(b)
+	s := r.takeScratch()
+	defer r.scratch.Put(s)
 
 	frameLen := r.layout.frameLen
 	count := min((skip+int64(len(p))+frameLen-1)/frameLen, r.regularFrames-frame, int64(framesPerBatch(int(frameLen))))
-	wire, err := r.readWire(&b.wire, frame, count)
+	wire, err := r.readWire(&s.wire, frame, count)
 	if err != nil {
 		return 0, err
 	}
@@ -179,8 +185,8 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 	var plain []byte
 	defer func() { clear(plain) }()
 	part := func(skip int64) error {
-		plain = sized(&b.plain, frameLen)
-		if _, err := r.opener.openFrames(plain[:0], wire[:length], seq, &b.state); err != nil {
+		plain = sized(&s.plain, frameLen)
+		if _, err := r.opener.openFrames(plain[:0], wire[:length], seq, &s.state); err != nil {
 			return err
 		}
 		n += copy(p[n:], plain[skip:])
@@ -193,7 +199,7 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 		}
 	}
 	if whole := min(int64(len(wire))/length, int64(len(p)-n)/frameLen); whole > 0 {
-		out, err := r.opener.openFrames(p[n:n:int64(n)+whole*frameLen], wire[:whole*length], seq, &b.state)
+		out, err := r.opener.openFrames(p[n:n:int64(n)+whole*frameLen], wire[:whole*length], seq, &s.state)
 		n += len(out)
 		if err != nil {
 			return n, err
@@ -206,36 +212,40 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 	return n, err
 }
 
-// readParallel reads the whole regular frames, several batches at once.
+// readParallel reads whole regular frames, several batches at once.
 func (r *ReaderAt) readParallel(p []byte, frame, _ int64) (n int, err error) {
-	whole := min(int64(len(p))/r.layout.frameLen, r.regularFrames-frame)
 	frameLen := r.layout.frameLen
-	// Each batch in flight has memory of its own.
-	maxInFlight := int(min(int64(streamBatches(int(frameLen))), 1+whole/int64(framesPerBatch(int(frameLen)))))
+	whole := min(int64(len(p))/frameLen, r.regularFrames-frame)
+	perBatch := int64(framesPerBatch(int(frameLen)))
+	inFlight := min(int64(streamBatches(int(frameLen))), 1+whole/perBatch)
+	pipe := newPipeline(r.opts.concurrency(), int(inFlight), r.opener.state.aad, r.readBatch, nil)
 	room := p
-	err = newPipeline(r.opts.concurrency(), maxInFlight, r.opener.state.aad, r.readBatch, nil).run(func(b *batch) (bool, error) {
-		count := min(whole, int64(framesPerBatch(int(frameLen))))
+	err = pipe.run(nil, func(b *batch) (bool, error) {
+		count := min(whole, perBatch)
 		if count == 0 {
 			return false, nil
 		}
-		b.out, b.frame, b.count = room[:0:count*frameLen], frame, count
+		b.seq, b.out = uint32(frame), room[:0:count*frameLen]
 		room = room[count*frameLen:]
 		frame, whole = frame+count, whole-count
 		return true, nil
 	}, func(b *batch) error {
 		n += len(b.out)
-		return nil
+		return b.err
 	})
 	if err != nil {
-		clear(p[n : len(p)-len(room)]) // what came after the error
+		clear(p[n : len(p)-len(room)]) // what was opened behind the error
 	}
 	return n, err
 }
 
-// readBatch reads and opens a batch.
+// readBatch reads as many frames as b has room for, and opens them.
 func (r *ReaderAt) readBatch(b *batch) {
-	if b.in, b.err = r.readWire(&b.buf, b.frame, b.count); b.err == nil {
-		b.out, b.err = r.opener.openFrames(b.out, b.in, uint32(b.frame), &b.state)
+	s := r.takeScratch()
+	defer r.scratch.Put(s)
+	var wire []byte
+	if wire, b.err = r.readWire(&s.wire, int64(b.seq), int64(cap(b.out))/r.layout.frameLen); b.err == nil {
+		b.out, b.err = r.opener.openFrames(b.out, wire, b.seq, &b.state)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
@@ -123,7 +122,7 @@ func (w *Writer) write(p []byte) (int, error) {
 			p = p[n:]
 		default:
 			n := min(len(p), frameLen-len(w.tail))
-			w.growTail(n)
+			w.tail = extend(w.tail, n, frameLen)
 			w.tail = append(w.tail, p[:n]...)
 			p = p[n:]
 		}
@@ -134,8 +133,8 @@ func (w *Writer) write(p []byte) (int, error) {
 // writeParallel seals and writes p but for the frame's length or less at its end. The
 // tail is empty. It returns how much of p it has written.
 func (w *Writer) writeParallel(p []byte) (done int, err error) {
-	w.makePipeline(1 + len(p)/batchLen)
-	err = w.pipe.run(func(b *batch) (bool, error) {
+	w.usePipeline()
+	err = w.pipe.run(nil, func(b *batch) (bool, error) {
 		frames := p[:w.sealer.wholeFrames(p)]
 		if len(frames) == 0 {
 			return false, nil
@@ -153,17 +152,12 @@ func (w *Writer) writeParallel(p []byte) (done int, err error) {
 	return done, err
 }
 
-// makePipeline sees to it that there is a pipeline of so many batches, or of as many as
-// a stream may have. None is in flight.
-func (w *Writer) makePipeline(maxInFlight int) {
-	maxInFlight = min(maxInFlight, streamBatches(w.sealer.frameLen))
-	if w.pipe != nil {
-		if w.pipe.maxInFlight >= maxInFlight {
-			return
-		}
-		w.pipe.freeMemory(false)
+// usePipeline makes the pipeline when it is used first.
+func (w *Writer) usePipeline() {
+	if w.pipe == nil {
+		n := streamBatches(w.sealer.frameLen)
+		w.pipe = newPipeline(w.opts.concurrency(), n, w.sealer.state.aad, w.sealer.sealBatch, nil)
 	}
-	w.pipe = newPipeline(w.opts.concurrency(), maxInFlight, w.sealer.state.aad, w.sealer.sealBatch, nil)
 }
 
 // fillBatch has b seal whole regular frames into memory of its own.
@@ -181,14 +175,12 @@ func (w *Writer) put(b *batch) error {
 	b.in, b.out = nil, nil // the first is the caller's
 	w.sealer.addToSignature(sealed)
 	if len(w.out)+len(sealed) <= batchLen/2 {
-		w.growOut(len(sealed))
+		w.out = extend(w.out, len(sealed), batchLen)
 		w.out = append(w.out, sealed...)
 		return nil
 	}
-	if len(w.out) > 0 {
-		if err := w.flush(); err != nil {
-			return err
-		}
+	if err := w.flush(); err != nil {
+		return err
 	}
 	return w.writeOut(sealed)
 }
@@ -205,40 +197,20 @@ func (w *Writer) spend(n int) error {
 	return nil
 }
 
-// growTail makes room for n more bytes, and leaves no plaintext behind.
-func (w *Writer) growTail(n int) {
-	if need := len(w.tail) + n; need > cap(w.tail) {
-		longer := make([]byte, len(w.tail), min(w.sealer.frameLen, max(need, 2*cap(w.tail))))
-		copy(longer, w.tail)
-		clear(w.tail)
-		w.tail = longer
-	}
-}
-
 // seal seals whole regular frames, a batch at most, and writes when there is one.
 func (w *Writer) seal(frames []byte) error {
 	need := w.sealer.sealedLen(len(frames))
-	if len(w.out) > 0 && len(w.out)+need > batchLen {
+	if len(w.out)+need > batchLen {
 		if err := w.flush(); err != nil {
 			return err
 		}
 	}
-	w.growOut(need)
 	var err error
-	w.out, err = w.sealer.appendRegular(w.out, frames)
+	w.out, err = w.sealer.appendRegular(extend(w.out, need, batchLen), frames)
 	return err
 }
 
-// growOut makes room for n more bytes in out.
-func (w *Writer) growOut(n int) {
-	if need := len(w.out) + n; need > cap(w.out) {
-		longer := newBuffer(max(need, min(2*cap(w.out), batchLen)))
-		longer = longer[:copy(longer, w.out)]
-		freeBuffer(w.out)
-		w.out = longer
-	}
-}
-
+// flush writes what was sealed and not yet written, if there is any.
 func (w *Writer) flush() error {
 	err := w.writeOut(w.out)
 	if err == nil {
@@ -248,6 +220,9 @@ func (w *Writer) flush() error {
 }
 
 func (w *Writer) writeOut(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
@@ -276,67 +251,52 @@ func (w *Writer) ReadFrom(src io.Reader) (n int64, err error) {
 	err = w.sticky(func() (err error) {
 		in := newSource(src)
 		defer in.close()
-		n, err = w.readFrom(&in)
+		n, err = w.readFrom(in)
 		return err
 	})
 	return n, err
 }
 
-func (w *Writer) readFrom(in *source) (total int64, err error) {
-	w.makePipeline(math.MaxInt)
-	in.frames(w.sealer.frameLen, framesPerBatch(w.sealer.frameLen), 1, len(w.pipe.ring))
+func (w *Writer) readFrom(in source) (total int64, err error) {
+	w.usePipeline()
+	in.begin(everything)
+	in.expectFrames(w.sealer.frameLen, framesPerBatch(w.sealer.frameLen), 1, len(w.pipe.ring))
 	defer in.settle()
-	defer w.pipe.stop()
-
 	for {
-		// Frames begin where the tail is empty.
-		n := 0
-		if len(w.tail) == 0 {
-			n = w.sealer.wholeFrames(in.window())
-		}
-		switch {
-		case n > 0 && !w.pipe.full():
-			if err := w.spend(n); err != nil {
-				return total, err
+		err := w.pipe.run(in, func(b *batch) (bool, error) {
+			frames := in.window()
+			frames = frames[:w.sealer.wholeFrames(frames)]
+			if len(frames) == 0 || len(w.tail) > 0 { // frames begin where the tail is empty
+				return false, nil
 			}
-			b := w.pipe.free()
-			if err := w.fillBatch(b, in.window()[:n]); err != nil {
-				return total, err
+			if err := w.spend(len(frames)); err != nil {
+				return false, err
 			}
-			b.lent = in.lend()
-			in.skip(n)
-			w.pipe.start(b)
-			total += int64(n)
-
-		case w.pipe.inFlight > 0:
-			var wake <-chan struct{}
-			if n == 0 {
-				in.ahead()
-				wake = in.wake()
+			if err := w.fillBatch(b, frames); err != nil {
+				return false, err
 			}
-			b := w.pipe.next(wake)
-			if b == nil {
-				in.arrived()
-				continue
-			}
+			in.lend(b)
+			in.skip(len(frames))
+			total += int64(len(frames))
+			return true, nil
+		}, func(b *batch) error {
 			in.giveBack(b)
-			if err := w.put(b); err != nil {
-				return total, err
-			}
-
-		default:
-			n, end, err := w.more(in)
-			total += int64(n)
-			if end || err != nil {
-				return total, err
-			}
+			return w.put(b)
+		})
+		if err != nil {
+			return total, err
+		}
+		n, end, err := w.readMore(in)
+		total += int64(n)
+		if end || err != nil {
+			return total, err
 		}
 	}
 }
 
-// more waits for src to have more, when there is not enough at hand for a whole
+// readMore waits for src to have more, when there is not enough at hand for a whole
 // frame. What belongs into the tail it takes there, and says how much that was.
-func (w *Writer) more(in *source) (n int, end bool, err error) {
+func (w *Writer) readMore(in source) (n int, end bool, err error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, false, err
 	}
@@ -382,9 +342,9 @@ func (w *Writer) Close() error {
 }
 
 func (w *Writer) finish() error {
-	w.growOut(len(w.tail) + message.FinalOverhead + int(layout{suite: w.sealer.header.Suite}.footerLen()))
+	need := len(w.tail) + message.FinalOverhead + int(layout{suite: w.sealer.header.Suite}.footerLen())
 	var err error
-	if w.out, err = w.sealer.appendFinal(w.out, w.tail); err != nil {
+	if w.out, err = w.sealer.appendFinal(extend(w.out, need, batchLen), w.tail); err != nil {
 		return err
 	}
 	return w.flush()
@@ -402,6 +362,7 @@ func (w *Writer) failPanicked() {
 func (w *Writer) fail(err error) {
 	w.err = fmt.Errorf("envelope: encrypt: %w", err)
 	clear(w.tail[:cap(w.tail)])
+	freeBuffer(w.tail)
 	freeBuffer(w.out)
 	w.tail, w.out = nil, nil
 	if w.pipe != nil {
