@@ -2,17 +2,12 @@ package envelope
 
 import "errors"
 
-// guard calls f. If f does not return, because a source, a destination or a cipher
-// panicked in it or ended the goroutine, it calls unwound, and the panic goes on.
-func guard(f, unwound func()) {
-	returned := false
-	defer func() {
-		if !returned {
-			unwound()
-		}
-	}()
-	f()
-	returned = true
+// unlessReturned calls f if returned is false. A function defers it to learn that a source,
+// a destination or a cipher panicked in it or ended the goroutine.
+func unlessReturned(returned *bool, f func()) {
+	if !*returned {
+		f()
+	}
 }
 
 // contain calls f on behalf of another goroutine, which is to see a panic in its place.

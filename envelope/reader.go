@@ -142,8 +142,7 @@ func (r *Reader) readInto(p []byte) (n int) {
 		return 0
 	}
 	if err == nil {
-		// What comes after a batch that panicked must not pass for it.
-		guard(func() { n, err = r.openInto(p) }, func() { r.fail(errPanicked) })
+		n, err = r.openInto(p)
 	}
 	if err != nil {
 		r.fail(err)
@@ -153,6 +152,9 @@ func (r *Reader) readInto(p []byte) (n int) {
 
 // openInto does what readInto says, once a frame is at hand.
 func (r *Reader) openInto(p []byte) (n int, err error) {
+	returned := false
+	// What comes after a batch that panicked must not pass for it.
+	defer unlessReturned(&returned, func() { r.fail(errPanicked) })
 	o, room := r.opener, p
 	err = r.pipe.run(nil, func(b *batch) (bool, error) {
 		wire := r.atHand()
@@ -176,6 +178,7 @@ func (r *Reader) openInto(p []byte) (n int, err error) {
 	if err != nil {
 		clear(p[n : len(p)-len(room)]) // what comes after is not released
 	}
+	returned = true
 	return n, err
 }
 
@@ -207,11 +210,10 @@ func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 	// As if it had read this message itself: closing it must not pass off what
 	// was read as the whole.
 	next, writer := w.(*Writer)
-	guard(func() { total, err = r.writeTo(w) }, func() {
-		if writer {
-			next.failPanicked()
-		}
-	})
+	returned := !writer
+	defer unlessReturned(&returned, next.failPanicked)
+	total, err = r.writeTo(w)
+	returned = true
 	if err != nil && r.err != nil && writer && next.err == nil {
 		next.fail(err)
 	}

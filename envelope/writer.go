@@ -82,8 +82,10 @@ func (w *Writer) sticky(f func() error) error {
 	if w.err != nil {
 		return w.err
 	}
-	var err error
-	guard(func() { err = f() }, w.failPanicked)
+	returned := false
+	defer unlessReturned(&returned, w.failPanicked)
+	err := f()
+	returned = true
 	if err != nil {
 		w.fail(err)
 	}
