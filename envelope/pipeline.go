@@ -114,7 +114,7 @@ func (p *pipeline) run(src source, fill func(*batch) (bool, error), take func(*b
 			return nil
 		default:
 			var arrived <-chan struct{}
-			if src != nil && !more {
+			if src != nil {
 				arrived = src.ahead()
 			}
 			b := p.next(arrived)
@@ -155,12 +155,12 @@ func (p *pipeline) free() *batch {
 func (p *pipeline) start(b *batch) {
 	if p.helpers == 0 {
 		p.work(b) // when it panics, nothing was started
-		p.inFlight++
-		p.unhashed++
-		return
 	}
 	p.inFlight++
 	p.unhashed++
+	if p.helpers == 0 {
+		return
+	}
 	wakes := p.idle.Load() > 0
 	p.queue <- b
 	// The caller itself takes one.
@@ -210,7 +210,11 @@ func (p *pipeline) do(b *batch) {
 // next takes back the oldest batch in flight, of which there is one, and helps
 // until it is done. It returns nil when wake has something first.
 func (p *pipeline) next(wake <-chan struct{}) *batch {
-	p.hashInputs()
+	for ; p.unhashed > 0; p.unhashed-- {
+		if p.hashInput != nil {
+			p.hashInput(&p.ring[(p.first+p.inFlight-p.unhashed)%len(p.ring)])
+		}
+	}
 	b := &p.ring[p.first]
 	if p.helpers == 0 {
 		return p.collect(b)
@@ -237,16 +241,6 @@ func (p *pipeline) next(wake <-chan struct{}) *batch {
 	}
 }
 
-// hashInputs calls hashInput for each batch that was started since it was called last,
-// in their order.
-func (p *pipeline) hashInputs() {
-	for ; p.unhashed > 0; p.unhashed-- {
-		if p.hashInput != nil {
-			p.hashInput(&p.ring[(p.first+p.inFlight-p.unhashed)%len(p.ring)])
-		}
-	}
-}
-
 func (p *pipeline) collect(b *batch) *batch {
 	p.first = (p.first + 1) % len(p.ring)
 	p.inFlight--
@@ -257,44 +251,35 @@ func (p *pipeline) collect(b *batch) *batch {
 	return b
 }
 
-// stop ends the goroutines. What is in flight has been worked on then.
+// stop has all that is in flight done, and ends the helpers.
 func (p *pipeline) stop() {
 	defer p.stopHelpers()
-	for {
-		b, ok := p.takeQueued()
-		if !ok {
-			return
-		}
-		p.do(b)
-	}
+	p.emptyQueue(p.do)
 }
 
-// stopHelpers ends the goroutines, also when a source ends the one that it is called
-// on.
 func (p *pipeline) stopHelpers() {
-	for len(p.queue) > 0 {
-		if b, ok := p.takeQueued(); ok {
-			b.err = errGoexit
-			b.done <- struct{}{}
-		}
-	}
+	// There are batches left only if a source ends the goroutine that this runs on.
+	p.emptyQueue(func(b *batch) {
+		b.err = errGoexit
+		b.done <- struct{}{}
+	})
 	for ; p.running > 0; p.running-- {
 		p.queue <- nil
 	}
 	p.wait.Wait()
-	// A helper that ended in Goexit has not had its nil.
-	for len(p.queue) > 0 {
-		<-p.queue
-	}
+	// A helper that a source has ended leaves its nil behind.
+	p.emptyQueue(func(*batch) {})
 }
 
-// takeQueued returns a batch that nobody works on yet.
-func (p *pipeline) takeQueued() (b *batch, ok bool) {
-	select {
-	case b := <-p.queue:
-		return b, true
-	default:
-		return nil, false
+// emptyQueue calls f for each batch that nobody works on yet.
+func (p *pipeline) emptyQueue(f func(*batch)) {
+	for {
+		select {
+		case b := <-p.queue:
+			f(b)
+		default:
+			return
+		}
 	}
 }
 

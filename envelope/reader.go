@@ -107,6 +107,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 	r.src.begin(len(p))
 	// A long read is served without a copy.
 	if len(r.unread) == 0 && r.pipe.inFlight == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
+		if len(r.atHand()) == 0 {
+			r.readPart()
+		}
 		if n := r.readInto(p); n > 0 {
 			return n, nil
 		}
@@ -133,41 +136,25 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readInto opens the regular frames that are at hand, at least one, into p as far
-// as it goes. It returns none when the last part of the message is next, and when
-// it has set r.err, which it may do too when it returns some.
+// readInto opens the regular frames at hand into p, as far as it goes. It may set r.err
+// also when it returns some.
 func (r *Reader) readInto(p []byte) (n int) {
-	part, err := r.nextPart()
-	if err == nil && part.final {
-		return 0
-	}
-	if err == nil {
-		n, err = r.openInto(p)
-	}
-	if err != nil {
-		r.fail(err)
-	}
-	return n
-}
-
-// openInto does what readInto says, once a frame is at hand.
-func (r *Reader) openInto(p []byte) (n int, err error) {
 	returned := false
 	// What comes after a batch that panicked must not pass for it.
 	defer unlessReturned(&returned, func() { r.fail(errPanicked) })
 	o, room := r.opener, p
-	err = r.pipe.run(nil, func(b *batch) (bool, error) {
-		wire := r.atHand()
+	err := r.pipe.run(nil, func(b *batch) (bool, error) {
+		frames := r.atHand()
 		// As many of them as there is room for.
-		wire = wire[:min(len(wire), len(room)/o.frameLen*o.wireLen())]
-		if len(wire) == 0 {
+		frames = frames[:min(len(frames), len(room)/o.frameLen*o.wireLen())]
+		if len(frames) == 0 {
 			return false, nil
 		}
-		if err := r.fillBatch(b, wire); err != nil {
+		if err := r.fillBatch(b, frames); err != nil {
 			return false, err
 		}
-		plain := o.openedLen(len(wire))
-		b.out, room = room[:0:plain], room[plain:]
+		opened := o.openedLen(len(frames))
+		b.out, room = room[:0:opened], room[opened:]
 		return true, nil
 	}, func(b *batch) error {
 		r.src.giveBack(b)
@@ -176,10 +163,11 @@ func (r *Reader) openInto(p []byte) (n int, err error) {
 		return b.err
 	})
 	if err != nil {
-		clear(p[n : len(p)-len(room)]) // what comes after is not released
+		r.fail(err)
+		clear(p[n : len(p)-len(room)]) // what was opened behind the error
 	}
 	returned = true
-	return n, err
+	return n
 }
 
 // atHand returns the whole regular frames at hand, a batch at most.
