@@ -80,9 +80,7 @@ func (l layout) messageSize(n int64) (int64, error) {
 	if n < 0 {
 		return 0, fmt.Errorf("%w: plaintext of %d bytes", ErrLimit, n)
 	}
-	// The final frame is full when the plaintext is a multiple of the frame
-	// length, and empty only when the plaintext is.
-	regular := max(n-1, 0) / l.frameLen
+	regular := message.RegularFrames(n, l.frameLen)
 	if regular >= message.MaxFrames {
 		return 0, fmt.Errorf("%w: plaintext of %d bytes takes more than %d frames of %d bytes",
 			ErrLimit, n, int64(message.MaxFrames), l.frameLen)
