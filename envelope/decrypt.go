@@ -40,7 +40,7 @@ func (d *Decrypter) AppendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 	return out, nil
 }
 
-// openers are empty ones: a message in memory needs one for one call.
+// openers holds openers in their zero state. A message in memory needs one for one call.
 var openers = sync.Pool{New: func() any { return &memoryOpener{} }}
 
 // A memoryOpener is an opener with its header.
@@ -66,11 +66,12 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 	return o.openBody(ctx, dst, msg[len(o.header.Raw):], &d.opts)
 }
 
-// openBody appends the plaintext to dst of a message of which rest comes after the header,
-// and verifies that it is the whole of it. On error dst has what was opened so far.
+// openBody opens rest, which is all that follows the header, and appends the plaintext to
+// dst. It verifies the signature, and that the message ends with rest. On error dst has
+// what was opened so far.
 func (o *opener) openBody(ctx context.Context, dst, rest []byte, opts *Options) (_ []byte, err error) {
-	// The plaintext is shorter than this whatever the message holds, so that dst
-	// grows once and leaves no plaintext behind in a shorter array.
+	// No plaintext is longer than its message: so dst grows once, and leaves no
+	// plaintext behind in a shorter array.
 	dst = grow(dst, len(rest))
 	if len(rest) > worthOtherCores() {
 		if dst, rest, err = o.openParallel(ctx, dst, rest, opts); err != nil {
@@ -101,7 +102,7 @@ func (o *opener) openBody(ctx context.Context, dst, rest []byte, opts *Options) 
 	}
 	n := o.footerLen(rest)
 	if len(rest) >= n {
-		n = o.footerLen(rest) // with the signature, now that its length is there
+		n = o.footerLen(rest) // now with the signature, whose length is there
 	}
 	if len(rest) < n {
 		return dst, fmt.Errorf("footer: %w", io.ErrUnexpectedEOF)
@@ -115,11 +116,12 @@ func (o *opener) openBody(ctx context.Context, dst, rest []byte, opts *Options) 
 	return dst, nil
 }
 
-// openParallel appends the content of the regular frames that msg begins with to dst,
-// which has room for it, and returns what follows them. On error dst is as long as
-// what was opened may be, so that all of it can be cleared.
+// openParallel opens the regular frames that msg begins with, and appends their content to
+// dst, which has room for it. It returns what follows them in msg. On error dst reaches to
+// the end of all that may have been opened, so that the caller can clear it.
 func (o *opener) openParallel(ctx context.Context, dst, msg []byte, opts *Options) (_, rest []byte, err error) {
 	pipe := memoryPipeline(opts, len(msg), max(o.frameLen, 1), o.state.aad, o.openBatch, o.addBatchToSignature)
+	defer pipe.stop()
 	room := dst[len(dst):cap(dst)]
 	err = pipe.run(nil, func(b *batch) (bool, error) {
 		wire := msg[:o.wholeFrames(msg)]

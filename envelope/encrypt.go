@@ -29,7 +29,7 @@ func (e *Encrypter) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 	return dst, nil
 }
 
-// sealers are empty ones: a message in memory needs one for one call.
+// sealers holds sealers in their zero state. A message in memory needs one for one call.
 var sealers = sync.Pool{New: func() any { return &sealer{} }}
 
 func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec keyring.EncryptionContext) ([]byte, error) {
@@ -55,11 +55,12 @@ func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 	return s.appendFinal(dst, plaintext)
 }
 
-// sealParallel appends the regular frames of plaintext to dst, which has room for them,
-// and returns what is left for the final frame. On error dst is nil.
+// sealParallel seals plaintext as regular frames and appends them to dst, which has room
+// for them. It returns what is left for the final frame. On error dst is nil.
 func (s *sealer) sealParallel(ctx context.Context, dst, plaintext []byte, o *Options) ([]byte, []byte, error) {
 	room := dst[len(dst):cap(dst)]
 	pipe := memoryPipeline(o, len(plaintext), s.frameLen, s.state.aad, s.sealBatch, nil)
+	defer pipe.stop()
 	err := pipe.run(nil, func(b *batch) (bool, error) {
 		n := s.wholeFrames(plaintext)
 		if n == 0 {

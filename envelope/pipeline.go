@@ -95,19 +95,14 @@ func memoryPipeline(o *Options, n, frameLen int, aad message.BodyAAD, work, hash
 // which they were started. If there is a source, it is read ahead meanwhile, and fill is
 // called again when more of it has arrived.
 //
-// After an error of fill or take nothing more is started or taken. When run returns, the
-// helpers have ended, and all that was started is done.
-func (p *pipeline) run(src source, fill func(*batch) (bool, error), take func(*batch) error) error {
-	defer p.stop()
-	for more := true; ; {
+// After an error of fill or take nothing more is started or taken, and run returns the
+// error once all that was started is done. Its caller defers stop, which ends the helpers.
+func (p *pipeline) run(src source, fill func(*batch) (bool, error), take func(*batch) error) (err error) {
+	for more := true; err == nil; {
 		switch {
 		case more && !p.full():
 			b := p.free()
-			var err error
-			if more, err = fill(b); err != nil {
-				return err
-			}
-			if more {
+			if more, err = fill(b); more && err == nil {
 				p.start(b)
 			}
 		case p.inFlight == 0:
@@ -117,15 +112,16 @@ func (p *pipeline) run(src source, fill func(*batch) (bool, error), take func(*b
 			if src != nil {
 				arrived = src.ahead()
 			}
-			b := p.next(arrived)
-			if b == nil {
+			if b := p.next(arrived); b != nil {
+				err = take(b)
+			} else {
 				src.settle()
 				more = true
-			} else if err := take(b); err != nil {
-				return err
 			}
 		}
 	}
+	p.stop()
+	return err
 }
 
 // full says whether no batch is to be started for now. Once it is full, half of

@@ -142,6 +142,7 @@ func (r *Reader) readInto(p []byte) (n int) {
 	returned := false
 	// What comes after a batch that panicked must not pass for it.
 	defer unlessReturned(&returned, func() { r.fail(errPanicked) })
+	defer r.pipe.stop()
 	o, room := r.opener, p
 	err := r.pipe.run(nil, func(b *batch) (bool, error) {
 		frames := r.atHand()
@@ -211,6 +212,7 @@ func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 func (r *Reader) writeTo(w io.Writer) (total int64, err error) {
 	r.src.begin(everything)
 	defer r.src.settle()
+	defer r.pipe.stop()
 	write := func() error {
 		n, err := r.writeUnread(w)
 		total += int64(n)

@@ -57,6 +57,8 @@ func (d *Decrypter) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64
 	return r, nil
 }
 
+// readEnds reads the header and the final frame of a message of size bytes, and
+// authenticates them.
 func (r *ReaderAt) readEnds(d *Decrypter, size int64, ec keyring.EncryptionContext) error {
 	if err := r.ctx.Err(); err != nil {
 		return err
@@ -127,7 +129,7 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// readAt reads all of p, which ends before the plaintext does.
+// readAt fills p, which the plaintext from off on is long enough for.
 func (r *ReaderAt) readAt(p []byte, off int64) (n int, err error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
@@ -166,9 +168,9 @@ func (r *ReaderAt) takeScratch() *scratch {
 	return &scratch{state: r.opener.state}
 }
 
-// readFrames reads a batch of regular frames at most, from the source at once, and
-// copies their plaintext from skip on. Frames that are wanted whole are opened into
-// their place.
+// readFrames reads regular frames, the first of which is given by the count of those before
+// it, with one read of the source: a batch at most. It fills p with their plaintext, of
+// which it leaves out the first skip bytes. Frames that p has room for are opened in place.
 func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 	s := r.takeScratch()
 	defer r.scratch.Put(s)
@@ -212,13 +214,15 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 	return n, err
 }
 
-// readParallel reads whole regular frames, several batches at once.
+// readParallel is readFrames for as many whole frames as there is room for in p, several
+// batches at once.
 func (r *ReaderAt) readParallel(p []byte, frame, _ int64) (n int, err error) {
 	frameLen := r.layout.frameLen
 	whole := min(int64(len(p))/frameLen, r.regularFrames-frame)
 	perBatch := int64(framesPerBatch(int(frameLen)))
 	inFlight := min(int64(streamBatches(int(frameLen))), 1+whole/perBatch)
 	pipe := newPipeline(r.opts.concurrency(), int(inFlight), r.opener.state.aad, r.readBatch, nil)
+	defer pipe.stop()
 	room := p
 	err = pipe.run(nil, func(b *batch) (bool, error) {
 		count := min(whole, perBatch)
@@ -249,7 +253,8 @@ func (r *ReaderAt) readBatch(b *batch) {
 	}
 }
 
-// readWire reads regular frames into buf, which it makes longer if need be.
+// readWire reads count regular frames into buf, which it makes longer if need be. The
+// first of them is given by the count of those before it.
 func (r *ReaderAt) readWire(buf *[]byte, frame, count int64) ([]byte, error) {
 	if err := r.ctx.Err(); err != nil {
 		return nil, err
@@ -262,7 +267,7 @@ func (r *ReaderAt) readWire(buf *[]byte, frame, count int64) ([]byte, error) {
 	return wire, nil
 }
 
-// sized returns n bytes in b's array, or has b be a longer one.
+// sized returns the first n bytes of b, which it makes longer if need be.
 func sized(b *[]byte, n int64) []byte {
 	if int64(cap(*b)) < n {
 		*b = make([]byte, n)
@@ -270,8 +275,7 @@ func sized(b *[]byte, n int64) []byte {
 	return (*b)[:n]
 }
 
-// readFull fills p from the source. A source that ends before has cut the
-// message short.
+// readFull fills p from the source. If the source ends before, the message was cut short.
 func (r *ReaderAt) readFull(p []byte, off int64) error {
 	n, err := r.src.ReadAt(p, off)
 	switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
@@ -17,20 +18,21 @@ import (
 // The message is whole when Close has returned nil; before, what the destination
 // has does not decrypt. A Writer that is not to be closed, because its input
 // failed, is just dropped, or its context cancelled: between calls it has no
-// goroutine and owns nothing but memory. So do not defer Close where the input can fail, or
-// cancel the context first, lest a shortened plaintext becomes a valid message.
+// goroutine and owns nothing but memory. So do not defer Close where the input can
+// fail, or cancel the context first, lest a shortened plaintext becomes a valid
+// message.
 //
 // A Writer is not safe for concurrent use.
 type Writer struct {
 	ctx    context.Context
 	dst    io.Writer
 	sealer *sealer
-	tail   []byte // plaintext that may yet be in the final frame: at most a frame
-	out    []byte // sealed, not yet written
-	left   int64  // how many bytes may still be written; -1 is no limit
+	tail   []byte // plaintext that may belong into the final frame: a frame at most
+	out    []byte // sealed, not yet written to dst
+	left   int64  // how many bytes of plaintext the caller may still write
 	opts   *Options
 	pipe   *pipeline // nil until there is much to seal
-	err    error     // sticks
+	err    error     // what all calls to come return
 	closed bool
 }
 
@@ -50,16 +52,16 @@ func (e *Encrypter) NewWriter(ctx context.Context, dst io.Writer, ec keyring.Enc
 	if dst == nil {
 		return nil, invalid("destination is nil")
 	}
-	length := int64(-1)
+	length, left := int64(-1), int64(math.MaxInt64)
 	if e.opts.MaxStreamLength > 0 {
-		length = e.opts.MaxStreamLength
+		length, left = e.opts.MaxStreamLength, e.opts.MaxStreamLength
 	}
 	s := &sealer{}
 	head, err := s.sealHeader(ctx, e, nil, ec, -1, length)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: encrypt: %w", err)
 	}
-	return &Writer{ctx: ctx, dst: dst, sealer: s, left: length, opts: &e.opts, out: bytes.Clone(head)}, nil
+	return &Writer{ctx: ctx, dst: dst, sealer: s, left: left, opts: &e.opts, out: bytes.Clone(head)}, nil
 }
 
 // Header returns the header of the message. [Header.MessageSize] tells from it
@@ -68,32 +70,16 @@ func (w *Writer) Header() *Header { return newHeader(&w.sealer.header, w.sealer.
 
 // Write implements [io.Writer]. It does not keep or change p. Errors stick, and
 // leave a message that cannot be completed.
-func (w *Writer) Write(p []byte) (n int, err error) {
-	err = w.sticky(func() (err error) {
-		n, err = w.write(p)
-		return err
-	})
-	return n, err
-}
-
-// sticky calls f, unless an error sticks already, and has f's error stick, or that f did
-// not return.
-func (w *Writer) sticky(f func() error) error {
+func (w *Writer) Write(p []byte) (int, error) {
 	if w.err != nil {
-		return w.err
+		return 0, w.err
 	}
-	returned := false
-	defer unlessReturned(&returned, w.failPanicked)
-	err := f()
-	returned = true
-	if err != nil {
-		w.fail(err)
-	}
-	return w.err
+	n, err := w.write(p)
+	return n, w.stick(err)
 }
 
-// write seals p but for a tail that may have to go into the final frame: it is
-// sealed when more comes.
+// write seals p up to a tail, which may belong into the final frame and waits until more
+// comes.
 func (w *Writer) write(p []byte) (int, error) {
 	frameLen := w.sealer.frameLen
 	total := len(p)
@@ -132,10 +118,11 @@ func (w *Writer) write(p []byte) (int, error) {
 	return total, nil
 }
 
-// writeParallel seals and writes p but for the frame's length or less at its end. The
-// tail is empty. It returns how much of p it has written.
+// writeParallel seals and writes p up to the last frame's length of it or less. The tail
+// is empty. It returns how many bytes of p it has written.
 func (w *Writer) writeParallel(p []byte) (done int, err error) {
 	w.usePipeline()
+	defer w.pipe.stop()
 	err = w.pipe.run(nil, func(b *batch) (bool, error) {
 		frames := p[:w.sealer.wholeFrames(p)]
 		if len(frames) == 0 {
@@ -145,7 +132,7 @@ func (w *Writer) writeParallel(p []byte) (done int, err error) {
 		return true, w.fillBatch(b, frames)
 	}, func(b *batch) error {
 		n := len(b.in)
-		err := w.put(b)
+		err := w.writeBatch(b)
 		if err == nil {
 			done += n
 		}
@@ -154,7 +141,7 @@ func (w *Writer) writeParallel(p []byte) (done int, err error) {
 	return done, err
 }
 
-// usePipeline makes the pipeline when it is used first.
+// usePipeline makes the pipeline, unless there is one already.
 func (w *Writer) usePipeline() {
 	if w.pipe == nil {
 		n := streamBatches(w.sealer.frameLen)
@@ -171,10 +158,11 @@ func (w *Writer) fillBatch(b *batch, frames []byte) error {
 	return nil
 }
 
-// put writes what was sealed: with what else there is if it is little.
-func (w *Writer) put(b *batch) error {
+// writeBatch writes what was sealed in b. Little it adds to out instead, to be written
+// with what comes.
+func (w *Writer) writeBatch(b *batch) error {
 	sealed := b.out
-	b.in, b.out = nil, nil // the first is the caller's
+	b.in, b.out = nil, nil // in is the caller's
 	w.sealer.addToSignature(sealed)
 	if len(w.out)+len(sealed) <= batchLen/2 {
 		w.out = extend(w.out, len(sealed), batchLen)
@@ -187,11 +175,8 @@ func (w *Writer) put(b *batch) error {
 	return w.writeOut(sealed)
 }
 
-// spend counts n bytes that are to be written.
+// spend counts n bytes of plaintext against Options.MaxStreamLength.
 func (w *Writer) spend(n int) error {
-	if w.left < 0 {
-		return nil
-	}
 	if int64(n) > w.left {
 		return fmt.Errorf("%w: the plaintext is longer than Options.MaxStreamLength", ErrLimit)
 	}
@@ -199,7 +184,8 @@ func (w *Writer) spend(n int) error {
 	return nil
 }
 
-// seal seals whole regular frames, a batch at most, and writes when there is one.
+// seal seals whole regular frames, a batch at most, into out, which it writes before if
+// both would be more than a batch.
 func (w *Writer) seal(frames []byte) error {
 	need := w.sealer.sealedLen(len(frames))
 	if len(w.out)+need > batchLen {
@@ -212,7 +198,7 @@ func (w *Writer) seal(frames []byte) error {
 	return err
 }
 
-// flush writes what was sealed and not yet written, if there is any.
+// flush writes out and empties it.
 func (w *Writer) flush() error {
 	err := w.writeOut(w.out)
 	if err == nil {
@@ -221,6 +207,7 @@ func (w *Writer) flush() error {
 	return err
 }
 
+// writeOut writes p to the destination.
 func (w *Writer) writeOut(p []byte) error {
 	if len(p) == 0 {
 		return nil
@@ -228,7 +215,10 @@ func (w *Writer) writeOut(p []byte) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
+	returned := false
+	defer unlessReturned(&returned, w.failPanicked)
 	n, err := w.dst.Write(p)
+	returned = true
 	if err == nil && n != len(p) {
 		err = io.ErrShortWrite
 	}
@@ -249,14 +239,17 @@ func (w *Writer) writeOut(p []byte) error {
 // src gave less than was asked of it. An error is returned once such a read has
 // ended: close src to end one that waits. A bytes.Reader is read where it is: its
 // bytes must not change during the call.
-func (w *Writer) ReadFrom(src io.Reader) (n int64, err error) {
-	err = w.sticky(func() (err error) {
-		in := newSource(src)
-		defer in.close()
-		n, err = w.readFrom(in)
-		return err
-	})
-	return n, err
+func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	in := newSource(src)
+	defer in.close()
+	returned := false
+	defer unlessReturned(&returned, w.failPanicked)
+	n, err := w.readFrom(in)
+	returned = true
+	return n, w.stick(err)
 }
 
 func (w *Writer) readFrom(in source) (total int64, err error) {
@@ -264,11 +257,12 @@ func (w *Writer) readFrom(in source) (total int64, err error) {
 	in.begin(everything)
 	in.expectFrames(w.sealer.frameLen, framesPerBatch(w.sealer.frameLen), 1, len(w.pipe.ring))
 	defer in.settle()
+	defer w.pipe.stop()
 	for {
 		err := w.pipe.run(in, func(b *batch) (bool, error) {
 			frames := in.window()
 			frames = frames[:w.sealer.wholeFrames(frames)]
-			if len(frames) == 0 || len(w.tail) > 0 { // frames begin where the tail is empty
+			if len(frames) == 0 || len(w.tail) > 0 { // the tail comes before a frame
 				return false, nil
 			}
 			if err := w.spend(len(frames)); err != nil {
@@ -283,7 +277,7 @@ func (w *Writer) readFrom(in source) (total int64, err error) {
 			return true, nil
 		}, func(b *batch) error {
 			in.giveBack(b)
-			return w.put(b)
+			return w.writeBatch(b)
 		})
 		if err != nil {
 			return total, err
@@ -296,20 +290,21 @@ func (w *Writer) readFrom(in source) (total int64, err error) {
 	}
 }
 
-// readMore waits for src to have more, when there is not enough at hand for a whole
-// frame. What belongs into the tail it takes there, and says how much that was.
+// readMore has the source read, since less is at hand than a frame and what must follow
+// it. It moves n bytes into the tail: those that complete it, or at the source's end all
+// that are left.
 func (w *Writer) readMore(in source) (n int, end bool, err error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, false, err
 	}
-	// Asking for one byte gets as many as src has to give.
+	// The source gives all that it has even if one byte is asked for.
 	need := 1
 	if len(w.tail) == 0 {
 		need = len(in.window()) + 1
 	}
 	err = in.fill(need)
 	switch {
-	case err == io.EOF: // an error that wraps it is no clean end
+	case err == io.EOF: // an error that wraps io.EOF is no clean end
 		end, err = true, nil
 	case err != nil:
 		err = fmt.Errorf("source: %w", err)
@@ -335,11 +330,14 @@ func (w *Writer) Close() error {
 	if w.closed {
 		return nil
 	}
-	if err := w.sticky(w.finish); err != nil {
-		return err
+	if w.err == nil {
+		w.stick(w.finish())
+	}
+	if w.err != nil {
+		return w.err
 	}
 	w.closed = true
-	w.fail(fmt.Errorf("writer: %w", fs.ErrClosed)) // for calls to come
+	w.fail(fmt.Errorf("writer: %w", fs.ErrClosed))
 	return nil
 }
 
@@ -352,15 +350,23 @@ func (w *Writer) finish() error {
 	return w.flush()
 }
 
-// failPanicked is fail for a call that a source or destination does not let
-// return: closing must not pass off what was written as the whole.
+// stick returns what all calls to come return if a call has ended with err.
+func (w *Writer) stick(err error) error {
+	if err != nil {
+		w.fail(err)
+	}
+	return w.err
+}
+
+// failPanicked is fail for a call that a source or a destination did not let return:
+// Close must not make a whole message of what came before.
 func (w *Writer) failPanicked() {
 	if w.err == nil {
 		w.fail(errPanicked)
 	}
 }
 
-// fail makes err stick and drops the keys and the plaintext.
+// fail has all calls to come return err, clears the plaintext and lets go of the keys.
 func (w *Writer) fail(err error) {
 	w.err = fmt.Errorf("envelope: encrypt: %w", err)
 	clear(w.tail[:cap(w.tail)])
