@@ -8,27 +8,27 @@ import (
 	"github.com/go-sealring/sealring/internal/suite"
 )
 
-// A batch is a run of whole frames that one goroutine seals or opens.
+// A batch is a few whole frames in a row, which one goroutine seals or opens.
 type batch struct {
-	in  []byte // what to seal or open; not used in a ReaderAt, which reads it
-	out []byte // before the work: where the result goes; after it: the result
+	in  []byte // what to seal or open; a ReaderAt reads that elsewhere
+	out []byte // before the work: where its result goes; after it: the result
 	seq uint32 // number of the frame before the first
-	err error  // of the work; out has what came before it
+	err error  // what the work ended with; out has the result up to there
 
 	state    frameState
-	memory   []byte  // what out lies in, in streams, unless that is the user's
-	lent     *buffer // what in lies in, if that is a source's
-	done     chan struct{}
-	panicked any // what the work panicked with
+	memory   []byte        // the batch's own, for out; unused if out is a caller's memory
+	lent     *buffer       // the source's buffer that in is a part of; nil if it is not
+	done     chan struct{} // gets a value when the work has ended; nil without helpers
+	panicked any           // what the work panicked with
 }
 
-// frameState is what sealing or opening a frame changes.
+// A frameState is what sealing or opening a frame overwrites: a goroutine needs its own.
 type frameState struct {
 	aad message.BodyAAD
 	iv  [suite.NonceLen]byte
 }
 
-// useOwnMemory has the result go to n bytes of the batch's own.
+// useOwnMemory makes n bytes of the batch's own memory what the result goes to.
 func (b *batch) useOwnMemory(n int) {
 	if cap(b.memory) < n {
 		clear(b.memory[:cap(b.memory)]) // plaintext, in a Reader
@@ -38,32 +38,31 @@ func (b *batch) useOwnMemory(n int) {
 	b.out = b.memory[:0]
 }
 
-// A pipeline has batches worked on by the calling goroutine and by helpers beside it, and
-// gives them back in the order in which they were started. The helpers live from start
-// to stop, and do nothing but work.
-//
-// Its methods are for one goroutine.
+// A pipeline works on several batches at once, and gives them back in the order in which
+// they were started. The goroutine that calls its methods, always the same, works too,
+// while it waits for a batch. Helpers are goroutines that do nothing else: the first is
+// started when there is work for it, and stop ends them all.
 type pipeline struct {
 	work      func(*batch)
-	hashInput func(*batch) // called for each batch in their order, while others work; or nil
-	goHelp    func()       // help, made a function once
-	goNudge   func()       // nudgeScheduler
+	hashInput func(*batch) // if not nil: next calls it for each batch, in their order
+	goHelp    func()       // help and nudgeScheduler: a method value for each go
+	goNudge   func()       // statement would be an allocation
 
 	ring     []batch
-	first    int // index of the oldest batch in flight
-	inFlight int
-	unhashed int  // how many of the newest hashInput was not called for yet
-	draining bool // the ring was full, and more than half of it is in flight still
+	first    int  // index of the oldest batch in flight
+	inFlight int  // batches that were started and not given back
+	unhashed int  // the newest of them, which hashInput was not called for yet
+	draining bool // see full
 
-	helpers int          // most; if zero, start works itself
-	running int          // helpers that were started
-	queue   chan *batch  // batches that nobody works on yet; nil ends a helper
-	idle    atomic.Int32 // helpers that wait for the queue, about
-	wait    sync.WaitGroup
+	helpers int            // how many there may be; if none, start does the work
+	running int            // how many there are
+	queue   chan *batch    // what nobody works on yet; a helper ends when it gets nil
+	idle    atomic.Int32   // how many helpers wait for the queue, about
+	wait    sync.WaitGroup // for all goroutines of the pipeline
 }
 
-// newPipeline returns a pipeline of at most maxInFlight batches, with helpers if the
-// concurrency is more than one.
+// newPipeline returns a pipeline of at most maxInFlight batches, on which as many
+// goroutines work as the concurrency says, the caller included.
 func newPipeline(concurrency, maxInFlight int, aad message.BodyAAD, work, hashInput func(*batch)) *pipeline {
 	concurrency = max(1, min(concurrency, maxInFlight))
 	n := 1
@@ -124,9 +123,9 @@ func (p *pipeline) run(src source, fill func(*batch) (bool, error), take func(*b
 	return err
 }
 
-// full says whether no batch is to be started for now. Once it is full, half of
-// what is in flight is taken back first: helpers that have nothing to do sleep, and
-// waking one for each batch would cost as much as they bring.
+// full says whether to start nothing for now. Once all batches are in flight, it says so
+// until only half of them are: helpers without work sleep, and to wake one for each batch
+// would cost as much as it brings.
 func (p *pipeline) full() bool {
 	switch {
 	case p.inFlight == len(p.ring):
@@ -137,20 +136,20 @@ func (p *pipeline) full() bool {
 	return p.draining
 }
 
-// free returns the batch to be started next. The pipeline is not full.
+// free returns the batch to start next. The pipeline is not full.
 func (p *pipeline) free() *batch {
 	if p.inFlight == 0 {
-		p.first = 0 // so that one at a time makes do with one's memory
+		p.first = 0 // who starts one at a time uses the memory of only one
 	}
 	b := &p.ring[(p.first+p.inFlight)%len(p.ring)]
 	b.err = nil
 	return b
 }
 
-// start has the batch that free returned worked on.
+// start gives the batch that free returned to whoever works on it.
 func (p *pipeline) start(b *batch) {
 	if p.helpers == 0 {
-		p.work(b) // when it panics, nothing was started
+		p.work(b) // if it panics, b does not count as started
 	}
 	p.inFlight++
 	p.unhashed++
@@ -159,7 +158,7 @@ func (p *pipeline) start(b *batch) {
 	}
 	wakes := p.idle.Load() > 0
 	p.queue <- b
-	// The caller itself takes one.
+	// One of the batches is left for the calling goroutine.
 	if p.running < min(p.helpers, p.inFlight-1) {
 		p.running++
 		p.wait.Add(1)
@@ -172,12 +171,14 @@ func (p *pipeline) start(b *batch) {
 	}
 }
 
-// nudgeScheduler is a goroutine that makes the scheduler put the one that was started or woken
-// before it where other threads take it from at once. The newest they leave for this
-// thread to run, which is busy, and come back for it only after a sleep of 50 to 100
-// microseconds: as long as the cipher takes for a fourth of a MiB.
+// nudgeScheduler is all that a goroutine does which is started right after a helper was
+// started or woken. Go's scheduler leaves the newest goroutine of a thread to that thread,
+// which is busy here: another thread takes it only after a sleep of 50 to 100
+// microseconds, in which the cipher does a fourth of a MiB. The newest but one it takes at
+// once, and that is the helper then.
 func (p *pipeline) nudgeScheduler() { p.wait.Done() }
 
+// help is what a helper does.
 func (p *pipeline) help() {
 	defer p.wait.Done()
 	for {
@@ -191,8 +192,7 @@ func (p *pipeline) help() {
 	}
 }
 
-// do works on a batch. A panic is kept for the goroutine that takes the batch
-// back, where it can be recovered.
+// do works on a batch. A panic it keeps for collect, out of which the user can recover it.
 func (p *pipeline) do(b *batch) {
 	contain(func() { p.work(b) }, func(panicked any, returned bool) {
 		b.panicked = panicked
@@ -203,8 +203,8 @@ func (p *pipeline) do(b *batch) {
 	})
 }
 
-// next takes back the oldest batch in flight, of which there is one, and helps
-// until it is done. It returns nil when wake has something first.
+// next gives back the oldest batch in flight, of which there is one, and works on others
+// until it is done. It returns nil if something can be received from wake before.
 func (p *pipeline) next(wake <-chan struct{}) *batch {
 	for ; p.unhashed > 0; p.unhashed-- {
 		if p.hashInput != nil {
@@ -237,6 +237,7 @@ func (p *pipeline) next(wake <-chan struct{}) *batch {
 	}
 }
 
+// collect gives back b, the oldest batch in flight, which is done.
 func (p *pipeline) collect(b *batch) *batch {
 	p.first = (p.first + 1) % len(p.ring)
 	p.inFlight--
@@ -247,14 +248,14 @@ func (p *pipeline) collect(b *batch) *batch {
 	return b
 }
 
-// stop has all that is in flight done, and ends the helpers.
+// stop ends the helpers, once all that is in flight is done.
 func (p *pipeline) stop() {
 	defer p.stopHelpers()
 	p.emptyQueue(p.do)
 }
 
 func (p *pipeline) stopHelpers() {
-	// There are batches left only if a source ends the goroutine that this runs on.
+	// If anything is queued still, a source is ending this goroutine, in stop.
 	p.emptyQueue(func(b *batch) {
 		b.err = errGoexit
 		b.done <- struct{}{}
@@ -263,7 +264,7 @@ func (p *pipeline) stopHelpers() {
 		p.queue <- nil
 	}
 	p.wait.Wait()
-	// A helper that a source has ended leaves its nil behind.
+	// A helper that a source has ended did not receive its nil.
 	p.emptyQueue(func(*batch) {})
 }
 
@@ -279,17 +280,17 @@ func (p *pipeline) emptyQueue(f func(*batch)) {
 	}
 }
 
-// discard forgets what is in flight, which was opened, and clears it. The memory of
-// batches that were taken stays as it is.
+// discard forgets what is in flight, which is plaintext, and clears it. What was given
+// back stays as it is.
 func (p *pipeline) discard() {
 	p.reset(func(b *batch) { clear(b.out) })
 }
 
-// freeMemory forgets what is in flight, and lets go of the batches' memory. What was
-// opened it clears; what was sealed is no secret.
-func (p *pipeline) freeMemory(opened bool) {
+// freeMemory forgets what is in flight, and lets go of the batches' own memory. It clears
+// that if it is plaintext, and in any case what the batches were lent.
+func (p *pipeline) freeMemory(plaintext bool) {
 	p.reset(func(b *batch) {
-		if opened {
+		if plaintext {
 			clear(b.memory[:cap(b.memory)])
 		}
 		freeBuffer(b.memory)
@@ -300,7 +301,7 @@ func (p *pipeline) freeMemory(opened bool) {
 	})
 }
 
-// reset stops the pipeline and empties it. It calls forget for each batch of the ring.
+// reset stops the pipeline, calls forget for each batch, and empties it.
 func (p *pipeline) reset(forget func(*batch)) {
 	p.stop()
 	for i := range p.ring {

@@ -23,10 +23,10 @@ type Reader struct {
 	src    source
 	opener *opener
 	pipe   *pipeline
-	unread []byte // verified, not yet read; in a batch's memory, or last
+	unread []byte // verified and not yet given to the caller; part of a batch, or of last
 	last   []byte // the content of the final frame, or of a non-framed body
-	piece  int    // how many bytes Read opens at once beyond what was asked for, about
-	err    error  // sticks
+	piece  int    // how many bytes Read next opens at once, about, if they do not go into p
+	err    error  // what comes after unread, and is returned by all calls to come
 }
 
 var (
@@ -34,7 +34,7 @@ var (
 	_ io.WriterTo = (*Reader)(nil)
 )
 
-// NewReader reads the header of a message from src, has the data key unwrapped,
+// NewReader reads the header of a message from src, has the keyring unwrap the data key,
 // and authenticates the header before it returns. The Reader then reads src to
 // its end, since nothing may follow a message. It never closes src. A bytes.Reader
 // is read where it is, without a copy: its bytes must not change during a call.
@@ -54,8 +54,9 @@ func (d *Decrypter) NewReader(ctx context.Context, src io.Reader, ec keyring.Enc
 	return r, nil
 }
 
+// readHeader reads and authenticates the header.
 func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
-	// Before the source is asked, which may wait for long.
+	// Before the source is read, which may take long.
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
@@ -69,8 +70,8 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 	o := r.opener
 	maxInFlight := streamBatches(o.frameLen)
 	if s, ok := r.src.(*memorySource); ok {
-		// Half of a short message at most: the memory of the first half serves the
-		// second too, and is cleared in the end.
+		// Half of a short message at most: then the second half uses the memory of
+		// the first again, and there is less to clear in the end.
 		maxInFlight = min(maxInFlight, 1+len(s.rest)/worthOtherCores())
 	}
 	r.pipe = newPipeline(d.opts.concurrency(), maxInFlight, o.state.aad, o.openBatch, o.addBatchToSignature)
@@ -105,7 +106,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	r.src.begin(len(p))
-	// A long read is served without a copy.
+	// What a long Read asks for is opened in its place.
 	if len(r.unread) == 0 && r.pipe.inFlight == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
 		if len(r.atHand()) == 0 {
 			r.readPart()
@@ -114,6 +115,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 			return n, nil
 		}
 	}
+	// One batch after the other: a stream that is read bit by bit starts no goroutine.
 	for len(r.unread) == 0 {
 		frames := r.atHand()
 		switch {
@@ -136,17 +138,16 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readInto opens the regular frames at hand into p, as far as it goes. It may set r.err
-// also when it returns some.
+// readInto opens the regular frames at hand into p, as many as it has room for. It may
+// have set r.err when it returns, whatever n is.
 func (r *Reader) readInto(p []byte) (n int) {
 	returned := false
-	// What comes after a batch that panicked must not pass for it.
+	// Who recovers from a panic must not read on behind the batch that it was in.
 	defer unlessReturned(&returned, func() { r.fail(errPanicked) })
 	defer r.pipe.stop()
 	o, room := r.opener, p
 	err := r.pipe.run(nil, func(b *batch) (bool, error) {
 		frames := r.atHand()
-		// As many of them as there is room for.
 		frames = frames[:min(len(frames), len(room)/o.frameLen*o.wireLen())]
 		if len(frames) == 0 {
 			return false, nil
@@ -160,7 +161,7 @@ func (r *Reader) readInto(p []byte) (n int) {
 	}, func(b *batch) error {
 		r.src.giveBack(b)
 		n += len(b.out)
-		b.in, b.out = nil, nil // the caller's
+		b.in, b.out = nil, nil // which are not the batch's own
 		return b.err
 	})
 	if err != nil {
@@ -171,19 +172,19 @@ func (r *Reader) readInto(p []byte) (n int) {
 	return n
 }
 
-// atHand returns the whole regular frames at hand, a batch at most.
+// atHand returns the whole regular frames that the source has at hand, a batch at most.
 func (r *Reader) atHand() []byte {
 	window := r.src.window()
 	return window[:r.opener.wholeFrames(window)]
 }
 
-// fillBatch has b open frames at hand, of which the caller says where to.
-func (r *Reader) fillBatch(b *batch, wire []byte) error {
-	if err := r.opener.fillBatch(r.ctx, b, wire); err != nil {
+// fillBatch makes frames at hand the input of b. The caller says where the output goes.
+func (r *Reader) fillBatch(b *batch, frames []byte) error {
+	if err := r.opener.fillBatch(r.ctx, b, frames); err != nil {
 		return err
 	}
 	r.src.lend(b)
-	r.src.skip(len(wire))
+	r.src.skip(len(frames))
 	return nil
 }
 
@@ -196,8 +197,8 @@ func (r *Reader) fillBatch(b *batch, wire []byte) error {
 // gave less than was asked of it. An error is returned once such a read has ended:
 // close the source to end one that waits.
 func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
-	// As if it had read this message itself: closing it must not pass off what
-	// was read as the whole.
+	// If w is a Writer, an error must stick to it as in its own ReadFrom, so that
+	// closing it does not pass off what was read as the whole.
 	next, writer := w.(*Writer)
 	returned := !writer
 	defer unlessReturned(&returned, next.failPanicked)
@@ -244,6 +245,7 @@ func (r *Reader) writeTo(w io.Writer) (total int64, err error) {
 	}
 }
 
+// writeUnread writes what is unread, and makes what w did not take unread.
 func (r *Reader) writeUnread(w io.Writer) (int, error) {
 	if len(r.unread) == 0 {
 		return 0, nil
@@ -259,11 +261,11 @@ func (r *Reader) writeUnread(w io.Writer) (int, error) {
 	return n, err
 }
 
-// firstPiece is small, since a stream of which little was read may wait for long.
+// firstPiece is small, since many streams may be open of which little is ever read.
 const firstPiece = 4096
 
-// nextPiece returns as many frames as Read opens at once, of those at hand: few at
-// first, and ever more as the stream goes on.
+// nextPiece returns those frames that Read opens at once: few at first, and ever more as
+// the stream goes on.
 func (r *Reader) nextPiece(wire []byte) []byte {
 	length := r.opener.wireLen()
 	piece := max(1, r.piece/length) * length
@@ -271,8 +273,8 @@ func (r *Reader) nextPiece(wire []byte) []byte {
 	return wire[:min(piece, len(wire))]
 }
 
-// fillOwn has b open frames at hand into memory of its own. It returns false when it has
-// set r.err instead.
+// fillOwn makes frames at hand the input of b, and b's own memory the place for the output.
+// It returns false if it has set r.err instead.
 func (r *Reader) fillOwn(b *batch, frames []byte) bool {
 	if err := r.fillBatch(b, frames); err != nil {
 		r.fail(err)
@@ -282,7 +284,7 @@ func (r *Reader) fillOwn(b *batch, frames []byte) bool {
 	return true
 }
 
-// take makes what b has opened unread, which nothing else is then.
+// take makes the result of b unread. Nothing else was.
 func (r *Reader) take(b *batch) {
 	r.src.giveBack(b)
 	r.unread, b.in, b.out = b.out, nil, nil
@@ -291,8 +293,8 @@ func (r *Reader) take(b *batch) {
 	}
 }
 
-// readPart reads the next part of the message. If it is the last, its content is unread
-// then.
+// readPart reads the next part of the message until it is at hand. If it is the last,
+// readPart opens it too, and makes its content unread.
 func (r *Reader) readPart() {
 	p, err := r.nextPart()
 	switch {
@@ -303,7 +305,7 @@ func (r *Reader) readPart() {
 	}
 }
 
-// nextPart returns the part that comes next, which is at hand then.
+// nextPart reads the next part of the message until it is at hand.
 func (r *Reader) nextPart() (part, error) {
 	for {
 		p, err := r.opener.next(r.src.window())
@@ -319,8 +321,8 @@ func (r *Reader) nextPart() (part, error) {
 	}
 }
 
-// openLast opens the last part of the message, and returns its content once all
-// that follows has been verified.
+// openLast opens the last part of the message, and returns its content once it has
+// verified all that follows.
 func (r *Reader) openLast(p part) []byte {
 	var err error
 	r.last, err = r.opener.openPart(nil, r.src.window(), p)
@@ -333,13 +335,13 @@ func (r *Reader) openLast(p part) []byte {
 		return nil
 	}
 	r.err = io.EOF
-	r.dropKeys()
+	r.letGo()
 	return r.last
 }
 
 // finish verifies the footer and that nothing follows it.
 func (r *Reader) finish() error {
-	// Twice: with the length at hand, the footer's length is known.
+	// Twice, since the footer's length is known once its first bytes are at hand.
 	for range 2 {
 		if err := r.src.fill(r.opener.footerLen(r.src.window())); err != nil {
 			return r.sourceError("footer", err)
@@ -368,21 +370,21 @@ func (r *Reader) sourceError(part string, err error) error {
 	return fmt.Errorf("%s: source: %w", part, err)
 }
 
-// fail makes err stick. What was opened after it is not released, and what is
-// unread still is.
+// fail has calls return err once they have returned what is unread. What is in flight it
+// clears.
 func (r *Reader) fail(err error) {
 	r.err = fmt.Errorf("envelope: decrypt: %w", err)
 	r.pipe.discard()
-	r.dropKeys()
+	r.letGo()
 }
 
-// dropKeys lets go of what is not needed any more.
-func (r *Reader) dropKeys() {
+// letGo lets go of the key and of the source.
+func (r *Reader) letGo() {
 	r.opener.aead = nil
 	r.src.close()
 }
 
-// clearRead clears plaintext that has been read.
+// clearRead clears the plaintext that the caller has read.
 func (r *Reader) clearRead() {
 	r.pipe.freeMemory(true)
 	clear(r.last)

@@ -32,8 +32,8 @@ type ReaderAt struct {
 
 var _ io.ReaderAt = (*ReaderAt)(nil)
 
-// NewReaderAt reads the header of a message of size bytes from src, has the data
-// key unwrapped, and authenticates the header and the final frame before it
+// NewReaderAt reads the header of a message of size bytes from src, has the keyring
+// unwrap the data key, and authenticates the header and the final frame before it
 // returns. So a message that was cut short or made longer is found at once.
 // Frames in between are verified when they are read.
 //

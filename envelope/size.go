@@ -59,7 +59,7 @@ func layoutOf(h *message.Header) layout {
 	return layout{h.Suite, int64(len(h.Raw)), int64(h.FrameLength)}
 }
 
-// A layout is what the place of everything in a message follows from.
+// A layout is what must be known of a message to compute where its parts lie.
 type layout struct {
 	suite     *suite.Suite
 	headerLen int64
@@ -93,8 +93,8 @@ func (l layout) messageSize(n int64) (int64, error) {
 }
 
 func (l layout) plaintextSize(n int64) (int64, error) {
-	// What a header and a footer take from a number that is far below zero would
-	// wrap around to one that is far above.
+	// From a number far below zero, the subtraction below would wrap around to one far
+	// above.
 	if n < 0 {
 		return 0, l.noSuchSize(n)
 	}

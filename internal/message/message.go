@@ -13,10 +13,10 @@
 //	2        algorithm suite
 //	16 | 32  message ID: 16 bytes in version 1, 32 in version 2
 //	2        length of the encryption context in bytes; 0 if it is empty
-//	           2  number of pairs
+//	           2  number of pairs; for each, in the order of the keys' bytes:
 //	           2  length of the key, and the key in UTF-8
 //	           2  length of the value, and the value in UTF-8
-//	2        number of encrypted data keys, at least one
+//	2        number of encrypted data keys, at least one; for each:
 //	           2  length of the provider ID, and the provider ID in UTF-8
 //	           2  length of the provider information, and that
 //	           2  length of the wrapped key, and that
@@ -26,10 +26,12 @@
 //	4        frame length: of the content of regular frames; 0 if non-framed
 //	32       2: commitment to the data key
 //	12       1: IV of the tag
-//	16       authentication tag over all of the above, but for the IV
+//	16       authentication tag
 //
-// The fields up to the commitment are the header's body. The tag is that of an AES-GCM
-// encryption of nothing; [HeaderIV] says with which nonce.
+// The fields before the last two are the header's body. The tag is that of AES-GCM over no
+// plaintext; the additional data is the header's body and, serialized like the stored
+// ones, the pairs of the encryption context that the message does not store. [HeaderIV]
+// is the nonce.
 //
 // # Body in frames
 //
