@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -73,22 +72,22 @@ type batchRun struct {
 	d       *Decrypter
 	ctx     context.Context
 	msgs    []Sealed
-	headers []message.Header // of the messages that can be decrypted, as far as they tell
+	headers []message.Header // parsed if opened has no error
 	opened  []Opened
 	groups  []*group
 	ready   chan share
 
 	once     sync.Once
-	panicked any // the first that did
+	panicked any // what the first call of the manager panicked with that did
 	stopped  atomic.Bool
 }
 
-// A group is the messages that one data key is unwrapped for. Each has a message ID,
-// and so a key, of its own.
+// A group is the messages that share a data key, which is unwrapped once. The key that
+// encrypts each is its own, derived with its message ID.
 type group struct {
 	messages  []int // their indexes
 	materials *keyring.DecryptionMaterials
-	left      atomic.Int64 // how many have still to derive their keys
+	left      atomic.Int64 // how many have not derived their keys yet
 }
 
 // A share is some of a group's messages, which one goroutine decrypts.
@@ -97,11 +96,11 @@ type share struct {
 	messages []int
 }
 
-// errNotDone is what a message has until it is done. It stays if a manager, or a
+// errNotDone is the error of a message until it is done. It stays if a manager, or a
 // context of the caller's own making, ends the goroutine that calls it.
 var errNotDone = errors.New("envelope: decrypt: the goroutine that worked on it was ended")
 
-// findGroups parses the headers and puts messages together.
+// findGroups parses the headers and puts messages that share a data key into one group.
 func (r *batchRun) findGroups() {
 	byKey := map[string]*group{}
 	var key []byte
@@ -117,15 +116,15 @@ func (r *batchRun) findGroups() {
 			continue
 		}
 		r.opened[i].Err = errNotDone
-		// One part after another, each of which ends where its length says or, the
-		// last, with the key.
+		// Suite, stored part of the header, expected context. No two of these give the
+		// same bytes, since only the last has no length before it.
 		key = binary.BigEndian.AppendUint16(key[:0], h.Suite.ID)
 		key = binary.BigEndian.AppendUint32(key, uint32(len(h.Stored)))
 		key = append(key, h.Stored...)
 		key, err = r.msgs[i].Context.AppendBinary(key)
 		g := byKey[string(key)]
-		// The manager will say what is wrong with a context. A data key that is used as
-		// it is serves one message.
+		// A context that cannot be serialized is for the manager to refuse. In suites
+		// without key derivation a data key serves one message.
 		alone := err != nil || h.Suite.KDF == 0
 		if g == nil || alone {
 			g = &group{}
@@ -138,23 +137,23 @@ func (r *batchRun) findGroups() {
 	}
 }
 
-// run has all groups unwrapped and their messages decrypted.
+// run unwraps the groups' data keys and decrypts the messages.
 func (r *batchRun) run() {
 	var wait sync.WaitGroup
 	defer func() {
 		wait.Wait()
 		for _, g := range r.groups {
-			g.materials.Clear() // where a message did not come to it
+			g.materials.Clear() // if some message did not derive its key
 		}
 	}()
 	wait.Go(r.unwrapAll)
 	for range min(r.d.opts.concurrency(), len(r.msgs)) - 1 {
-		wait.Go(r.openAll)
+		wait.Go(r.decryptShares)
 	}
-	r.openAll()
+	r.decryptShares()
 }
 
-// unwrapAll has the groups' data keys unwrapped, several at once.
+// unwrapAll unwraps the groups' data keys, several at once.
 func (r *batchRun) unwrapAll() {
 	defer close(r.ready)
 	var wait sync.WaitGroup
@@ -164,7 +163,7 @@ func (r *batchRun) unwrapAll() {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			r.guard(func() { r.unwrap(g) })
+			r.keepPanic(func() { r.unwrap(g) })
 		})
 	}
 }
@@ -186,32 +185,32 @@ func (r *batchRun) unwrap(g *group) {
 		return
 	}
 	g.left.Store(int64(len(g.messages)))
-	// About as much for each share as is worth handing on.
+	// Each share is about a batch long, so that it is worth handing on.
 	from, bytes := 0, 0
 	for n, i := range g.messages {
-		if bytes += len(r.msgs[i].Message); bytes >= batchlen.Len || n == len(g.messages)-1 {
+		if bytes += len(r.msgs[i].Message); bytes >= batchLen || n == len(g.messages)-1 {
 			r.ready <- share{g, g.messages[from : n+1]}
 			from, bytes = n+1, 0
 		}
 	}
 }
 
-// openAll decrypts messages until there are no more.
-func (r *batchRun) openAll() {
+// decryptShares decrypts messages until there are no more.
+func (r *batchRun) decryptShares() {
 	for s := range r.ready {
 		if r.stopped.Load() {
 			continue
 		}
-		r.guard(func() {
+		r.keepPanic(func() {
 			for _, i := range s.messages {
-				r.open(s.group, i)
+				r.decryptOne(s.group, i)
 			}
 		})
 	}
 }
 
-// open decrypts one message under its group's data key.
-func (r *batchRun) open(g *group, i int) {
+// decryptOne decrypts one message under its group's data key.
+func (r *batchRun) decryptOne(g *group, i int) {
 	m := openers.Get().(*memoryOpener)
 	defer func() {
 		*m = memoryOpener{}
@@ -221,14 +220,14 @@ func (r *batchRun) open(g *group, i int) {
 	o.header = &r.headers[i]
 	err := r.ctx.Err()
 	if err == nil {
-		err = r.d.begin(o, g.materials)
+		err = r.d.verifyHeader(o, g.materials)
 	}
 	if g.left.Add(-1) == 0 {
 		g.materials.Clear()
 	}
 	var out []byte
 	if err == nil {
-		out, err = o.all(r.ctx, nil, r.msgs[i].Message[len(o.header.Raw):], &r.d.opts)
+		out, err = o.openBody(r.ctx, nil, r.msgs[i].Message[len(o.header.Raw):], &r.d.opts)
 	}
 	if err != nil {
 		clear(out)
@@ -242,14 +241,13 @@ func (r *batchRun) fail(i int, err error) {
 	r.opened[i] = Opened{Err: fmt.Errorf("envelope: decrypt: %w", err)}
 }
 
-// guard keeps a panic of f for the goroutine that called DecryptBatch, where it can be
-// recovered.
-func (r *batchRun) guard(f func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			r.once.Do(func() { r.panicked = v })
+// keepPanic calls f, and keeps its panic for the goroutine that called DecryptBatch, out
+// of which the user can recover it.
+func (r *batchRun) keepPanic(f func()) {
+	contain(f, func(panicked any, _ bool) {
+		if panicked != nil {
+			r.once.Do(func() { r.panicked = panicked })
 			r.stopped.Store(true)
 		}
-	}()
-	f()
+	})
 }

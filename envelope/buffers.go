@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// Long buffers are reused: making one costs as much as a part of the cipher's
-// work, and a message of a few hundred KiB would need several. What was secret in
-// them is cleared before they go back.
+// longBuffers holds long buffers to use again: to make one takes a good part of the time
+// that the cipher takes to fill it, and a message of a few hundred KiB needs several. Who
+// gives one back has cleared what was secret in it.
 //
-// They come in classes, each with a pool of its own: four between a power of two and
-// the next, so that nobody holds more than a fourth beyond what was asked for. A
-// stream may be slow, and many may be open.
+// Each length has a pool of its own. There are four lengths from one power of two to the
+// next, so that nobody holds more than a fourth beyond what was asked for: many slow
+// streams may be open.
 var longBuffers [4 * (longestBits - shortestBits)]sync.Pool
 
 const (
@@ -20,7 +20,7 @@ const (
 	longestBits  = 25 // from 32 MiB on one is rare
 )
 
-// newBuffer returns n bytes that hold anything.
+// newBuffer returns n bytes. They are not cleared.
 func newBuffer(n int) []byte {
 	class, size, ok := bufferClass(n)
 	if !ok {
@@ -32,8 +32,8 @@ func newBuffer(n int) []byte {
 	return make([]byte, n, size)
 }
 
-// freeBuffer takes back what newBuffer returned, if it is used by nobody and holds
-// nothing secret. Others it leaves to the garbage collector.
+// freeBuffer takes b back if newBuffer returned it; others it leaves to the garbage
+// collector. Nobody uses b any more, and it holds nothing secret.
 func freeBuffer(b []byte) {
 	if class, size, ok := bufferClass(cap(b)); ok && size == cap(b) {
 		b = b[:cap(b)]
@@ -41,8 +41,8 @@ func freeBuffer(b []byte) {
 	}
 }
 
-// bufferClass returns the class of the shortest buffers of n bytes or more, and their
-// length. There is none for few bytes, nor for very many.
+// bufferClass returns the index of the pool whose buffers are the shortest of n bytes or
+// more, and their length. Few bytes have no pool, nor have very many.
 func bufferClass(n int) (class, size int, ok bool) {
 	if n <= 1<<shortestBits || n > 1<<longestBits {
 		return 0, 0, false
@@ -53,9 +53,23 @@ func bufferClass(n int) (class, size int, ok bool) {
 	return 4*(octave-shortestBits) + quarter, 1<<octave + (quarter+1)*step, true
 }
 
-// grow makes room for n bytes behind dst. Where there is no memory yet it does not
-// touch what it makes: slices.Grow would clear it, and one goroutine would wait for
-// all of its pages before the others could begin to fill them.
+// extend returns b with room for n more bytes. If it needs other memory, it makes that
+// twice as long as b's, but no longer than most unless n asks for it, and clears b's.
+func extend(b []byte, n, most int) []byte {
+	need := len(b) + n
+	if need <= cap(b) {
+		return b
+	}
+	longer := newBuffer(max(need, min(2*cap(b), most)))
+	longer = longer[:copy(longer, b)]
+	clear(b[:cap(b)])
+	freeBuffer(b)
+	return longer
+}
+
+// grow returns dst with room for n more bytes. If dst is empty, that is memory that nobody
+// has touched: slices.Grow would clear it, and all goroutines would wait until one had
+// touched all of its pages.
 func grow(dst []byte, n int) []byte {
 	if cap(dst) > 0 {
 		return slices.Grow(dst, n)

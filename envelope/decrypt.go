@@ -6,7 +6,6 @@ import (
 	"io"
 	"sync"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -41,7 +40,7 @@ func (d *Decrypter) AppendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 	return out, nil
 }
 
-// openers are empty ones: a message in memory needs one for one call.
+// openers holds openers in their zero state. A message in memory needs one for one call.
 var openers = sync.Pool{New: func() any { return &memoryOpener{} }}
 
 // A memoryOpener is an opener with its header.
@@ -61,30 +60,31 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 	if err := o.header.Parse(msg, d.opts.limits()); err != nil {
 		return dst, err
 	}
-	if err := d.open(ctx, o, ec); err != nil {
+	if err := d.openHeader(ctx, o, ec); err != nil {
 		return dst, err
 	}
-	return o.all(ctx, dst, msg[len(o.header.Raw):], &d.opts)
+	return o.openBody(ctx, dst, msg[len(o.header.Raw):], &d.opts)
 }
 
-// all appends the plaintext to dst of a message of which rest comes after the header,
-// and verifies that it is the whole of it. On error dst has what was opened so far.
-func (o *opener) all(ctx context.Context, dst, rest []byte, opts *Options) (_ []byte, err error) {
-	// The plaintext is shorter than this whatever the message holds, so that dst
-	// grows once and leaves no plaintext behind in a shorter array.
+// openBody opens rest, which is all that follows the header, and appends the plaintext to
+// dst. It verifies the signature, and that the message ends with rest. On error dst has
+// what was opened so far.
+func (o *opener) openBody(ctx context.Context, dst, rest []byte, opts *Options) (_ []byte, err error) {
+	// No plaintext is longer than its message: so dst grows once, and leaves no
+	// plaintext behind in a shorter array.
 	dst = grow(dst, len(rest))
-	if len(rest) > batchlen.Bulk() {
-		if dst, rest, err = o.bulk(ctx, dst, rest, opts); err != nil {
+	if len(rest) > worthOtherCores() {
+		if dst, rest, err = o.openParallel(ctx, dst, rest, opts); err != nil {
 			return dst, err
 		}
 	}
 	for !o.done {
-		if wire := rest[:o.regular(rest)]; len(wire) > 0 {
+		if wire := rest[:o.wholeFrames(rest)]; len(wire) > 0 {
 			if dst, err = o.openFrames(dst, wire, o.seq, &o.state); err != nil {
 				return dst, err
 			}
-			o.took(wire)
-			o.hashed(wire)
+			o.advance(wire)
+			o.addToSignature(wire)
 			rest = rest[len(wire):]
 			continue
 		}
@@ -95,14 +95,14 @@ func (o *opener) all(ctx context.Context, dst, rest []byte, opts *Options) (_ []
 		if !p.whole {
 			return dst, fmt.Errorf("%s: %w", o.name(p), io.ErrUnexpectedEOF)
 		}
-		if dst, err = o.open(dst, rest, p); err != nil {
+		if dst, err = o.openPart(dst, rest, p); err != nil {
 			return dst, err
 		}
 		rest = rest[p.need:]
 	}
 	n := o.footerLen(rest)
 	if len(rest) >= n {
-		n = o.footerLen(rest) // with the signature, now that its length is there
+		n = o.footerLen(rest) // now with the signature, whose length is there
 	}
 	if len(rest) < n {
 		return dst, fmt.Errorf("footer: %w", io.ErrUnexpectedEOF)
@@ -116,37 +116,31 @@ func (o *opener) all(ctx context.Context, dst, rest []byte, opts *Options) (_ []
 	return dst, nil
 }
 
-// bulk appends the content of the regular frames that msg begins with to dst,
-// which has room for it, and returns what follows them. On error dst is as long as
-// what was opened may be, so that all of it can be cleared.
-func (o *opener) bulk(ctx context.Context, dst, msg []byte, opts *Options) (_, rest []byte, err error) {
-	line := memoryPipeline(opts, len(msg), max(o.frameLen, 1), o.state.aad, o.work)
-	defer line.stop()
+// openParallel opens the regular frames that msg begins with, and appends their content to
+// dst, which has room for it. It returns what follows them in msg. On error dst reaches to
+// the end of all that may have been opened, so that the caller can clear it.
+func (o *opener) openParallel(ctx context.Context, dst, msg []byte, opts *Options) (_, rest []byte, err error) {
+	pipe := memoryPipeline(opts, len(msg), max(o.frameLen, 1), o.state.aad, o.openBatch, o.addBatchToSignature)
+	defer pipe.stop()
 	room := dst[len(dst):cap(dst)]
-	for {
-		if wire := msg[:o.regular(msg)]; len(wire) > 0 && !line.full() && err == nil {
-			if err = ctx.Err(); err != nil {
-				continue
-			}
-			b := line.free()
-			plain := len(wire) / (o.frameLen + message.RegularOverhead) * o.frameLen
-			b.in, b.seq, b.out = wire, o.seq, room[:0:plain]
-			msg, room = msg[len(wire):], room[plain:]
-			line.start(b)
-			o.took(wire)
-			continue
+	err = pipe.run(nil, func(b *batch) (bool, error) {
+		wire := msg[:o.wholeFrames(msg)]
+		if len(wire) == 0 {
+			return false, nil
 		}
-		if line.flying == 0 {
-			if err != nil {
-				dst = dst[:cap(dst)-len(room)]
-			}
-			return dst, msg, err
+		if err := o.fillBatch(ctx, b, wire); err != nil {
+			return false, err
 		}
-		line.catchUp(o.hashBatch)
-		b := line.next(nil)
+		n := o.openedLen(len(wire))
+		b.out = room[:0:n]
+		msg, room = msg[len(wire):], room[n:]
+		return true, nil
+	}, func(b *batch) error {
 		dst = dst[:len(dst)+len(b.out)]
-		if err == nil {
-			err = b.err
-		}
+		return b.err
+	})
+	if err != nil {
+		dst = dst[:cap(dst)-len(room)]
 	}
+	return dst, msg, err
 }

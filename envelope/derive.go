@@ -39,7 +39,3 @@ func messageCipher(s *suite.Suite, dataKey, messageID, dst []byte) (cipher.AEAD,
 		return aead, dst, err
 	}
 }
-
-// headerIV is the nonce of the header's tag. Frames count from one, so that it
-// is theirs never.
-var headerIV [suite.NonceLen]byte

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
-	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -31,7 +29,7 @@ func (e *Encrypter) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 	return dst, nil
 }
 
-// sealers are empty ones: a message in memory needs one for one call.
+// sealers holds sealers in their zero state. A message in memory needs one for one call.
 var sealers = sync.Pool{New: func() any { return &sealer{} }}
 
 func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec keyring.EncryptionContext) ([]byte, error) {
@@ -40,51 +38,46 @@ func (e *Encrypter) appendEncrypt(ctx context.Context, dst, plaintext []byte, ec
 		*s = sealer{}
 		sealers.Put(s)
 	}()
-	dst, err := s.start(ctx, e, dst, ec, int64(len(plaintext)), -1)
+	dst, err := s.sealHeader(ctx, e, dst, ec, int64(len(plaintext)), -1)
 	if err != nil {
 		return nil, err
 	}
-	if len(plaintext) > batchlen.Bulk() {
-		dst, plaintext, err = s.bulk(ctx, dst, plaintext, &e.opts)
+	if len(plaintext) > worthOtherCores() {
+		dst, plaintext, err = s.sealParallel(ctx, dst, plaintext, &e.opts)
 	}
-	for n := s.whole(plaintext); n > 0 && err == nil; n = s.whole(plaintext) {
-		dst, err = s.regular(dst, plaintext[:n])
+	for n := s.wholeFrames(plaintext); n > 0 && err == nil; n = s.wholeFrames(plaintext) {
+		dst, err = s.appendRegular(dst, plaintext[:n])
 		plaintext = plaintext[n:]
 	}
 	if err != nil {
 		return nil, err
 	}
-	return s.final(dst, plaintext)
+	return s.appendFinal(dst, plaintext)
 }
 
-// bulk appends the regular frames of plaintext to dst, which has room for them,
-// and returns what is left for the final frame. On error dst is nil.
-func (s *sealer) bulk(ctx context.Context, dst, plaintext []byte, o *Options) ([]byte, []byte, error) {
-	line := memoryPipeline(o, len(plaintext), s.frameLen, s.state.aad, s.work)
-	defer line.stop()
+// sealParallel seals plaintext as regular frames and appends them to dst, which has room
+// for them. It returns what is left for the final frame. On error dst is nil.
+func (s *sealer) sealParallel(ctx context.Context, dst, plaintext []byte, o *Options) ([]byte, []byte, error) {
 	room := dst[len(dst):cap(dst)]
-	for {
-		if n := s.whole(plaintext); n > 0 && !line.full() {
-			if err := ctx.Err(); err != nil {
-				return nil, nil, err
-			}
-			b := line.free()
-			count := n / s.frameLen
-			var err error
-			if b.seq, err = s.reserve(count); err != nil {
-				return nil, nil, err
-			}
-			wire := n + count*message.RegularOverhead
-			b.in, b.out = plaintext[:n], room[:0:wire]
-			plaintext, room = plaintext[n:], room[wire:]
-			line.start(b)
-			continue
+	pipe := memoryPipeline(o, len(plaintext), s.frameLen, s.state.aad, s.sealBatch, nil)
+	defer pipe.stop()
+	err := pipe.run(nil, func(b *batch) (bool, error) {
+		n := s.wholeFrames(plaintext)
+		if n == 0 {
+			return false, nil
 		}
-		if line.flying == 0 {
-			return dst, plaintext, nil
-		}
-		b := line.next(nil)
-		s.hashed(b.out)
+		wire := s.sealedLen(n)
+		b.out = room[:0:wire]
+		err := s.fillBatch(ctx, b, plaintext[:n])
+		plaintext, room = plaintext[n:], room[wire:]
+		return true, err
+	}, func(b *batch) error {
+		s.addToSignature(b.out)
 		dst = dst[:len(dst)+len(b.out)]
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
 	}
+	return dst, plaintext, nil
 }

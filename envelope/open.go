@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
@@ -32,15 +31,15 @@ type opener struct {
 // newOpener returns an opener for the message that h is of.
 func (d *Decrypter) newOpener(ctx context.Context, h *message.Header, ec keyring.EncryptionContext) (*opener, error) {
 	o := &opener{header: h}
-	if err := d.open(ctx, o, ec); err != nil {
+	if err := d.openHeader(ctx, o, ec); err != nil {
 		return nil, err
 	}
 	return o, nil
 }
 
-// open gets the materials for a message of which the opener has the header, and
-// authenticates that.
-func (d *Decrypter) open(ctx context.Context, o *opener, ec keyring.EncryptionContext) error {
+// openHeader gets the materials for the message whose header o has, and authenticates the
+// header.
+func (d *Decrypter) openHeader(ctx context.Context, o *opener, ec keyring.EncryptionContext) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -53,7 +52,7 @@ func (d *Decrypter) open(ctx context.Context, o *opener, ec keyring.EncryptionCo
 	}
 	// The message's own key is derived before this returns.
 	defer m.Clear()
-	return d.begin(o, m)
+	return d.verifyHeader(o, m)
 }
 
 // accepts returns an error for a message that will be refused whatever its key is. It
@@ -69,9 +68,9 @@ func (d *Decrypter) accepts(h *message.Header) error {
 	return nil
 }
 
-// begin derives the message's own key from the materials, which it only reads, and
-// authenticates the header of the opener.
-func (d *Decrypter) begin(o *opener, m *keyring.DecryptionMaterials) error {
+// verifyHeader derives the message's own key from the materials, compares the commitment
+// and then authenticates o's header. It only reads the materials.
+func (d *Decrypter) verifyHeader(o *opener, m *keyring.DecryptionMaterials) error {
 	h := o.header
 	var commitment [suite.CommitmentLen]byte
 	aead, got, err := messageCipher(h.Suite, m.DataKey, h.MessageID, commitment[:0])
@@ -127,18 +126,17 @@ func (d *Decrypter) materials(ctx context.Context, h *message.Header, ec keyring
 // A part is the next frame, or the non-framed body, as far as it can be told
 // from the bytes that are there.
 type part struct {
-	need   int // bytes that must be there to go on: all of the part, or more of its prefix
-	whole  bool
-	final  bool // the last part of the body
+	whole  bool // all of it is there
+	need   int  // its length; or, while not even that is known, the length of its prefix
+	final  bool // it is the last part of the body
 	prefix int  // bytes before the content
 	n      int  // bytes of content
 	seq    uint32
 	iv     []byte
 }
 
-// next looks at the bytes after the parts opened so far. Its result is whole
-// when b holds a part to its end; otherwise it says how many bytes to come back
-// with.
+// next returns the part that b begins with, where b comes after the parts that were
+// opened so far. If it is not whole, come back with as many bytes as it needs.
 func (o *opener) next(b []byte) (part, error) {
 	if o.frameLen == 0 {
 		return o.nextNonFramed(b)
@@ -180,15 +178,15 @@ func (o *opener) nextNonFramed(b []byte) (part, error) {
 	return p, nil
 }
 
-// regular returns how many bytes at the beginning of b are whole regular frames,
-// a batch at most. It believes all but the end marker: openFrames does not.
-func (o *opener) regular(b []byte) int {
+// wholeFrames returns how many bytes at the beginning of b are whole regular frames,
+// a batch at most. It looks for the end marker and checks nothing: openFrames does.
+func (o *opener) wholeFrames(b []byte) int {
 	if o.frameLen == 0 {
 		return 0
 	}
-	wire := o.frameLen + message.RegularOverhead
+	wire := o.wireLen()
 	n := 0
-	for range batchlen.Frames(o.frameLen) {
+	for range framesPerBatch(o.frameLen) {
 		if len(b)-n < wire || binary.BigEndian.Uint32(b[n:]) == message.EndMarker {
 			break
 		}
@@ -197,11 +195,12 @@ func (o *opener) regular(b []byte) int {
 	return n
 }
 
-// openFrames verifies whole regular frames, whose numbers follow seq, and appends their content to dst. On error it has appended that of the frames
-// before. It only reads the opener, so that several goroutines may call it, each
-// with a state of its own. Whoever calls it hashes the frames in order.
+// openFrames verifies whole regular frames, which must have the numbers from seq+1 on, and
+// appends their content to dst. On error it has appended that of the frames before. Its
+// caller adds the frames to the signature, in their order. It only reads the opener, so
+// that several goroutines may call it, each with a state of its own.
 func (o *opener) openFrames(dst, wire []byte, seq uint32, state *frameState) ([]byte, error) {
-	length := o.frameLen + message.RegularOverhead
+	length := o.wireLen()
 	for ; len(wire) > 0; wire = wire[length:] {
 		f, _ := message.ParseFramePrefix(wire)
 		if f.Final {
@@ -220,29 +219,46 @@ func (o *opener) openFrames(dst, wire []byte, seq uint32, state *frameState) ([]
 	return dst, nil
 }
 
-// work opens a batch.
-func (o *opener) work(b *batch) {
+// wireLen returns the length of a regular frame on the wire.
+func (o *opener) wireLen() int { return o.frameLen + message.RegularOverhead }
+
+// openedLen returns how long the content of n bytes of whole regular frames is.
+func (o *opener) openedLen(n int) int { return n / o.wireLen() * o.frameLen }
+
+// fillBatch makes the regular frames that come next the input of b. The caller says where
+// the output goes.
+func (o *opener) fillBatch(ctx context.Context, b *batch, wire []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.in, b.seq = wire, o.seq
+	o.advance(wire)
+	return nil
+}
+
+// openBatch is the work of a pipeline that opens.
+func (o *opener) openBatch(b *batch) {
 	b.out, b.err = o.openFrames(b.out, b.in, b.seq, &b.state)
 }
 
-// took counts frames as opened, which they are or will be.
-func (o *opener) took(wire []byte) {
-	o.seq += uint32(len(wire) / (o.frameLen + message.RegularOverhead))
+// advance has what follows these regular frames come next. They may still be in work.
+func (o *opener) advance(wire []byte) {
+	o.seq += uint32(len(wire) / o.wireLen())
 }
 
-// hashed adds to what the signature covers.
-func (o *opener) hashed(wire []byte) {
+// addToSignature hashes wire, which comes next in the message, if the message is signed.
+func (o *opener) addToSignature(wire []byte) {
 	if o.hash != nil {
 		o.hash.Write(wire)
 	}
 }
 
-// hashBatch is hashed for a batch, which may yet be worked on.
-func (o *opener) hashBatch(b *batch) { o.hashed(b.in) }
+// addBatchToSignature hashes the input of b, which may be in work meanwhile.
+func (o *opener) addBatchToSignature(b *batch) { o.addToSignature(b.in) }
 
 // checkSeq returns an error if a frame does not come after number prev.
 func checkSeq(seq, prev uint32) error {
-	// A sum that wraps is zero, which no frame has.
+	// Behind the last number there is zero, which no frame has.
 	if seq != prev+1 || seq == 0 {
 		return fmt.Errorf("%w: frame %d has sequence number %d: frames are missing, repeated or out of order",
 			ErrMalformed, int64(prev)+1, seq)
@@ -250,9 +266,9 @@ func checkSeq(seq, prev uint32) error {
 	return nil
 }
 
-// open verifies the whole part p that b begins with and appends its content to
-// dst.
-func (o *opener) open(dst, b []byte, p part) ([]byte, error) {
+// openPart verifies the part p that b begins with, which is whole, and appends its
+// content to dst.
+func (o *opener) openPart(dst, b []byte, p part) ([]byte, error) {
 	var aad []byte
 	switch {
 	case o.frameLen == 0:
@@ -266,7 +282,7 @@ func (o *opener) open(dst, b []byte, p part) ([]byte, error) {
 	if err != nil {
 		return dst, fmt.Errorf("%s: %w", o.name(p), ErrAuthentication)
 	}
-	o.hashed(b[:p.need])
+	o.addToSignature(b[:p.need])
 	o.seq = p.seq
 	o.done = p.final
 	return out, nil
@@ -284,8 +300,8 @@ func (o *opener) name(p part) string {
 	}
 }
 
-// footerLen returns how many bytes of footer there must be, given those that
-// are there. It is zero in suites that do not sign.
+// footerLen returns the length of the footer, of which b may be the beginning: without the
+// signature while its length is not in b. It is zero in suites that do not sign.
 func (o *opener) footerLen(b []byte) int {
 	switch {
 	case o.hash == nil:

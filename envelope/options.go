@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"math"
+	"runtime"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
@@ -135,4 +136,12 @@ func (o *Options) limits() message.Limits {
 		HeaderLen:         o.MaxHeaderLength,
 		FrameLength:       uint32(o.MaxFrameLength),
 	}
+}
+
+// concurrency returns how many goroutines may work on one message.
+func (o *Options) concurrency() int {
+	if o.Concurrency == 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return o.Concurrency
 }

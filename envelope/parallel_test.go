@@ -17,16 +17,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/keyring"
 )
 
 // shortBatches makes batches n bytes long for a test, so that short messages go
 // the parallel ways.
 func shortBatches(t testing.TB, n int) {
-	was := batchlen.Len
-	batchlen.Len = n
-	t.Cleanup(func() { batchlen.Len = was })
+	was := envelope.SetBatchLen(n)
+	t.Cleanup(func() { envelope.SetBatchLen(was) })
 }
 
 // withConcurrency returns a client that works with so many goroutines.
@@ -63,7 +61,7 @@ func TestBatchBoundaries(t *testing.T) {
 	const frameLen = 10
 	shortBatches(t, 100)
 	var counts []int // of bytes
-	for _, perBatch := range []int{batchlen.Frames(frameLen), batchlen.Frames(frameLen + 32)} {
+	for _, perBatch := range []int{envelope.FramesPerBatch(frameLen), envelope.FramesPerBatch(frameLen + 32)} {
 		for _, batches := range []int{1, 2, 4, 5, 17} {
 			frames := perBatch * batches
 			counts = append(counts, (frames-1)*frameLen, frames*frameLen-1, frames*frameLen, frames*frameLen+1, (frames+1)*frameLen)

@@ -1,144 +1,165 @@
 package envelope
 
 import (
-	"errors"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 )
 
-// A batch is a run of whole frames, sealed or opened by one goroutine.
+// A batch is a few whole frames in a row, which one goroutine seals or opens.
 type batch struct {
-	in  []byte // what to work on
-	out []byte // when started, where the result goes; when done, the result
-	seq uint32 // of the frame before the first
-	err error  // with what came before the error in out
-
-	frame, count int64 // instead of in and seq: which to read, in a ReaderAt
+	in  []byte // what to seal or open; a ReaderAt reads that elsewhere
+	out []byte // before the work: where its result goes; after it: the result
+	seq uint32 // number of the frame before the first
+	err error  // what the work ended with; out has the result up to there
 
 	state    frameState
-	buf      []byte  // out's own memory, in streams; what is read, in a ReaderAt
-	lent     *buffer // the source's that in is part of, nil if none
-	done     chan struct{}
-	panicked any
+	memory   []byte        // the batch's own, for out; unused if out is a caller's memory
+	lent     *buffer       // the source's buffer that in is a part of; nil if it is not
+	done     chan struct{} // gets a value when the work has ended; nil without helpers
+	panicked any           // what the work panicked with
 }
 
-// frameState is what sealing or opening a frame changes.
+// A frameState is what sealing or opening a frame overwrites: a goroutine needs its own.
 type frameState struct {
 	aad message.BodyAAD
 	iv  [suite.NonceLen]byte
 }
 
-// room makes out empty with room for n bytes of the batch's own.
-func (b *batch) room(n int) {
-	if cap(b.buf) < n {
-		clear(b.buf[:cap(b.buf)]) // plaintext, in a Reader
-		freeBuffer(b.buf)
-		b.buf = newBuffer(n)
+// useOwnMemory makes n bytes of the batch's own memory what the result goes to.
+func (b *batch) useOwnMemory(n int) {
+	if cap(b.memory) < n {
+		clear(b.memory[:cap(b.memory)]) // plaintext, in a Reader
+		freeBuffer(b.memory)
+		b.memory = newBuffer(n)
 	}
-	b.out = b.buf[:0]
+	b.out = b.memory[:0]
 }
 
-// A pipeline has batches worked on by the calling goroutine and by others beside
-// it, and gives them back in the order in which they were started. The others
-// live from start to stop, and do nothing but work.
-//
-// Its methods are for one goroutine.
+// A pipeline works on several batches at once, and gives them back in the order in which
+// they were started. The goroutine that calls its methods, always the same, works too,
+// while it waits for a batch. Helpers are goroutines that do nothing else: the first is
+// started when there is work for it, and stop ends them all.
 type pipeline struct {
-	work    func(*batch)
-	goHelp  func() // help, made a function once
-	goPush  func() // push
-	ring    []batch
-	first   int // of the batches in flight
-	flying  int
-	unseen  int         // the last of them, which catchUp has not had
-	sated   bool        // was full, and is still more than half full
-	longest int         // what newPipeline was told the ring may be
-	helpers int         // goroutines there may be; without, what is started is done
-	queue   chan *batch // what nobody works on yet; nil sends a goroutine home
-	running int
-	idle    atomic.Int32 // of those that run, about
-	wait    sync.WaitGroup
+	work      func(*batch)
+	hashInput func(*batch) // if not nil: next calls it for each batch, in their order
+	goHelp    func()       // help and nudgeScheduler: a method value for each go
+	goNudge   func()       // statement would be an allocation
+
+	ring     []batch
+	first    int  // index of the oldest batch in flight
+	inFlight int  // batches that were started and not given back
+	unhashed int  // the newest of them, which hashInput was not called for yet
+	draining bool // see full
+
+	helpers int            // how many there may be; if none, start does the work
+	running int            // how many there are
+	queue   chan *batch    // what nobody works on yet; a helper ends when it gets nil
+	idle    atomic.Int32   // how many helpers wait for the queue, about
+	wait    sync.WaitGroup // for all goroutines of the pipeline
 }
 
-// concurrency returns how many goroutines may work on one message.
-func (o *Options) concurrency() int {
-	if o.Concurrency == 0 {
-		return runtime.GOMAXPROCS(0)
-	}
-	return o.Concurrency
-}
-
-// newPipeline returns a pipeline of at most inFlight batches, with helpers if the
-// concurrency is more than one.
-func newPipeline(concurrency, inFlight int, aad message.BodyAAD, work func(*batch)) *pipeline {
-	concurrency = max(1, min(concurrency, inFlight))
+// newPipeline returns a pipeline of at most maxInFlight batches, on which as many
+// goroutines work as the concurrency says, the caller included.
+func newPipeline(concurrency, maxInFlight int, aad message.BodyAAD, work, hashInput func(*batch)) *pipeline {
+	concurrency = max(1, min(concurrency, maxInFlight))
 	n := 1
 	if concurrency > 1 {
 		// Several for each, so that the next is there when one is done.
-		n = min(8*concurrency, inFlight)
+		n = min(8*concurrency, maxInFlight)
 	}
-	p := &pipeline{work: work, ring: make([]batch, n), longest: inFlight, helpers: min(concurrency, n) - 1}
+	p := &pipeline{work: work, hashInput: hashInput, ring: make([]batch, n), helpers: min(concurrency, n) - 1}
 	for i := range p.ring {
 		p.ring[i].state.aad = aad
+		if p.helpers > 0 {
+			p.ring[i].done = make(chan struct{}, 1)
+		}
 	}
-	if p.helpers == 0 {
-		return p
+	if p.helpers > 0 {
+		p.goHelp, p.goNudge = p.help, p.nudgeScheduler
+		p.queue = make(chan *batch, n+p.helpers)
 	}
-	for i := range p.ring {
-		p.ring[i].done = make(chan struct{}, 1)
-	}
-	p.goHelp, p.goPush = p.help, p.push
-	p.queue = make(chan *batch, n+p.helpers)
 	return p
 }
 
 // memoryPipeline returns a pipeline for n bytes in frames that are in memory.
-func memoryPipeline(o *Options, n, frameLen int, aad message.BodyAAD, work func(*batch)) *pipeline {
-	return newPipeline(o.concurrency(), n/frameLen/batchlen.Frames(frameLen)+1, aad, work)
+func memoryPipeline(o *Options, n, frameLen int, aad message.BodyAAD, work, hashInput func(*batch)) *pipeline {
+	return newPipeline(o.concurrency(), n/frameLen/framesPerBatch(frameLen)+1, aad, work, hashInput)
 }
 
-// full says whether no batch is to be started for now. Once it is full, half of
-// what is in flight is taken back first: helpers that have nothing to do sleep, and
-// waking one for each batch would cost as much as they bring.
+// run works through all batches that there are. It calls fill for each before it is
+// started, until fill returns false, and take for each that is done, in the order in
+// which they were started. If there is a source, it is read ahead meanwhile, and fill is
+// called again when more of it has arrived.
+//
+// After an error of fill or take nothing more is started or taken, and run returns the
+// error once all that was started is done. Its caller defers stop, which ends the helpers.
+func (p *pipeline) run(src source, fill func(*batch) (bool, error), take func(*batch) error) (err error) {
+	for more := true; err == nil; {
+		switch {
+		case more && !p.full():
+			b := p.free()
+			if more, err = fill(b); more && err == nil {
+				p.start(b)
+			}
+		case p.inFlight == 0:
+			return nil
+		default:
+			var arrived <-chan struct{}
+			if src != nil {
+				arrived = src.ahead()
+			}
+			if b := p.next(arrived); b != nil {
+				err = take(b)
+			} else {
+				src.settle()
+				more = true
+			}
+		}
+	}
+	p.stop()
+	return err
+}
+
+// full says whether to start nothing for now. Once all batches are in flight, it says so
+// until only half of them are: helpers without work sleep, and to wake one for each batch
+// would cost as much as it brings.
 func (p *pipeline) full() bool {
 	switch {
-	case p.flying == len(p.ring):
-		p.sated = true
-	case p.flying <= len(p.ring)/2:
-		p.sated = false
+	case p.inFlight == len(p.ring):
+		p.draining = true
+	case p.inFlight <= len(p.ring)/2:
+		p.draining = false
 	}
-	return p.sated
+	return p.draining
 }
 
-// free returns the batch to be started next. The pipeline is not full.
+// free returns the batch to start next. The pipeline is not full.
 func (p *pipeline) free() *batch {
-	if p.flying == 0 {
-		p.first = 0 // so that one at a time makes do with one's memory
+	if p.inFlight == 0 {
+		p.first = 0 // who starts one at a time uses the memory of only one
 	}
-	b := &p.ring[(p.first+p.flying)%len(p.ring)]
+	b := &p.ring[(p.first+p.inFlight)%len(p.ring)]
 	b.err = nil
 	return b
 }
 
-// start has the batch that free returned worked on.
+// start gives the batch that free returned to whoever works on it.
 func (p *pipeline) start(b *batch) {
 	if p.helpers == 0 {
-		p.work(b) // when it panics, nothing was started
-		p.flying++
-		p.unseen++
+		p.work(b) // if it panics, b does not count as started
+	}
+	p.inFlight++
+	p.unhashed++
+	if p.helpers == 0 {
 		return
 	}
-	p.flying++
-	p.unseen++
 	wakes := p.idle.Load() > 0
 	p.queue <- b
-	// The caller itself takes one.
-	if p.running < min(p.helpers, p.flying-1) {
+	// One of the batches is left for the calling goroutine.
+	if p.running < min(p.helpers, p.inFlight-1) {
 		p.running++
 		p.wait.Add(1)
 		go p.goHelp()
@@ -146,16 +167,18 @@ func (p *pipeline) start(b *batch) {
 	}
 	if wakes {
 		p.wait.Add(1)
-		go p.goPush()
+		go p.goNudge()
 	}
 }
 
-// push is a goroutine that makes the scheduler put the one that was started or woken
-// before it where other threads take it from at once. The newest they leave for this
-// thread to run, which is busy, and come back for it only after a sleep of 50 to 100
-// microseconds: as long as the cipher takes for a fourth of a MiB.
-func (p *pipeline) push() { p.wait.Done() }
+// nudgeScheduler is all that a goroutine does which is started right after a helper was
+// started or woken. Go's scheduler leaves the newest goroutine of a thread to that thread,
+// which is busy here: another thread takes it only after a sleep of 50 to 100
+// microseconds, in which the cipher does a fourth of a MiB. The newest but one it takes at
+// once, and that is the helper then.
+func (p *pipeline) nudgeScheduler() { p.wait.Done() }
 
+// help is what a helper does.
 func (p *pipeline) help() {
 	defer p.wait.Done()
 	for {
@@ -169,35 +192,33 @@ func (p *pipeline) help() {
 	}
 }
 
-// do works on a batch. A panic is kept for the goroutine that takes the batch
-// back, where it can be recovered.
+// do works on a batch. A panic it keeps for collect, out of which the user can recover it.
 func (p *pipeline) do(b *batch) {
-	ended := false
-	defer func() {
-		b.panicked = recover()
-		if !ended && b.panicked == nil {
+	contain(func() { p.work(b) }, func(panicked any, returned bool) {
+		b.panicked = panicked
+		if !returned && panicked == nil {
 			b.err = errGoexit
 		}
 		b.done <- struct{}{}
-	}()
-	p.work(b)
-	ended = true
+	})
 }
 
-// errGoexit is what comes of a source that calls runtime.Goexit.
-var errGoexit = errors.New("source ended the goroutine that read it")
-
-// next takes back the oldest batch in flight, of which there is one, and helps
-// until it is done. It returns nil when wake has something first.
+// next gives back the oldest batch in flight, of which there is one, and works on others
+// until it is done. It returns nil if something can be received from wake before.
 func (p *pipeline) next(wake <-chan struct{}) *batch {
+	for ; p.unhashed > 0; p.unhashed-- {
+		if p.hashInput != nil {
+			p.hashInput(&p.ring[(p.first+p.inFlight-p.unhashed)%len(p.ring)])
+		}
+	}
 	b := &p.ring[p.first]
 	if p.helpers == 0 {
-		return p.landed(b)
+		return p.collect(b)
 	}
 	for {
 		select {
 		case <-b.done:
-			return p.landed(b)
+			return p.collect(b)
 		default:
 		}
 		select {
@@ -207,7 +228,7 @@ func (p *pipeline) next(wake <-chan struct{}) *batch {
 		}
 		select {
 		case <-b.done:
-			return p.landed(b)
+			return p.collect(b)
 		case <-wake:
 			return nil
 		case other := <-p.queue:
@@ -216,18 +237,10 @@ func (p *pipeline) next(wake <-chan struct{}) *batch {
 	}
 }
 
-// catchUp calls f for each batch that was started since it was called last, in
-// their order, while others work on them.
-func (p *pipeline) catchUp(f func(*batch)) {
-	for ; p.unseen > 0; p.unseen-- {
-		f(&p.ring[(p.first+p.flying-p.unseen)%len(p.ring)])
-	}
-}
-
-func (p *pipeline) landed(b *batch) *batch {
+// collect gives back b, the oldest batch in flight, which is done.
+func (p *pipeline) collect(b *batch) *batch {
 	p.first = (p.first + 1) % len(p.ring)
-	p.flying--
-	p.unseen = min(p.unseen, p.flying)
+	p.inFlight--
 	if v := b.panicked; v != nil {
 		b.panicked = nil
 		panic(v)
@@ -235,66 +248,61 @@ func (p *pipeline) landed(b *batch) *batch {
 	return b
 }
 
-// stop ends the goroutines. What is in flight has been worked on then.
+// stop ends the helpers, once all that is in flight is done.
 func (p *pipeline) stop() {
-	defer p.sendHome()
-	for {
-		b, ok := p.waiting()
-		if !ok {
-			return
-		}
-		p.do(b)
-	}
+	defer p.stopHelpers()
+	p.emptyQueue(p.do)
 }
 
-// sendHome ends the goroutines, also when a source ends the one that it is called
-// on.
-func (p *pipeline) sendHome() {
-	for len(p.queue) > 0 {
-		if b, ok := p.waiting(); ok {
-			b.err = errGoexit
-			b.done <- struct{}{}
-		}
-	}
+func (p *pipeline) stopHelpers() {
+	// If anything is queued still, a source is ending this goroutine, in stop.
+	p.emptyQueue(func(b *batch) {
+		b.err = errGoexit
+		b.done <- struct{}{}
+	})
 	for ; p.running > 0; p.running-- {
 		p.queue <- nil
 	}
 	p.wait.Wait()
-	// A helper that ended in Goexit has not had its nil.
-	for len(p.queue) > 0 {
-		<-p.queue
-	}
+	// A helper that a source has ended did not receive its nil.
+	p.emptyQueue(func(*batch) {})
 }
 
-// waiting returns a batch that nobody works on yet.
-func (p *pipeline) waiting() (b *batch, ok bool) {
-	select {
-	case b := <-p.queue:
-		return b, true
-	default:
-		return nil, false
-	}
-}
-
-// discard forgets what is in flight, which was opened, and clears it. The memory of
-// what was taken back stays as it is.
-func (p *pipeline) discard() {
-	p.stop()
-	for ; p.flying > 0; p.flying-- {
-		b := &p.ring[p.first]
-		if p.helpers > 0 {
-			<-b.done
+// emptyQueue calls f for each batch that nobody works on yet.
+func (p *pipeline) emptyQueue(f func(*batch)) {
+	for {
+		select {
+		case b := <-p.queue:
+			f(b)
+		default:
+			return
 		}
-		clear(b.out)
-		b.in, b.out, b.panicked = nil, nil, nil
-		p.first = (p.first + 1) % len(p.ring)
 	}
-	p.unseen = 0
 }
 
-// drop forgets what is in flight, and lets go of the memory. What was opened is
-// cleared; what was sealed is no secret.
-func (p *pipeline) drop(opened bool) {
+// discard forgets what is in flight, which is plaintext, and clears it. What was given
+// back stays as it is.
+func (p *pipeline) discard() {
+	p.reset(func(b *batch) { clear(b.out) })
+}
+
+// freeMemory forgets what is in flight, and lets go of the batches' own memory. It clears
+// that if it is plaintext, and in any case what the batches were lent.
+func (p *pipeline) freeMemory(plaintext bool) {
+	p.reset(func(b *batch) {
+		if plaintext {
+			clear(b.memory[:cap(b.memory)])
+		}
+		freeBuffer(b.memory)
+		if b.lent != nil {
+			clear(b.lent.bytes)
+		}
+		b.memory, b.lent = nil, nil
+	})
+}
+
+// reset stops the pipeline, calls forget for each batch, and empties it.
+func (p *pipeline) reset(forget func(*batch)) {
 	p.stop()
 	for i := range p.ring {
 		b := &p.ring[i]
@@ -302,14 +310,8 @@ func (p *pipeline) drop(opened bool) {
 		case <-b.done:
 		default:
 		}
-		if opened {
-			clear(b.buf[:cap(b.buf)])
-		}
-		freeBuffer(b.buf)
-		if b.lent != nil {
-			clear(b.lent.bytes)
-		}
-		b.in, b.out, b.buf, b.lent, b.panicked = nil, nil, nil, nil, nil
+		forget(b)
+		b.in, b.out, b.panicked = nil, nil, nil
 	}
-	p.first, p.flying, p.unseen, p.sated = 0, 0, 0, false
+	p.first, p.inFlight, p.unhashed, p.draining = 0, 0, 0, false
 }

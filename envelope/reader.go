@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -23,11 +22,11 @@ type Reader struct {
 	ctx    context.Context
 	src    source
 	opener *opener
-	line   *pipeline
-	unread []byte // verified, not yet read; in a batch's memory, or last
+	pipe   *pipeline
+	unread []byte // verified and not yet given to the caller; part of a batch, or of last
 	last   []byte // the content of the final frame, or of a non-framed body
-	piece  int    // how many bytes Read opens at once beyond what was asked for, about
-	err    error  // sticks
+	piece  int    // how many bytes Read next opens at once, about, if they do not go into p
+	err    error  // what comes after unread, and is returned by all calls to come
 }
 
 var (
@@ -35,7 +34,7 @@ var (
 	_ io.WriterTo = (*Reader)(nil)
 )
 
-// NewReader reads the header of a message from src, has the data key unwrapped,
+// NewReader reads the header of a message from src, has the keyring unwrap the data key,
 // and authenticates the header before it returns. The Reader then reads src to
 // its end, since nothing may follow a message. It never closes src. A bytes.Reader
 // is read where it is, without a copy: its bytes must not change during a call.
@@ -48,19 +47,20 @@ func (d *Decrypter) NewReader(ctx context.Context, src io.Reader, ec keyring.Enc
 		return nil, invalid("source is nil")
 	}
 	r := &Reader{ctx: ctx, src: newSource(src), piece: firstPiece}
-	r.src.serve(0)
+	r.src.begin(0)
 	if err := r.readHeader(d, ec); err != nil {
 		return nil, fmt.Errorf("envelope: decrypt: %w", err)
 	}
 	return r, nil
 }
 
+// readHeader reads and authenticates the header.
 func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
-	// Before the source is asked, which may wait for long.
+	// Before the source is read, which may take long.
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
-	h, err := message.ReadHeader(&r.src, d.opts.limits())
+	h, err := message.ReadHeader(headerReader{r.src}, d.opts.limits())
 	if err != nil {
 		return err
 	}
@@ -68,17 +68,29 @@ func (r *Reader) readHeader(d *Decrypter, ec keyring.EncryptionContext) error {
 		return err
 	}
 	o := r.opener
-	inFlight := batchlen.MaxInFlight(o.frameLen)
-	if r.src.inPlace != nil {
-		// Half of a short message at most: the memory of the first half serves the
-		// second too, and is cleared in the end.
-		inFlight = min(inFlight, 1+len(r.src.rest)/batchlen.Bulk())
+	maxInFlight := streamBatches(o.frameLen)
+	if s, ok := r.src.(*memorySource); ok {
+		// Half of a short message at most: then the second half uses the memory of
+		// the first again, and there is less to clear in the end.
+		maxInFlight = min(maxInFlight, 1+len(s.rest)/worthOtherCores())
 	}
-	r.line = newPipeline(d.opts.concurrency(), inFlight, o.state.aad, o.work)
+	r.pipe = newPipeline(d.opts.concurrency(), maxInFlight, o.state.aad, o.openBatch, o.addBatchToSignature)
 	if o.frameLen > 0 {
-		r.src.frames(o.frameLen+message.RegularOverhead, batchlen.Frames(o.frameLen), 0, len(r.line.ring))
+		r.src.expectFrames(o.wireLen(), framesPerBatch(o.frameLen), 0, len(r.pipe.ring))
 	}
 	return nil
+}
+
+// A headerReader reads a header, which is parsed field by field, from a source.
+type headerReader struct{ source }
+
+func (h headerReader) Read(p []byte) (int, error) {
+	if err := h.fill(1); err != nil {
+		return 0, err
+	}
+	n := copy(p, h.window())
+	h.skip(n)
+	return n, nil
 }
 
 // Header returns the message's header, which has been authenticated. In a signed
@@ -93,98 +105,87 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 && r.err == nil {
 		return 0, nil
 	}
-	r.src.look()
-	r.src.serve(len(p))
-	// A long read is served without a copy.
-	if len(r.unread) == 0 && r.line.flying == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
+	r.src.begin(len(p))
+	// What a long Read asks for is opened in its place.
+	if len(r.unread) == 0 && r.pipe.inFlight == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
+		if len(r.atHand()) == 0 {
+			r.readPart()
+		}
 		if n := r.readInto(p); n > 0 {
 			return n, nil
 		}
 	}
-	if err := r.more(false); err != nil {
-		return 0, err
+	// One batch after the other: a stream that is read bit by bit starts no goroutine.
+	for len(r.unread) == 0 {
+		frames := r.atHand()
+		switch {
+		case r.pipe.inFlight > 0:
+			r.take(r.pipe.next(nil))
+		case len(frames) > 0:
+			b := r.pipe.free()
+			if r.fillOwn(b, r.nextPiece(frames)) {
+				r.pipe.start(b)
+			}
+		case r.err != nil:
+			r.clearRead()
+			return 0, r.err
+		default:
+			r.readPart()
+		}
 	}
 	n := copy(p, r.unread)
 	r.unread = r.unread[n:]
 	return n, nil
 }
 
-// readInto opens the regular frames that are at hand, at least one, into p as far
-// as it goes. It returns none when the last part of the message is next, and when
-// it has set r.err, which it may do too when it returns some.
+// readInto opens the regular frames at hand into p, as many as it has room for. It may
+// have set r.err when it returns, whatever n is.
 func (r *Reader) readInto(p []byte) (n int) {
-	if part, err := r.nextPart(); err != nil {
-		r.fail(err)
-		return 0
-	} else if part.final {
-		return 0
-	}
 	returned := false
-	defer func() {
-		r.line.stop()
-		// What comes after the batch that panicked must not pass for it.
-		if !returned {
-			r.fail(errPanicked)
+	// Who recovers from a panic must not read on behind the batch that it was in.
+	defer unlessReturned(&returned, func() { r.fail(errPanicked) })
+	defer r.pipe.stop()
+	o, room := r.opener, p
+	err := r.pipe.run(nil, func(b *batch) (bool, error) {
+		frames := r.atHand()
+		frames = frames[:min(len(frames), len(room)/o.frameLen*o.wireLen())]
+		if len(frames) == 0 {
+			return false, nil
 		}
-	}()
-	n = r.openInto(p)
+		if err := r.fillBatch(b, frames); err != nil {
+			return false, err
+		}
+		opened := o.openedLen(len(frames))
+		b.out, room = room[:0:opened], room[opened:]
+		return true, nil
+	}, func(b *batch) error {
+		r.src.giveBack(b)
+		n += len(b.out)
+		b.in, b.out = nil, nil // which are not the batch's own
+		return b.err
+	})
+	if err != nil {
+		r.fail(err)
+		clear(p[n : len(p)-len(room)]) // what was opened behind the error
+	}
 	returned = true
 	return n
 }
 
-// openInto does what readInto says, once a frame is at hand.
-func (r *Reader) openInto(p []byte) (n int) {
-	room := p
-	for {
-		wire := r.atHand()
-		// As many of them as there is room for.
-		count := min(len(wire)/(r.opener.frameLen+message.RegularOverhead), len(room)/r.opener.frameLen)
-		if count > 0 && !r.line.full() {
-			b := r.line.free()
-			plain := count * r.opener.frameLen
-			wire = wire[:count*(r.opener.frameLen+message.RegularOverhead)]
-			b.out = room[:0:plain]
-			room = room[plain:]
-			if !r.start(b, wire) {
-				return n
-			}
-			continue
-		}
-		if r.line.flying == 0 {
-			return n
-		}
-		r.line.catchUp(r.opener.hashBatch)
-		b := r.line.next(nil)
-		r.src.giveBack(b)
-		n += len(b.out)
-		b.in, b.out = nil, nil // the caller's
-		if b.err != nil {
-			r.fail(b.err)
-			clear(p[n : len(p)-len(room)]) // what comes after is not released
-			return n
-		}
-	}
-}
-
-// atHand returns the whole regular frames at hand, a batch at most.
+// atHand returns the whole regular frames that the source has at hand, a batch at most.
 func (r *Reader) atHand() []byte {
 	window := r.src.window()
-	return window[:r.opener.regular(window)]
+	return window[:r.opener.wholeFrames(window)]
 }
 
-// start has frames at hand opened. The pipeline is not full. It returns false
-// when it has set r.err instead.
-func (r *Reader) start(b *batch, wire []byte) bool {
-	if err := r.ctx.Err(); err != nil {
-		r.fail(err)
-		return false
+// fillBatch makes frames at hand the input of b. The caller says where the output goes.
+func (r *Reader) fillBatch(b *batch, frames []byte) error {
+	if err := r.opener.fillBatch(r.ctx, b, frames); err != nil {
+		return err
 	}
-	b.in, b.seq = wire, r.opener.seq
-	b.lent = r.src.lend()
-	r.src.skip(len(wire))
-	r.line.start(b)
-	r.opener.took(wire)
-	return true
+	r.src.lend(b)
+	r.src.skip(len(frames))
+	return nil
 }
 
 // WriteTo implements [io.WriterTo]: it writes the rest of the plaintext to w,
@@ -196,15 +197,11 @@ func (r *Reader) start(b *batch, wire []byte) bool {
 // gave less than was asked of it. An error is returned once such a read has ended:
 // close the source to end one that waits.
 func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
-	// As if it had read this message itself: closing it must not pass off what
-	// was read as the whole.
+	// If w is a Writer, an error must stick to it as in its own ReadFrom, so that
+	// closing it does not pass off what was read as the whole.
 	next, writer := w.(*Writer)
-	returned := false
-	defer func() {
-		if !returned && writer {
-			next.failPanicked()
-		}
-	}()
+	returned := !writer
+	defer unlessReturned(&returned, next.failPanicked)
 	total, err = r.writeTo(w)
 	returned = true
 	if err != nil && r.err != nil && writer && next.err == nil {
@@ -213,27 +210,42 @@ func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 	return total, err
 }
 
-func (r *Reader) writeTo(w io.Writer) (int64, error) {
-	r.src.look()
-	r.src.all()
+func (r *Reader) writeTo(w io.Writer) (total int64, err error) {
+	r.src.begin(everything)
 	defer r.src.settle()
-	defer r.line.stop()
-	var total int64
-	for {
+	defer r.pipe.stop()
+	write := func() error {
 		n, err := r.writeUnread(w)
 		total += int64(n)
-		if err != nil {
+		return err
+	}
+	for {
+		if err := write(); err != nil {
 			return total, err
 		}
-		if err := r.more(true); err != nil {
-			if err == io.EOF {
+		err := r.pipe.run(r.src, func(b *batch) (bool, error) {
+			frames := r.atHand()
+			return len(frames) > 0 && r.fillOwn(b, frames), nil
+		}, func(b *batch) error {
+			r.take(b)
+			return write()
+		})
+		switch {
+		case err != nil:
+			return total, err
+		case r.err == nil:
+			r.readPart()
+		case len(r.unread) == 0:
+			r.clearRead()
+			if r.err == io.EOF {
 				return total, nil
 			}
-			return total, err
+			return total, r.err
 		}
 	}
 }
 
+// writeUnread writes what is unread, and makes what w did not take unread.
 func (r *Reader) writeUnread(w io.Writer) (int, error) {
 	if len(r.unread) == 0 {
 		return 0, nil
@@ -249,79 +261,51 @@ func (r *Reader) writeUnread(w io.Writer) (int, error) {
 	return n, err
 }
 
-// more sees to it that there is plaintext to read, or returns the error that
-// there is instead. For one who wants all, it has frames opened, and the source
-// read, that come after.
-func (r *Reader) more(all bool) error {
-	for len(r.unread) == 0 {
-		wire := r.atHand()
-		switch {
-		case len(wire) > 0 && (r.line.flying == 0 || all && !r.line.full()):
-			if !all {
-				wire = r.nextPiece(wire)
-			}
-			r.startOwn(wire)
-		case r.line.flying > 0:
-			var wake <-chan struct{}
-			if all && len(wire) == 0 {
-				r.src.ahead()
-				wake = r.src.wake()
-			}
-			if !r.take(wake) {
-				r.src.arrived()
-			}
-		case r.err != nil:
-			r.drop()
-			return r.err
-		default:
-			p, err := r.nextPart()
-			switch {
-			case err != nil:
-				r.fail(err)
-			case p.final:
-				r.unread = r.openLast(p)
-			}
-		}
-	}
-	return nil
-}
-
-// firstPiece is small, since a stream of which little was read may wait for long.
+// firstPiece is small, since many streams may be open of which little is ever read.
 const firstPiece = 4096
 
-// nextPiece returns as many frames as Read opens at once, of those at hand: few at
-// first, and ever more as the stream goes on.
+// nextPiece returns those frames that Read opens at once: few at first, and ever more as
+// the stream goes on.
 func (r *Reader) nextPiece(wire []byte) []byte {
-	length := r.opener.frameLen + message.RegularOverhead
+	length := r.opener.wireLen()
 	piece := max(1, r.piece/length) * length
-	r.piece = min(4*r.piece, batchlen.Len)
+	r.piece = min(4*r.piece, batchLen)
 	return wire[:min(piece, len(wire))]
 }
 
-// startOwn has frames opened into memory of the Reader's.
-func (r *Reader) startOwn(wire []byte) {
-	b := r.line.free()
-	b.room(len(wire) / (r.opener.frameLen + message.RegularOverhead) * r.opener.frameLen)
-	r.start(b, wire)
-}
-
-// take makes what was opened first unread. It returns false when wake had
-// something before.
-func (r *Reader) take(wake <-chan struct{}) bool {
-	r.line.catchUp(r.opener.hashBatch)
-	b := r.line.next(wake)
-	if b == nil {
+// fillOwn makes frames at hand the input of b, and b's own memory the place for the output.
+// It returns false if it has set r.err instead.
+func (r *Reader) fillOwn(b *batch, frames []byte) bool {
+	if err := r.fillBatch(b, frames); err != nil {
+		r.fail(err)
 		return false
 	}
+	b.useOwnMemory(r.opener.openedLen(len(frames)))
+	return true
+}
+
+// take makes the result of b unread. Nothing else was.
+func (r *Reader) take(b *batch) {
 	r.src.giveBack(b)
 	r.unread, b.in, b.out = b.out, nil, nil
 	if b.err != nil {
 		r.fail(b.err)
 	}
-	return true
 }
 
-// nextPart returns the part that comes next, which is at hand then.
+// readPart reads the next part of the message until it is at hand. If it is the last,
+// readPart opens it too, and makes its content unread.
+func (r *Reader) readPart() {
+	p, err := r.nextPart()
+	switch {
+	case err != nil:
+		r.fail(err)
+	case p.final:
+		r.unread = r.openLast(p)
+	}
+}
+
+// nextPart reads the next part of the message until it is at hand.
 func (r *Reader) nextPart() (part, error) {
 	for {
 		p, err := r.opener.next(r.src.window())
@@ -337,11 +321,11 @@ func (r *Reader) nextPart() (part, error) {
 	}
 }
 
-// openLast opens the last part of the message, and returns its content once all
-// that follows has been verified.
+// openLast opens the last part of the message, and returns its content once it has
+// verified all that follows.
 func (r *Reader) openLast(p part) []byte {
 	var err error
-	r.last, err = r.opener.open(nil, r.src.window(), p)
+	r.last, err = r.opener.openPart(nil, r.src.window(), p)
 	if err == nil {
 		r.src.skip(p.need)
 		err = r.finish()
@@ -351,13 +335,13 @@ func (r *Reader) openLast(p part) []byte {
 		return nil
 	}
 	r.err = io.EOF
-	r.dropKeys()
+	r.letGo()
 	return r.last
 }
 
 // finish verifies the footer and that nothing follows it.
 func (r *Reader) finish() error {
-	// Twice: with the length at hand, the footer's length is known.
+	// Twice, since the footer's length is known once its first bytes are at hand.
 	for range 2 {
 		if err := r.src.fill(r.opener.footerLen(r.src.window())); err != nil {
 			return r.sourceError("footer", err)
@@ -368,7 +352,13 @@ func (r *Reader) finish() error {
 		return err
 	}
 	r.src.skip(n)
-	return r.src.end()
+	switch err := r.src.fill(1); {
+	case err == nil:
+		return errTrailing
+	case err != io.EOF:
+		return fmt.Errorf("source: %w", err)
+	}
+	return nil
 }
 
 // sourceError says what part was being read when the source failed. A source
@@ -380,23 +370,23 @@ func (r *Reader) sourceError(part string, err error) error {
 	return fmt.Errorf("%s: source: %w", part, err)
 }
 
-// fail makes err stick. What was opened after it is not released, and what is
-// unread still is.
+// fail has calls return err once they have returned what is unread. What is in flight it
+// clears.
 func (r *Reader) fail(err error) {
 	r.err = fmt.Errorf("envelope: decrypt: %w", err)
-	r.line.discard()
-	r.dropKeys()
+	r.pipe.discard()
+	r.letGo()
 }
 
-// dropKeys lets go of what is not needed any more.
-func (r *Reader) dropKeys() {
+// letGo lets go of the key and of the source.
+func (r *Reader) letGo() {
 	r.opener.aead = nil
-	r.src.drop()
+	r.src.close()
 }
 
-// drop clears plaintext that has been read.
-func (r *Reader) drop() {
-	r.line.drop(true)
+// clearRead clears the plaintext that the caller has read.
+func (r *Reader) clearRead() {
+	r.pipe.freeMemory(true)
 	clear(r.last)
 	r.last = nil
 }

@@ -1,13 +1,13 @@
 package envelope
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -19,21 +19,21 @@ import (
 // this message. It is safe for concurrent use if its source is. It needs no
 // Close: between calls it has no goroutine and owns nothing but memory.
 type ReaderAt struct {
-	ctx     context.Context
-	src     io.ReaderAt
-	opts    *Options
-	opener  *opener // not changed any more
-	layout  layout
-	size    int64  // of the plaintext
-	regular int64  // count of the regular frames
-	final   []byte // content of the final frame
-	scratch sync.Pool
+	ctx           context.Context
+	src           io.ReaderAt
+	opts          *Options
+	opener        *opener // not changed any more
+	layout        layout
+	size          int64 // of the plaintext
+	regularFrames int64
+	final         []byte    // content of the final frame
+	scratch       sync.Pool // of *scratch
 }
 
 var _ io.ReaderAt = (*ReaderAt)(nil)
 
-// NewReaderAt reads the header of a message of size bytes from src, has the data
-// key unwrapped, and authenticates the header and the final frame before it
+// NewReaderAt reads the header of a message of size bytes from src, has the keyring
+// unwrap the data key, and authenticates the header and the final frame before it
 // returns. So a message that was cut short or made longer is found at once.
 // Frames in between are verified when they are read.
 //
@@ -51,18 +51,20 @@ func (d *Decrypter) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64
 		return nil, invalid("message of %d bytes", size)
 	}
 	r := &ReaderAt{ctx: ctx, src: src, opts: &d.opts}
-	if err := r.open(d, size, ec); err != nil {
+	if err := r.readEnds(d, size, ec); err != nil {
 		return nil, fmt.Errorf("envelope: decrypt: %w", err)
 	}
 	return r, nil
 }
 
-func (r *ReaderAt) open(d *Decrypter, size int64, ec keyring.EncryptionContext) error {
+// readEnds reads the header and the final frame of a message of size bytes, and
+// authenticates them.
+func (r *ReaderAt) readEnds(d *Decrypter, size int64, ec keyring.EncryptionContext) error {
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
-	head := newSource(io.NewSectionReader(r.src, 0, size))
-	h, err := message.ReadHeader(&head, d.opts.limits())
+	head := bufio.NewReader(careful{io.NewSectionReader(r.src, 0, size)})
+	h, err := message.ReadHeader(head, d.opts.limits())
 	if err != nil {
 		return err
 	}
@@ -80,12 +82,12 @@ func (r *ReaderAt) open(d *Decrypter, size int64, ec keyring.EncryptionContext) 
 		return err
 	}
 	end := r.layout.finalFrame(size)
-	r.regular = end.before
+	r.regularFrames = end.before
 	wire := make([]byte, end.length)
 	if err := r.readFull(wire, end.offset); err != nil {
 		return fmt.Errorf("final frame: %w", err)
 	}
-	r.opener.seq = uint32(r.regular)
+	r.opener.seq = uint32(r.regularFrames)
 	p, err := r.opener.next(wire)
 	if err == nil && (!p.final || !p.whole || p.need != len(wire)) {
 		err = fmt.Errorf("%w: the final frame is not where it belongs: the message is cut short or has bytes added", ErrMalformed)
@@ -93,7 +95,7 @@ func (r *ReaderAt) open(d *Decrypter, size int64, ec keyring.EncryptionContext) 
 	if err != nil {
 		return err
 	}
-	r.final, err = r.opener.open(nil, wire, p)
+	r.final, err = r.opener.openPart(nil, wire, p)
 	return err
 }
 
@@ -127,21 +129,21 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// readAt reads all of p, which ends before the plaintext does.
+// readAt fills p, which the plaintext from off on is long enough for.
 func (r *ReaderAt) readAt(p []byte, off int64) (n int, err error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
 	for n < len(p) {
 		frame, skip := (off+int64(n))/r.layout.frameLen, (off+int64(n))%r.layout.frameLen
-		if frame == r.regular {
+		if frame == r.regularFrames {
 			n += copy(p[n:], r.final[skip:])
 			break
 		}
 		read := r.readFrames
-		whole := min(int64(len(p)-n)/r.layout.frameLen, r.regular-frame)
-		if skip == 0 && whole*r.layout.frameLen > int64(batchlen.Bulk()) {
-			read = r.readBulk
+		whole := min(int64(len(p)-n)/r.layout.frameLen, r.regularFrames-frame)
+		if skip == 0 && whole*r.layout.frameLen > int64(worthOtherCores()) {
+			read = r.readParallel
 		}
 		got, err := read(p[n:], frame, skip)
 		n += got
@@ -152,25 +154,30 @@ func (r *ReaderAt) readAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// buffers are what a read of few frames needs.
-type buffers struct {
+// A scratch is memory that a read works in.
+type scratch struct {
 	wire, plain []byte
 	state       frameState
 }
 
-// readFrames reads a batch of regular frames at most, from the source at once, and
-// copies their plaintext from skip on. Frames that are wanted whole are opened into
-// their place.
-func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
-	b, ok := r.scratch.Get().(*buffers)
-	if !ok {
-		b = &buffers{state: r.opener.state}
+// takeScratch returns a scratch, which is given back to r.scratch.
+func (r *ReaderAt) takeScratch() *scratch {
+	if s, ok := r.scratch.Get().(*scratch); ok {
+		return s
 	}
-	defer r.scratch.Put(b)
+	return &scratch{state: r.opener.state}
+}
+
+// readFrames reads regular frames, the first of which is given by the count of those before
+// it, with one read of the source: a batch at most. It fills p with their plaintext, of
+// which it leaves out the first skip bytes. Frames that p has room for are opened in place.
+func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
+	s := r.takeScratch()
+	defer r.scratch.Put(s)
 
 	frameLen := r.layout.frameLen
-	count := min((skip+int64(len(p))+frameLen-1)/frameLen, r.regular-frame, int64(batchlen.Frames(int(frameLen))))
-	wire, err := r.readWire(&b.wire, frame, count)
+	count := min((skip+int64(len(p))+frameLen-1)/frameLen, r.regularFrames-frame, int64(framesPerBatch(int(frameLen))))
+	wire, err := r.readWire(&s.wire, frame, count)
 	if err != nil {
 		return 0, err
 	}
@@ -180,8 +187,8 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 	var plain []byte
 	defer func() { clear(plain) }()
 	part := func(skip int64) error {
-		plain = sized(&b.plain, frameLen)
-		if _, err := r.opener.openFrames(plain[:0], wire[:length], seq, &b.state); err != nil {
+		plain = sized(&s.plain, frameLen)
+		if _, err := r.opener.openFrames(plain[:0], wire[:length], seq, &s.state); err != nil {
 			return err
 		}
 		n += copy(p[n:], plain[skip:])
@@ -194,7 +201,7 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 		}
 	}
 	if whole := min(int64(len(wire))/length, int64(len(p)-n)/frameLen); whole > 0 {
-		out, err := r.opener.openFrames(p[n:n:int64(n)+whole*frameLen], wire[:whole*length], seq, &b.state)
+		out, err := r.opener.openFrames(p[n:n:int64(n)+whole*frameLen], wire[:whole*length], seq, &s.state)
 		n += len(out)
 		if err != nil {
 			return n, err
@@ -207,47 +214,47 @@ func (r *ReaderAt) readFrames(p []byte, frame, skip int64) (n int, err error) {
 	return n, err
 }
 
-// readBulk reads the whole regular frames, several batches at once.
-func (r *ReaderAt) readBulk(p []byte, frame, _ int64) (n int, err error) {
-	whole := min(int64(len(p))/r.layout.frameLen, r.regular-frame)
+// readParallel is readFrames for as many whole frames as there is room for in p, several
+// batches at once.
+func (r *ReaderAt) readParallel(p []byte, frame, _ int64) (n int, err error) {
 	frameLen := r.layout.frameLen
-	// Each batch in flight has memory of its own.
-	inFlight := int(min(int64(batchlen.MaxInFlight(int(frameLen))), 1+whole/int64(batchlen.Frames(int(frameLen)))))
-	line := newPipeline(r.opts.concurrency(), inFlight, r.opener.state.aad, r.work)
-	defer line.stop()
+	whole := min(int64(len(p))/frameLen, r.regularFrames-frame)
+	perBatch := int64(framesPerBatch(int(frameLen)))
+	inFlight := min(int64(streamBatches(int(frameLen))), 1+whole/perBatch)
+	pipe := newPipeline(r.opts.concurrency(), int(inFlight), r.opener.state.aad, r.readBatch, nil)
+	defer pipe.stop()
 	room := p
-	for {
-		if whole > 0 && !line.full() && err == nil {
-			count := min(whole, int64(batchlen.Frames(int(frameLen))))
-			b := line.free()
-			b.out, b.frame, b.count = room[:0:count*frameLen], frame, count
-			room = room[count*frameLen:]
-			frame, whole = frame+count, whole-count
-			line.start(b)
-			continue
+	err = pipe.run(nil, func(b *batch) (bool, error) {
+		count := min(whole, perBatch)
+		if count == 0 {
+			return false, nil
 		}
-		if line.flying == 0 {
-			if err != nil {
-				clear(p[n : len(p)-len(room)])
-			}
-			return n, err
-		}
-		// What follows an error is not counted.
-		if b := line.next(nil); err == nil {
-			n += len(b.out)
-			err = b.err
-		}
+		b.seq, b.out = uint32(frame), room[:0:count*frameLen]
+		room = room[count*frameLen:]
+		frame, whole = frame+count, whole-count
+		return true, nil
+	}, func(b *batch) error {
+		n += len(b.out)
+		return b.err
+	})
+	if err != nil {
+		clear(p[n : len(p)-len(room)]) // what was opened behind the error
+	}
+	return n, err
+}
+
+// readBatch reads as many frames as b has room for, and opens them.
+func (r *ReaderAt) readBatch(b *batch) {
+	s := r.takeScratch()
+	defer r.scratch.Put(s)
+	var wire []byte
+	if wire, b.err = r.readWire(&s.wire, int64(b.seq), int64(cap(b.out))/r.layout.frameLen); b.err == nil {
+		b.out, b.err = r.opener.openFrames(b.out, wire, b.seq, &b.state)
 	}
 }
 
-// work reads and opens a batch.
-func (r *ReaderAt) work(b *batch) {
-	if b.in, b.err = r.readWire(&b.buf, b.frame, b.count); b.err == nil {
-		b.out, b.err = r.opener.openFrames(b.out, b.in, uint32(b.frame), &b.state)
-	}
-}
-
-// readWire reads regular frames into buf, which it makes longer if need be.
+// readWire reads count regular frames into buf, which it makes longer if need be. The
+// first of them is given by the count of those before it.
 func (r *ReaderAt) readWire(buf *[]byte, frame, count int64) ([]byte, error) {
 	if err := r.ctx.Err(); err != nil {
 		return nil, err
@@ -260,7 +267,7 @@ func (r *ReaderAt) readWire(buf *[]byte, frame, count int64) ([]byte, error) {
 	return wire, nil
 }
 
-// sized returns n bytes in b's array, or has b be a longer one.
+// sized returns the first n bytes of b, which it makes longer if need be.
 func sized(b *[]byte, n int64) []byte {
 	if int64(cap(*b)) < n {
 		*b = make([]byte, n)
@@ -268,8 +275,7 @@ func sized(b *[]byte, n int64) []byte {
 	return (*b)[:n]
 }
 
-// readFull fills p from the source. A source that ends before has cut the
-// message short.
+// readFull fills p from the source. If the source ends before, the message was cut short.
 func (r *ReaderAt) readFull(p []byte, off int64) error {
 	n, err := r.src.ReadAt(p, off)
 	switch {

@@ -12,15 +12,14 @@ import (
 	"hash"
 	"math"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
 
-// A sealer makes the parts of one message in order: header, regular frames,
-// final frame with footer. It holds what it needs itself, since a small message
-// is little more than its allocations.
+// A sealer makes the parts of one message in order: header, regular frames, final frame
+// with footer. Its fields are values where they can be: for a small message, allocations
+// are most of the work.
 type sealer struct {
 	header     message.Header
 	keys       []keyring.EncryptedDataKey // those of the header
@@ -35,11 +34,10 @@ type sealer struct {
 	done       bool // the final frame was sealed
 }
 
-// start gets the materials for a message and appends its header to dst, which
-// grows to have room for the whole message if its length is known. The length is
-// the plaintext's, -1 if unknown; bound is what the manager is told then. The
-// sealer is new.
-func (s *sealer) start(ctx context.Context, e *Encrypter, dst []byte, ec keyring.EncryptionContext, length, bound int64) ([]byte, error) {
+// sealHeader gets the materials for a message from e's manager and appends the header to
+// dst. The sealer is new. The length is the plaintext's: if it is known, dst gets room for
+// the whole message; if it is -1, the manager is told bound instead.
+func (s *sealer) sealHeader(ctx context.Context, e *Encrypter, dst []byte, ec keyring.EncryptionContext, length, bound int64) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -72,10 +70,9 @@ func (s *sealer) start(ctx context.Context, e *Encrypter, dst []byte, ec keyring
 	return s.appendHeader(dst, m, length, e.opts.MaxHeaderLength)
 }
 
-// appendHeader appends the header to dst, and makes the cipher under the message's
-// key. It is called once for a sealer: the header's nonce is fixed, so that a
-// second header under one key would repeat it. The message ID, drawn here, makes
-// the key unlike that of every other message.
+// appendHeader draws the message ID, which makes the message's key unlike that of every
+// other message, makes the cipher under that key, and appends the header to dst. It is
+// called once for a sealer: message.HeaderIV says why.
 func (s *sealer) appendHeader(dst []byte, m *keyring.EncryptionMaterials, length int64, maxLen int) ([]byte, error) {
 	h := &s.header
 	h.MessageID = s.id[:h.Suite.MessageIDLen()]
@@ -111,7 +108,7 @@ func (s *sealer) appendHeader(dst []byte, m *keyring.EncryptionMaterials, length
 		return nil, fmt.Errorf("header: %w", err)
 	}
 	h.BodyLen = len(dst) - start
-	h.IV = headerIV[:]
+	h.IV = message.HeaderIV[:]
 	h.Stored = nil
 
 	aad := dst[start:]
@@ -123,7 +120,7 @@ func (s *sealer) appendHeader(dst []byte, m *keyring.EncryptionMaterials, length
 	if h.Suite.Version == 1 {
 		dst = append(dst, h.IV...)
 	}
-	dst = s.aead.Seal(dst, headerIV[:], nil, aad)
+	dst = s.aead.Seal(dst, h.IV, nil, aad)
 	h.Raw = dst[start:]
 	if h.Suite.Signs() {
 		s.hash = h.Suite.SigHash.New()
@@ -132,26 +129,27 @@ func (s *sealer) appendHeader(dst []byte, m *keyring.EncryptionMaterials, length
 	return dst, nil
 }
 
-// regular appends whole regular frames to dst.
-func (s *sealer) regular(dst, plaintext []byte) ([]byte, error) {
-	seq, err := s.reserve(len(plaintext) / s.frameLen)
+// appendRegular seals plaintext, which is a multiple of the frame length, as regular
+// frames, and appends them to dst.
+func (s *sealer) appendRegular(dst, plaintext []byte) ([]byte, error) {
+	seq, err := s.reserveNumbers(len(plaintext) / s.frameLen)
 	if err != nil {
 		return dst, err
 	}
 	start := len(dst)
 	dst = s.sealFrames(dst, plaintext, seq, &s.state)
-	s.hashed(dst[start:])
+	s.addToSignature(dst[start:])
 	return dst, nil
 }
 
-// reserve takes the numbers of the next n regular frames, so that no others get
-// them: a frame's number is its nonce. It returns the number before the first.
-func (s *sealer) reserve(n int) (seq uint32, err error) {
+// reserveNumbers gives away the sequence numbers of the next n regular frames, from seq+1
+// on. A number is given away once, since it is the frame's nonce.
+func (s *sealer) reserveNumbers(n int) (seq uint32, err error) {
 	if s.done {
 		return 0, errEnded
 	}
-	// The final frame needs a number too, and the last one of these must not
-	// read as the end marker.
+	// One number is left for the final frame. So no regular frame has the last
+	// number of all, which is the end marker.
 	if int64(s.seq)+int64(n) > message.MaxFrames-1 {
 		return 0, fmt.Errorf("%w: the plaintext takes more than %d frames of %d bytes: choose a longer Options.FrameLength",
 			ErrLimit, int64(message.MaxFrames), s.frameLen)
@@ -161,10 +159,10 @@ func (s *sealer) reserve(n int) (seq uint32, err error) {
 	return seq, nil
 }
 
-// sealFrames appends plaintext to dst as regular frames, all of the frame length,
-// whose numbers after seq were reserved. It only reads the sealer, so that several
-// goroutines may call it, each with a state of its own. What it appends must then
-// be hashed in order.
+// sealFrames seals plaintext, which is a multiple of the frame length, as regular frames,
+// and appends them to dst. Its caller has reserved their numbers, from seq+1 on, and adds
+// the frames to the signature, in their order. It only reads the sealer, so that several
+// goroutines may call it, each with a state of its own.
 func (s *sealer) sealFrames(dst, plaintext []byte, seq uint32, state *frameState) []byte {
 	for len(plaintext) > 0 {
 		frame := plaintext[:s.frameLen]
@@ -177,28 +175,42 @@ func (s *sealer) sealFrames(dst, plaintext []byte, seq uint32, state *frameState
 	return dst
 }
 
-// whole returns how many bytes of plaintext may be sealed as regular frames: a
-// batch at most, and not the last ones, which may be the final frame's.
-func (s *sealer) whole(plaintext []byte) int {
-	frames := max(len(plaintext)-1, 0) / s.frameLen
-	return min(frames, batchlen.Frames(s.frameLen)) * s.frameLen
+// wholeFrames returns how many bytes of plaintext belong into regular frames whatever
+// follows them: a batch at most.
+func (s *sealer) wholeFrames(plaintext []byte) int {
+	frames := int(message.RegularFrames(int64(len(plaintext)), int64(s.frameLen)))
+	return min(frames, framesPerBatch(s.frameLen)) * s.frameLen
 }
 
-// work seals a batch.
-func (s *sealer) work(b *batch) {
+// sealedLen returns how long n bytes, a multiple of the frame length, are when sealed.
+func (s *sealer) sealedLen(n int) int { return n + n/s.frameLen*message.RegularOverhead }
+
+// fillBatch makes frames, a multiple of the frame length, the input of b. The caller says
+// where the output goes.
+func (s *sealer) fillBatch(ctx context.Context, b *batch, frames []byte) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.in = frames
+	b.seq, err = s.reserveNumbers(len(frames) / s.frameLen)
+	return err
+}
+
+// sealBatch is the work of a pipeline that seals.
+func (s *sealer) sealBatch(b *batch) {
 	b.out = s.sealFrames(b.out, b.in, b.seq, &b.state)
 }
 
-// hashed adds to what the signature covers.
-func (s *sealer) hashed(b []byte) {
+// addToSignature hashes b, which comes next in the message, if the message is signed.
+func (s *sealer) addToSignature(b []byte) {
 	if s.hash != nil {
 		s.hash.Write(b)
 	}
 }
 
-// final appends the final frame to dst, of at most the frame length, and the
-// footer if there is one.
-func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
+// appendFinal appends the final frame to dst, with plaintext as its content, at most the
+// frame length, and the footer if the message is signed.
+func (s *sealer) appendFinal(dst, plaintext []byte) ([]byte, error) {
 	if s.done {
 		return dst, errEnded
 	}
@@ -219,11 +231,11 @@ func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
 	return message.AppendFooter(dst, sig), nil
 }
 
-// errEnded keeps a sealer that is misused from going around its frame numbers.
+// errEnded keeps a sealer that is misused from writing anything behind the final frame.
 var errEnded = errors.New("the message has its final frame already")
 
-// nonce returns the nonce of a frame that is written. The next call overwrites
-// it.
+// nonce returns the nonce of the frame with number seq: zeros, then the number. The next
+// call overwrites it.
 func (f *frameState) nonce(seq uint32) []byte {
 	binary.BigEndian.PutUint32(f.iv[suite.NonceLen-4:], seq)
 	return f.iv[:]

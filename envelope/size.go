@@ -58,7 +58,7 @@ func layoutOf(h *message.Header) layout {
 	return layout{h.Suite, int64(len(h.Raw)), int64(h.FrameLength)}
 }
 
-// A layout is what the place of everything in a message follows from.
+// A layout is what must be known of a message to compute where its parts lie.
 type layout struct {
 	suite     *suite.Suite
 	headerLen int64
@@ -79,9 +79,7 @@ func (l layout) messageSize(n int64) (int64, error) {
 	if n < 0 {
 		return 0, fmt.Errorf("%w: plaintext of %d bytes", ErrLimit, n)
 	}
-	// The final frame is full when the plaintext is a multiple of the frame
-	// length, and empty only when the plaintext is.
-	regular := max(n-1, 0) / l.frameLen
+	regular := message.RegularFrames(n, l.frameLen)
 	if regular >= message.MaxFrames {
 		return 0, fmt.Errorf("%w: plaintext of %d bytes takes more than %d frames of %d bytes",
 			ErrLimit, n, int64(message.MaxFrames), l.frameLen)
@@ -94,8 +92,8 @@ func (l layout) messageSize(n int64) (int64, error) {
 }
 
 func (l layout) plaintextSize(n int64) (int64, error) {
-	// What a header and a footer take from a number that is far below zero would
-	// wrap around to one that is far above.
+	// From a number far below zero, the subtraction below would wrap around to one far
+	// above.
 	if n < 0 {
 		return 0, l.noSuchSize(n)
 	}

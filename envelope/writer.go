@@ -3,13 +3,11 @@ package envelope
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"math"
 
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -20,20 +18,21 @@ import (
 // The message is whole when Close has returned nil; before, what the destination
 // has does not decrypt. A Writer that is not to be closed, because its input
 // failed, is just dropped, or its context cancelled: between calls it has no
-// goroutine and owns nothing but memory. So do not defer Close where the input can fail, or
-// cancel the context first, lest a shortened plaintext becomes a valid message.
+// goroutine and owns nothing but memory. So do not defer Close where the input can
+// fail, or cancel the context first, lest a shortened plaintext becomes a valid
+// message.
 //
 // A Writer is not safe for concurrent use.
 type Writer struct {
 	ctx    context.Context
 	dst    io.Writer
 	sealer *sealer
-	tail   []byte // plaintext that may yet be in the final frame: at most a frame
-	out    []byte // sealed, not yet written
-	left   int64  // how many bytes may still be written; -1 is no limit
+	tail   []byte // plaintext that may belong into the final frame: a frame at most
+	out    []byte // sealed, not yet written to dst
+	left   int64  // how many bytes of plaintext the caller may still write
 	opts   *Options
-	line   *pipeline // nil until there is much to seal
-	err    error     // sticks
+	pipe   *pipeline // nil until there is much to seal
+	err    error     // what all calls to come return
 	closed bool
 }
 
@@ -53,16 +52,16 @@ func (e *Encrypter) NewWriter(ctx context.Context, dst io.Writer, ec keyring.Enc
 	if dst == nil {
 		return nil, invalid("destination is nil")
 	}
-	length := int64(-1)
+	length, left := int64(-1), int64(math.MaxInt64)
 	if e.opts.MaxStreamLength > 0 {
-		length = e.opts.MaxStreamLength
+		length, left = e.opts.MaxStreamLength, e.opts.MaxStreamLength
 	}
 	s := &sealer{}
-	head, err := s.start(ctx, e, nil, ec, -1, length)
+	head, err := s.sealHeader(ctx, e, nil, ec, -1, length)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: encrypt: %w", err)
 	}
-	return &Writer{ctx: ctx, dst: dst, sealer: s, left: length, opts: &e.opts, out: bytes.Clone(head)}, nil
+	return &Writer{ctx: ctx, dst: dst, sealer: s, left: left, opts: &e.opts, out: bytes.Clone(head)}, nil
 }
 
 // Header returns the header of the message. [Header.MessageSize] tells from it
@@ -75,30 +74,18 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
-	if err := w.ctx.Err(); err != nil {
-		w.fail(err)
-		return 0, w.err
-	}
-	returned := false
-	defer func() {
-		if !returned {
-			w.failPanicked()
-		}
-	}()
 	n, err := w.write(p)
-	returned = true
-	if err != nil {
-		w.fail(err)
-		return n, w.err
-	}
-	return n, nil
+	return n, w.stick(err)
 }
 
-// write seals p but for a tail that may have to go into the final frame: it is
-// sealed when more comes.
+// write seals p up to a tail, which may belong into the final frame and waits until more
+// comes.
 func (w *Writer) write(p []byte) (int, error) {
 	frameLen := w.sealer.frameLen
 	total := len(p)
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
 	if err := w.spend(total); err != nil {
 		return 0, err
 	}
@@ -109,21 +96,21 @@ func (w *Writer) write(p []byte) (int, error) {
 				return total - len(p), err
 			}
 			w.tail = w.tail[:0]
-		case len(w.tail) == 0 && len(p) > max(batchlen.Bulk(), frameLen):
-			n, err := w.bulk(p)
+		case len(w.tail) == 0 && len(p) > max(worthOtherCores(), frameLen):
+			n, err := w.writeParallel(p)
 			p = p[n:]
 			if err != nil {
 				return total - len(p), err
 			}
 		case len(w.tail) == 0 && len(p) > frameLen:
-			n := w.sealer.whole(p)
+			n := w.sealer.wholeFrames(p)
 			if err := w.seal(p[:n]); err != nil {
 				return total - len(p), err
 			}
 			p = p[n:]
 		default:
 			n := min(len(p), frameLen-len(w.tail))
-			w.growTail(n)
+			w.tail = extend(w.tail, n, frameLen)
 			w.tail = append(w.tail, p[:n]...)
 			p = p[n:]
 		}
@@ -131,84 +118,65 @@ func (w *Writer) write(p []byte) (int, error) {
 	return total, nil
 }
 
-// bulk seals and writes p but for the frame's length or less at its end. The tail
-// is empty. It returns how much of p it has written.
-func (w *Writer) bulk(p []byte) (int, error) {
-	w.makeLine(1 + len(p)/batchlen.Len)
-	defer w.line.stop()
-	done := 0
-	for {
-		for n := w.sealer.whole(p); n > 0 && !w.line.full(); n = w.sealer.whole(p) {
-			if _, err := w.start(p[:n]); err != nil {
-				return done, err
-			}
-			p = p[n:]
+// writeParallel seals and writes p up to the last frame's length of it or less. The tail
+// is empty. It returns how many bytes of p it has written.
+func (w *Writer) writeParallel(p []byte) (done int, err error) {
+	w.usePipeline()
+	defer w.pipe.stop()
+	err = w.pipe.run(nil, func(b *batch) (bool, error) {
+		frames := p[:w.sealer.wholeFrames(p)]
+		if len(frames) == 0 {
+			return false, nil
 		}
-		if w.line.flying == 0 {
-			return done, nil
-		}
-		b := w.line.next(nil)
+		p = p[len(frames):]
+		return true, w.fillBatch(b, frames)
+	}, func(b *batch) error {
 		n := len(b.in)
-		if err := w.put(b); err != nil {
-			return done, err
+		err := w.writeBatch(b)
+		if err == nil {
+			done += n
 		}
-		done += n
+		return err
+	})
+	return done, err
+}
+
+// usePipeline makes the pipeline, unless there is one already.
+func (w *Writer) usePipeline() {
+	if w.pipe == nil {
+		n := streamBatches(w.sealer.frameLen)
+		w.pipe = newPipeline(w.opts.concurrency(), n, w.sealer.state.aad, w.sealer.sealBatch, nil)
 	}
 }
 
-// makeLine sees to it that there is a pipeline of so many batches, or of as many as
-// a stream may have. None is in flight.
-func (w *Writer) makeLine(inFlight int) {
-	inFlight = min(inFlight, batchlen.MaxInFlight(w.sealer.frameLen))
-	if w.line != nil {
-		if w.line.longest >= inFlight {
-			return
-		}
-		w.line.drop(false)
+// fillBatch has b seal whole regular frames into memory of its own.
+func (w *Writer) fillBatch(b *batch, frames []byte) error {
+	if err := w.sealer.fillBatch(w.ctx, b, frames); err != nil {
+		return err
 	}
-	w.line = newPipeline(w.opts.concurrency(), inFlight, w.sealer.state.aad, w.sealer.work)
+	b.useOwnMemory(w.sealer.sealedLen(len(frames)))
+	return nil
 }
 
-// start has whole regular frames sealed. The pipeline is not full.
-func (w *Writer) start(frames []byte) (*batch, error) {
-	if err := w.ctx.Err(); err != nil {
-		return nil, err
-	}
-	b := w.line.free()
-	count := len(frames) / w.sealer.frameLen
-	var err error
-	if b.seq, err = w.sealer.reserve(count); err != nil {
-		return nil, err
-	}
-	b.in = frames
-	b.room(len(frames) + count*message.RegularOverhead)
-	w.line.start(b)
-	return b, nil
-}
-
-// put writes what was sealed: with what else there is if it is little.
-func (w *Writer) put(b *batch) error {
+// writeBatch writes what was sealed in b. Little it adds to out instead, to be written
+// with what comes.
+func (w *Writer) writeBatch(b *batch) error {
 	sealed := b.out
-	b.in, b.out = nil, nil // the first is the caller's
-	w.sealer.hashed(sealed)
-	if len(w.out)+len(sealed) <= batchlen.Len/2 {
-		w.reserve(len(sealed))
+	b.in, b.out = nil, nil // in is the caller's
+	w.sealer.addToSignature(sealed)
+	if len(w.out)+len(sealed) <= batchLen/2 {
+		w.out = extend(w.out, len(sealed), batchLen)
 		w.out = append(w.out, sealed...)
 		return nil
 	}
-	if len(w.out) > 0 {
-		if err := w.flush(); err != nil {
-			return err
-		}
+	if err := w.flush(); err != nil {
+		return err
 	}
 	return w.writeOut(sealed)
 }
 
-// spend counts n bytes that are to be written.
+// spend counts n bytes of plaintext against Options.MaxStreamLength.
 func (w *Writer) spend(n int) error {
-	if w.left < 0 {
-		return nil
-	}
 	if int64(n) > w.left {
 		return fmt.Errorf("%w: the plaintext is longer than Options.MaxStreamLength", ErrLimit)
 	}
@@ -216,40 +184,21 @@ func (w *Writer) spend(n int) error {
 	return nil
 }
 
-// growTail makes room for n more bytes, and leaves no plaintext behind.
-func (w *Writer) growTail(n int) {
-	if need := len(w.tail) + n; need > cap(w.tail) {
-		longer := make([]byte, len(w.tail), min(w.sealer.frameLen, max(need, 2*cap(w.tail))))
-		copy(longer, w.tail)
-		clear(w.tail)
-		w.tail = longer
-	}
-}
-
-// seal seals whole regular frames, a batch at most, and writes when there is one.
+// seal seals whole regular frames, a batch at most, into out, which it writes before if
+// both would be more than a batch.
 func (w *Writer) seal(frames []byte) error {
-	need := len(frames) + len(frames)/w.sealer.frameLen*message.RegularOverhead
-	if len(w.out) > 0 && len(w.out)+need > batchlen.Len {
+	need := w.sealer.sealedLen(len(frames))
+	if len(w.out)+need > batchLen {
 		if err := w.flush(); err != nil {
 			return err
 		}
 	}
-	w.reserve(need)
 	var err error
-	w.out, err = w.sealer.regular(w.out, frames)
+	w.out, err = w.sealer.appendRegular(extend(w.out, need, batchLen), frames)
 	return err
 }
 
-// reserve makes room for n more bytes in out.
-func (w *Writer) reserve(n int) {
-	if need := len(w.out) + n; need > cap(w.out) {
-		longer := newBuffer(max(need, min(2*cap(w.out), batchlen.Len)))
-		longer = longer[:copy(longer, w.out)]
-		freeBuffer(w.out)
-		w.out = longer
-	}
-}
-
+// flush writes out and empties it.
 func (w *Writer) flush() error {
 	err := w.writeOut(w.out)
 	if err == nil {
@@ -258,11 +207,18 @@ func (w *Writer) flush() error {
 	return err
 }
 
+// writeOut writes p to the destination.
 func (w *Writer) writeOut(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
+	returned := false
+	defer unlessReturned(&returned, w.failPanicked)
 	n, err := w.dst.Write(p)
+	returned = true
 	if err == nil && n != len(p) {
 		err = io.ErrShortWrite
 	}
@@ -288,87 +244,67 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 		return 0, w.err
 	}
 	in := newSource(src)
-	defer in.drop()
+	defer in.close()
 	returned := false
-	defer func() {
-		if !returned {
-			w.failPanicked()
-		}
-	}()
-	n, err := w.readFrom(&in)
+	defer unlessReturned(&returned, w.failPanicked)
+	n, err := w.readFrom(in)
 	returned = true
-	if err != nil {
-		w.fail(err)
-		return n, w.err
-	}
-	return n, nil
+	return n, w.stick(err)
 }
 
-func (w *Writer) readFrom(in *source) (total int64, err error) {
-	w.makeLine(math.MaxInt)
-	in.frames(w.sealer.frameLen, batchlen.Frames(w.sealer.frameLen), 1, len(w.line.ring))
+func (w *Writer) readFrom(in source) (total int64, err error) {
+	w.usePipeline()
+	in.begin(everything)
+	in.expectFrames(w.sealer.frameLen, framesPerBatch(w.sealer.frameLen), 1, len(w.pipe.ring))
 	defer in.settle()
-	defer w.line.stop()
-
+	defer w.pipe.stop()
 	for {
-		// Frames begin where the tail is empty.
-		n := 0
-		if len(w.tail) == 0 {
-			n = w.sealer.whole(in.window())
-		}
-		switch {
-		case n > 0 && !w.line.full():
-			if err := w.spend(n); err != nil {
-				return total, err
+		err := w.pipe.run(in, func(b *batch) (bool, error) {
+			frames := in.window()
+			frames = frames[:w.sealer.wholeFrames(frames)]
+			if len(frames) == 0 || len(w.tail) > 0 { // the tail comes before a frame
+				return false, nil
 			}
-			b, err := w.start(in.window()[:n])
-			if err != nil {
-				return total, err
+			if err := w.spend(len(frames)); err != nil {
+				return false, err
 			}
-			b.lent = in.lend()
-			in.skip(n)
-			total += int64(n)
-
-		case w.line.flying > 0:
-			var wake <-chan struct{}
-			if n == 0 {
-				in.ahead()
-				wake = in.wake()
+			if err := w.fillBatch(b, frames); err != nil {
+				return false, err
 			}
-			b := w.line.next(wake)
-			if b == nil {
-				in.arrived()
-				continue
-			}
+			in.lend(b)
+			in.skip(len(frames))
+			total += int64(len(frames))
+			return true, nil
+		}, func(b *batch) error {
 			in.giveBack(b)
-			if err := w.put(b); err != nil {
-				return total, err
-			}
-
-		default:
-			n, end, err := w.more(in)
-			total += int64(n)
-			if end || err != nil {
-				return total, err
-			}
+			return w.writeBatch(b)
+		})
+		if err != nil {
+			return total, err
+		}
+		n, end, err := w.readMore(in)
+		total += int64(n)
+		if end || err != nil {
+			return total, err
 		}
 	}
 }
 
-// more waits for src to have more, when there is not enough at hand for a whole
-// frame. What belongs into the tail it takes there, and says how much that was.
-func (w *Writer) more(in *source) (n int, end bool, err error) {
+// readMore has the source read, since less is at hand than a frame and what must follow
+// it. It moves n bytes into the tail: those that complete it, or at the source's end all
+// that are left.
+func (w *Writer) readMore(in source) (n int, end bool, err error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, false, err
 	}
-	// Asking for one byte gets as many as src has to give.
+	// The source gives all that it has even if one byte is asked for.
 	need := 1
 	if len(w.tail) == 0 {
 		need = len(in.window()) + 1
 	}
 	err = in.fill(need)
 	switch {
-	case err == io.EOF: // an error that wraps it is no clean end
+	case err == io.EOF: // an error that wraps io.EOF is no clean end
 		end, err = true, nil
 	case err != nil:
 		err = fmt.Errorf("source: %w", err)
@@ -394,46 +330,52 @@ func (w *Writer) Close() error {
 	if w.closed {
 		return nil
 	}
+	if w.err == nil {
+		w.stick(w.finish())
+	}
 	if w.err != nil {
 		return w.err
 	}
-	if err := w.finish(); err != nil {
-		w.fail(err)
-		return w.err
-	}
 	w.closed = true
-	w.fail(fmt.Errorf("writer: %w", fs.ErrClosed)) // for calls to come
+	w.fail(fmt.Errorf("writer: %w", fs.ErrClosed))
 	return nil
 }
 
 func (w *Writer) finish() error {
-	w.reserve(len(w.tail) + message.FinalOverhead + int(layout{suite: w.sealer.header.Suite}.footerLen()))
+	need := len(w.tail) + message.FinalOverhead + int(layout{suite: w.sealer.header.Suite}.footerLen())
 	var err error
-	if w.out, err = w.sealer.final(w.out, w.tail); err != nil {
+	if w.out, err = w.sealer.appendFinal(extend(w.out, need, batchLen), w.tail); err != nil {
 		return err
 	}
 	return w.flush()
 }
 
-// failPanicked is fail for a call that a source or destination does not let
-// return: closing must not pass off what was written as the whole.
+// stick returns what all calls to come return if a call has ended with err.
+func (w *Writer) stick(err error) error {
+	if err != nil {
+		w.fail(err)
+	}
+	return w.err
+}
+
+// failPanicked is fail for a call that a source or a destination did not let return:
+// Close must not make a whole message of what came before.
 func (w *Writer) failPanicked() {
 	if w.err == nil {
 		w.fail(errPanicked)
 	}
 }
 
-var errPanicked = errors.New("an earlier call panicked")
-
-// fail makes err stick and drops the keys and the plaintext.
+// fail has all calls to come return err, clears the plaintext and lets go of the keys.
 func (w *Writer) fail(err error) {
 	w.err = fmt.Errorf("envelope: encrypt: %w", err)
 	clear(w.tail[:cap(w.tail)])
+	freeBuffer(w.tail)
 	freeBuffer(w.out)
 	w.tail, w.out = nil, nil
-	if w.line != nil {
-		w.line.drop(false)
-		w.line = nil
+	if w.pipe != nil {
+		w.pipe.freeMemory(false)
+		w.pipe = nil
 	}
 	w.sealer.aead, w.sealer.signingKey = nil, nil
 }

@@ -48,7 +48,6 @@ var layers = []struct {
 	prefix string
 	layer  int
 }{
-	{"internal/batchlen", 0},
 	{"internal/suite", 0},
 	{"internal/ecdhwrap", 1},
 	{"internal/message", 1},
@@ -57,6 +56,7 @@ var layers = []struct {
 	{"cache", 3},
 	{"envelope", 3},
 	{"envelope/", 4},
+	{"internal/testvectors/", 4},
 	{"internal/", 5}, // programs and tests, which nobody imports
 	{"examples/", 5},
 }

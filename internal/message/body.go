@@ -34,6 +34,12 @@ const (
 	MaxNonFramed = 1<<36 - 32
 )
 
+// RegularFrames returns how many regular frames stand before the final one when n bytes
+// of content are written. The final frame has what is left: 1 byte to frameLen, or none if
+// n is 0. Other writers end a message whose length is a multiple of frameLen with an empty
+// final frame, and that is read too.
+func RegularFrames(n, frameLen int64) int64 { return max(n-1, 0) / frameLen }
+
 // AppendRegularPrefix appends what stands before a regular frame's content.
 func AppendRegularPrefix(dst []byte, seq uint32, iv []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(dst, seq), iv...)

@@ -44,8 +44,8 @@ type Header struct {
 	// Commitment is the commitment to the data key, in suites that have one.
 	Commitment []byte
 
-	// IV and Tag authenticate the header. Version 2 does not store the IV,
-	// which is zero.
+	// IV and Tag authenticate the header. Version 2 does not store the IV:
+	// it is HeaderIV.
 	IV  []byte
 	Tag []byte
 
@@ -162,7 +162,7 @@ func (h *Header) parse(f *fields, limits Limits) error {
 	if version == 1 {
 		h.IV = f.bytes(suite.NonceLen, "IV")
 	} else {
-		h.IV = zeroIV[:]
+		h.IV = HeaderIV[:]
 	}
 	h.Tag = f.bytes(suite.TagLen, "authentication tag")
 	if f.err != nil {
@@ -173,8 +173,14 @@ func (h *Header) parse(f *fields, limits Limits) error {
 	return nil
 }
 
-// zeroIV is the nonce of a version 2 header. Nobody writes to it.
-var zeroIV [suite.NonceLen]byte
+// HeaderIV is the nonce of the header's tag: zeros, by the format in version 2, and as
+// this library writes version 1. Nobody changes it.
+//
+// Header and frames are authenticated under one key, which must never see a nonce
+// twice. A frame's nonce is its sequence number, and the first frame has number 1: so no
+// frame has the header's nonce. Nor may a second header be written under the same key,
+// even with the same data key wrapped anew; who re-encrypts makes a new message.
+var HeaderIV [suite.NonceLen]byte
 
 // skipDataKeys goes past the wrapped keys, of which it stops at the first past the
 // limit.

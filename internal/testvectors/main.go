@@ -13,10 +13,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
-	"maps"
 	"os"
-	"slices"
+
+	"github.com/go-sealring/sealring/internal/testvectors/vectors"
 )
 
 func main() {
@@ -30,56 +29,15 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	t := &totals{skipped: map[string]int{}}
+	t := vectors.NewTotals()
 	for _, path := range flag.Args() {
-		if err := runManifest(context.Background(), os.Stdout, t, path, *wantError); err != nil {
+		if err := vectors.Run(context.Background(), os.Stdout, t, path, *wantError); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 	}
-	t.print(os.Stdout)
-	if !t.ok() {
+	t.Print(os.Stdout)
+	if !t.OK() {
 		os.Exit(1)
 	}
-}
-
-// totals counts over all manifests.
-type totals struct {
-	passed, failed int
-	skipped        map[string]int // by kind of key
-}
-
-func (t *totals) ok() bool { return t.failed == 0 && t.passed > 0 }
-
-func (t *totals) print(w io.Writer) {
-	var skipped int
-	for _, kind := range slices.Sorted(maps.Keys(t.skipped)) {
-		fmt.Fprintf(w, "skipped %d of %s\n", t.skipped[kind], kind)
-		skipped += t.skipped[kind]
-	}
-	fmt.Fprintf(w, "%d passed, %d failed", t.passed, t.failed)
-	if skipped > 0 {
-		fmt.Fprintf(w, ", %d skipped", skipped)
-	}
-	fmt.Fprintln(w)
-}
-
-func runManifest(ctx context.Context, w io.Writer, t *totals, path string, wantError bool) error {
-	vectors, err := loadManifest(path)
-	if err != nil {
-		return err
-	}
-	for _, v := range vectors {
-		skip, err := v.run(ctx, wantError)
-		switch {
-		case skip != "":
-			t.skipped[skip]++
-		case err != nil:
-			t.failed++
-			fmt.Fprintf(w, "FAIL %s %s: %v\n", path, v.name, err)
-		default:
-			t.passed++
-		}
-	}
-	return nil
 }

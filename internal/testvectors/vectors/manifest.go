@@ -1,4 +1,4 @@
-package main
+package vectors
 
 import (
 	"encoding/json"

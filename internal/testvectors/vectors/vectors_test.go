@@ -1,16 +1,13 @@
-package main
+package vectors
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,126 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
-	"github.com/go-sealring/sealring/internal/batchlen"
 	"github.com/go-sealring/sealring/keyring"
 )
-
-// vectorsDir is where the vectors lie beside a checkout: see the contributor
-// notes in ARCHITECTURE.md.
-const vectorsDir = "../../../shared/vectors"
-
-func vectorFile(t *testing.T, name string) string {
-	if _, err := os.Stat(vectorsDir); errors.Is(err, os.ErrNotExist) {
-		t.Skipf("AWS's test vectors are not at %s", vectorsDir)
-	}
-	return filepath.Join(vectorsDir, name)
-}
-
-// eachBatchLen runs a test as users run the package, and with batches so short
-// that the vectors take the ways of long messages.
-func eachBatchLen(t *testing.T, test func(t *testing.T)) {
-	was := batchlen.Len
-	defer func() { batchlen.Len = was }()
-	for _, batchlen.Len = range []int{was, 64} {
-		t.Run(fmt.Sprint(batchlen.Len), test)
-	}
-}
-
-func runVectors(t *testing.T, path string, wantError bool, want *totals) {
-	eachBatchLen(t, func(t *testing.T) {
-		got := &totals{skipped: map[string]int{}}
-		var out bytes.Buffer
-		require.NoError(t, runManifest(t.Context(), &out, got, path, wantError))
-		assert.Empty(t, out.String())
-		assert.Equal(t, want, got)
-	})
-}
-
-func TestManifestV5(t *testing.T) {
-	runVectors(t, vectorFile(t, "esdk-manifest-v5/manifest.json"), false, &totals{
-		// raw 40, raw-ecdh 41, multi-keyring 22, required-encryption-context-cmm 26
-		passed: 129,
-		skipped: map[string]int{
-			"aws-kms": 9, "aws-kms-ecdh": 39, "aws-kms-hierarchy": 5, "aws-kms-mrk-aware": 25,
-			"aws-kms-mrk-aware-discovery": 22, "aws-kms-rsa": 9,
-		},
-	})
-}
-
-func TestManifestV4(t *testing.T) {
-	runVectors(t, vectorFile(t, "valid-Net-4.0.0/manifest.json"), false, &totals{passed: 5, skipped: map[string]int{}})
-}
-
-func TestManifestInvalid(t *testing.T) {
-	path := vectorFile(t, "invalid-Net-4.0.0/manifest.json")
-	runVectors(t, path, true, &totals{passed: 28, skipped: map[string]int{}})
-
-	// The runner must be able to fail.
-	totals := &totals{skipped: map[string]int{}}
-	var out bytes.Buffer
-	require.NoError(t, runManifest(t.Context(), &out, totals, path, false))
-	assert.Equal(t, 28, totals.failed)
-	assert.False(t, totals.ok())
-	assert.Equal(t, 28, strings.Count(out.String(), "FAIL "))
-	valid := vectorFile(t, "valid-Net-4.0.0/manifest.json")
-	require.NoError(t, runManifest(t.Context(), &out, totals, valid, true))
-	assert.Equal(t, 33, totals.failed)
-}
-
-// dataKey is a keyring that hands out one data key.
-type dataKey []byte
-
-func (k dataKey) OnDecrypt(_ context.Context, m *keyring.DecryptionMaterials, _ []keyring.EncryptedDataKey) error {
-	m.DataKey = bytes.Clone(k)
-	return nil
-}
-
-// TestCommitment runs the key-commitment cases, which come with their data keys.
-func TestCommitment(t *testing.T) { eachBatchLen(t, testCommitment) }
-
-func testCommitment(t *testing.T) {
-	var file struct {
-		Tests []struct {
-			Comment    string
-			Ciphertext []byte
-			DataKey    []byte                    `json:"decrypted-dek"`
-			Context    keyring.EncryptionContext `json:"encryption-context"`
-			Frames     []string                  `json:"plaintext-frames"`
-			Status     bool
-		}
-	}
-	b, err := os.ReadFile(vectorFile(t, "commitment-test-vectors.json"))
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(b, &file))
-	require.Len(t, file.Tests, 46)
-	var passed, nonFramed int
-	for _, c := range file.Tests {
-		t.Run(c.Comment, func(t *testing.T) {
-			client, err := envelope.NewDecrypter(dataKey(c.DataKey), nil)
-			require.NoError(t, err)
-			h, err := envelope.ParseHeader(bytes.NewReader(c.Ciphertext), nil)
-			require.NoError(t, err)
-			if h.FrameLength == 0 {
-				nonFramed++
-			}
-			if c.Status {
-				passed++
-			}
-			for _, way := range ways {
-				got, err := way.decrypt(t.Context(), client, c.Ciphertext, c.Context)
-				if !c.Status {
-					require.ErrorIs(t, err, envelope.ErrCommitment, way.name)
-					require.Empty(t, got)
-					continue
-				}
-				require.NoError(t, err, way.name)
-				require.Equal(t, strings.Join(c.Frames, ""), string(got), way.name)
-			}
-		})
-	}
-	assert.Equal(t, 41, passed)
-	assert.Equal(t, 7, nonFramed)
-}
 
 // writeFiles lays files under a directory of the test's.
 func writeFiles(t *testing.T, files map[string]string) string {
@@ -179,46 +58,46 @@ func TestManifestForms(t *testing.T) {
 	for name, c := range map[string]struct {
 		version string
 		test    string
-		want    totals
+		want    Totals
 		says    string
 	}{
-		"v1 plaintext": {"1", `"ciphertext":"file://unsigned","plaintext":"file://plaintext","master-keys":[` + raw + `]`, totals{passed: 1}, ""},
-		"v1 wrong":     {"1", `"ciphertext":"file://unsigned","plaintext":"file://other","master-keys":[` + raw + `]`, totals{failed: 1}, "not the 5"},
+		"v1 plaintext": {"1", `"ciphertext":"file://unsigned","plaintext":"file://plaintext","master-keys":[` + raw + `]`, Totals{Passed: 1}, ""},
+		"v1 wrong":     {"1", `"ciphertext":"file://unsigned","plaintext":"file://other","master-keys":[` + raw + `]`, Totals{Failed: 1}, "not the 5"},
 		"v2 error": {"2", `"ciphertext":"file://broken","result":{"error":{"error-description":"x"}},"master-keys":[` + raw + `]`,
-			totals{passed: 1}, ""},
+			Totals{Passed: 1}, ""},
 		"v2 error that is none": {"2", `"ciphertext":"file://signed","result":{"error":{"error-description":"x"}},"master-keys":[` + raw + `]`,
-			totals{failed: 1}, "wants an error"},
+			Totals{Failed: 1}, "wants an error"},
 		"v2 output": {"2", `"ciphertext":"file://signed","result":{"output":{"plaintext":"file://plaintext"}},"master-keys":[` + raw + `]`,
-			totals{passed: 1}, ""},
+			Totals{Passed: 1}, ""},
 		"v3 unsigned only": {"3", `"ciphertext":"file://unsigned","decryption-method":"streaming-unsigned-only",` +
-			`"result":{"output":{"plaintext":"file://plaintext"}},"master-keys":[` + raw + `]`, totals{passed: 1}, ""},
+			`"result":{"output":{"plaintext":"file://plaintext"}},"master-keys":[` + raw + `]`, Totals{Passed: 1}, ""},
 		"v3 unsigned only, signed": {"3", `"ciphertext":"file://signed","decryption-method":"streaming-unsigned-only",` +
-			`"result":{"error":{"error-description":"signed"}},"master-keys":[` + raw + `]`, totals{passed: 1}, ""},
+			`"result":{"error":{"error-description":"signed"}},"master-keys":[` + raw + `]`, Totals{Passed: 1}, ""},
 		"KMS key among others": {"1", `"ciphertext":"file://unsigned","plaintext":"file://plaintext","master-keys":[` + kms + `,` + raw + `]`,
-			totals{passed: 1}, ""},
+			Totals{Passed: 1}, ""},
 		"KMS key alone": {"1", `"ciphertext":"file://unsigned","plaintext":"file://plaintext","master-keys":[` + kms + `]`,
-			totals{skipped: map[string]int{"aws-kms": 1}}, ""},
+			Totals{Skipped: map[string]int{"aws-kms": 1}}, ""},
 		"v5 negative": {"5", `"decryption-scenario":{"type":"negative-esdk","ciphertext":"file://broken","decryptKeyDescription":` + raw + `}`,
-			totals{passed: 1}, ""},
+			Totals{Passed: 1}, ""},
 		"truncated": {"1", `"ciphertext":"file://broken","plaintext":"file://plaintext","master-keys":[` + raw + `]`,
-			totals{failed: 1}, "unexpected EOF"},
+			Totals{Failed: 1}, "unexpected EOF"},
 		"missing file": {"1", `"ciphertext":"file://nowhere","plaintext":"file://plaintext","master-keys":[` + raw + `]`,
-			totals{failed: 1}, "nowhere"},
+			Totals{Failed: 1}, "nowhere"},
 		"unknown key type": {"1", `"ciphertext":"file://broken","plaintext":"file://plaintext","master-keys":[{"type":"quantum"}]`,
-			totals{failed: 1}, "quantum"},
+			Totals{Failed: 1}, "quantum"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files["manifest.json"] = `{"manifest":{"type":"awses-decrypt","version":` + c.version +
 				`},"keys":"file://keys.json","tests":{"t":{` + c.test + `}}}`
-			got := &totals{skipped: map[string]int{}}
+			got := NewTotals()
 			var out bytes.Buffer
-			require.NoError(t, runManifest(t.Context(), &out, got, writeFiles(t, files), false))
-			if c.want.skipped == nil {
-				c.want.skipped = map[string]int{}
+			require.NoError(t, Run(t.Context(), &out, got, writeFiles(t, files), false))
+			if c.want.Skipped == nil {
+				c.want.Skipped = map[string]int{}
 			}
 			assert.Equal(t, &c.want, got, out.String())
 			assert.Contains(t, out.String(), c.says)
-			assert.Equal(t, c.want.failed == 0 && c.want.passed > 0, got.ok())
+			assert.Equal(t, c.want.Failed == 0 && c.want.Passed > 0, got.OK())
 		})
 	}
 }
@@ -265,27 +144,27 @@ func TestManifestPublicKeys(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		key  string
-		want totals
+		want Totals
 		says string
 	}{
-		"private":               {rsaKey("private"), totals{passed: 1}, ""},
-		"public child":          {multi(rsaKey("private"), rsaKey("public")), totals{passed: 1}, ""},
-		"public generator":      {multi(rsaKey("public"), rsaKey("private")), totals{passed: 1}, ""},
-		"older form":            {multi(rsaKey("old"), rsaKey("private")), totals{passed: 1}, ""},
-		"nested":                {multi(multi(rsaKey("public"), rsaKey("old")), rsaKey("private")), totals{passed: 1}, ""},
-		"public alone":          {rsaKey("public"), totals{failed: 1}, `key "public": it is a public key alone, which can decrypt nothing`},
-		"public in multi alone": {multi(rsaKey("public"), rsaKey("old")), totals{failed: 1}, `key "old": it is a public key alone, which can decrypt nothing`},
-		"public and KMS":        {multi(rsaKey("public"), kms), totals{skipped: map[string]int{"aws-kms": 1}}, ""},
-		"broken child":          {multi(rsaKey("private"), rsaKey("broken")), totals{failed: 1}, "asn1"},
+		"private":               {rsaKey("private"), Totals{Passed: 1}, ""},
+		"public child":          {multi(rsaKey("private"), rsaKey("public")), Totals{Passed: 1}, ""},
+		"public generator":      {multi(rsaKey("public"), rsaKey("private")), Totals{Passed: 1}, ""},
+		"older form":            {multi(rsaKey("old"), rsaKey("private")), Totals{Passed: 1}, ""},
+		"nested":                {multi(multi(rsaKey("public"), rsaKey("old")), rsaKey("private")), Totals{Passed: 1}, ""},
+		"public alone":          {rsaKey("public"), Totals{Failed: 1}, `key "public": it is a public key alone, which can decrypt nothing`},
+		"public in multi alone": {multi(rsaKey("public"), rsaKey("old")), Totals{Failed: 1}, `key "old": it is a public key alone, which can decrypt nothing`},
+		"public and KMS":        {multi(rsaKey("public"), kms), Totals{Skipped: map[string]int{"aws-kms": 1}}, ""},
+		"broken child":          {multi(rsaKey("private"), rsaKey("broken")), Totals{Failed: 1}, "asn1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files["manifest.json"] = `{"manifest":{"type":"awses-decrypt","version":5},"keys":"file://keys.json","tests":{"t":{"decryption-scenario":` +
 				`{"type":"positive-esdk","ciphertext":"file://msg","result":"file://plaintext","decryptKeyDescription":` + c.key + `}}}}`
-			got := &totals{skipped: map[string]int{}}
+			got := NewTotals()
 			var out bytes.Buffer
-			require.NoError(t, runManifest(t.Context(), &out, got, writeFiles(t, files), false))
-			if c.want.skipped == nil {
-				c.want.skipped = map[string]int{}
+			require.NoError(t, Run(t.Context(), &out, got, writeFiles(t, files), false))
+			if c.want.Skipped == nil {
+				c.want.Skipped = map[string]int{}
 			}
 			assert.Equal(t, &c.want, got, out.String())
 			assert.Contains(t, out.String(), c.says)
@@ -302,20 +181,20 @@ func TestManifestRefused(t *testing.T) {
 		"no keys":         `{"manifest":{"type":"awses-decrypt","version":1},"keys":"file://keys.json"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := runManifest(t.Context(), &bytes.Buffer{}, &totals{}, writeFiles(t, map[string]string{"manifest.json": manifest}), false)
+			err := Run(t.Context(), &bytes.Buffer{}, &Totals{}, writeFiles(t, map[string]string{"manifest.json": manifest}), false)
 			require.Error(t, err)
 		})
 	}
 }
 
 func TestTotals(t *testing.T) {
-	for want, c := range map[string]totals{
-		"3 passed, 0 failed\n": {passed: 3},
-		"skipped 1 of a\nskipped 2 of b\n0 passed, 1 failed, 3 skipped\n": {failed: 1, skipped: map[string]int{"b": 2, "a": 1}},
+	for want, c := range map[string]Totals{
+		"3 passed, 0 failed\n": {Passed: 3},
+		"skipped 1 of a\nskipped 2 of b\n0 passed, 1 failed, 3 skipped\n": {Failed: 1, Skipped: map[string]int{"b": 2, "a": 1}},
 	} {
 		var out bytes.Buffer
-		c.print(&out)
+		c.Print(&out)
 		assert.Equal(t, want, out.String())
 	}
-	assert.False(t, (&totals{}).ok(), "nothing ran")
+	assert.False(t, (&Totals{}).OK(), "nothing ran")
 }

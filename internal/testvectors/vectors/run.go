@@ -1,4 +1,6 @@
-package main
+// Package vectors runs decrypt manifests of AWS's test vector framework through the
+// public API. It is apart from the command so that tests can run them too.
+package vectors
 
 import (
 	"bytes"
@@ -6,12 +8,63 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"testing/iotest"
 
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/keyring"
 )
+
+// Totals counts over all manifests.
+type Totals struct {
+	Passed, Failed int
+	Skipped        map[string]int // by kind of key
+}
+
+// NewTotals returns totals of nothing.
+func NewTotals() *Totals { return &Totals{Skipped: map[string]int{}} }
+
+// OK says whether vectors passed and none failed.
+func (t *Totals) OK() bool { return t.Failed == 0 && t.Passed > 0 }
+
+// Print writes the totals to w.
+func (t *Totals) Print(w io.Writer) {
+	var skipped int
+	for _, kind := range slices.Sorted(maps.Keys(t.Skipped)) {
+		fmt.Fprintf(w, "skipped %d of %s\n", t.Skipped[kind], kind)
+		skipped += t.Skipped[kind]
+	}
+	fmt.Fprintf(w, "%d passed, %d failed", t.Passed, t.Failed)
+	if skipped > 0 {
+		fmt.Fprintf(w, ", %d skipped", skipped)
+	}
+	fmt.Fprintln(w)
+}
+
+// Run decrypts the vectors of the manifest at path, counts them in t, and prints a line
+// to w for each that fails. With wantError a vector passes when decryption fails with an
+// authentication error.
+func Run(ctx context.Context, w io.Writer, t *Totals, path string, wantError bool) error {
+	vectors, err := loadManifest(path)
+	if err != nil {
+		return err
+	}
+	for _, v := range vectors {
+		skip, err := v.run(ctx, wantError)
+		switch {
+		case skip != "":
+			t.Skipped[skip]++
+		case err != nil:
+			t.Failed++
+			fmt.Fprintf(w, "FAIL %s %s: %v\n", path, v.name, err)
+		default:
+			t.Passed++
+		}
+	}
+	return nil
+}
 
 // run decrypts the vector in each of the ways and returns why it failed. The
 // first result is the kind of key that it was skipped for, if it was.
