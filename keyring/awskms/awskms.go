@@ -104,7 +104,6 @@ type wrapping struct {
 	region      string
 	grantTokens []string
 	options     []func(*kms.Options)
-	wrapOptions []func(*kms.Options) // for GenerateDataKey and Encrypt
 }
 
 // generate returns a new data key and its wrapped form.
@@ -116,7 +115,7 @@ func (w *wrapping) generate(ctx context.Context, s keyring.Suite, ec keyring.Enc
 		NumberOfBytes:     &n,
 		EncryptionContext: ec,
 		GrantTokens:       w.grantTokens,
-	}, w.wrapOptions...)
+	}, w.options...)
 	if err != nil {
 		return nil, keyring.EncryptedDataKey{}, newError(ctx, op, w.id.text, w.region, err)
 	}
@@ -141,7 +140,7 @@ func (w *wrapping) wrap(ctx context.Context, dataKey []byte, ec keyring.Encrypti
 		Plaintext:         dataKey,
 		EncryptionContext: ec,
 		GrantTokens:       w.grantTokens,
-	}, w.wrapOptions...)
+	}, w.options...)
 	if err != nil {
 		return keyring.EncryptedDataKey{}, newError(ctx, op, w.id.text, w.region, err)
 	}

@@ -159,7 +159,7 @@ func newEncrypter(c Config) (*Encrypter, error) {
 		id:          id,
 		region:      region,
 		grantTokens: slices.Clone(c.GrantTokens),
-		wrapOptions: callOptions(region),
+		options:     callOptions(region),
 	}}, nil
 }
 

@@ -201,7 +201,7 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 				id:          keyID{text: r.KeyARN, arn: a},
 				region:      a.region,
 				grantTokens: slices.Clone(r.GrantTokens),
-				wrapOptions: callOptions(a.region, attempts(1)),
+				options:     callOptions(a.region, attempts(1)),
 			},
 			decrypting: decrypting{
 				client:      r.Client,
@@ -216,7 +216,7 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 	// Where no replica can take a region's place, the SDK tries twice to wrap.
 	for _, r := range k.regions {
 		if !slices.ContainsFunc(k.regions, func(other *region) bool { return other != r && other.id.arn.related(r.id.arn) }) {
-			r.wrapOptions = callOptions(r.region, attempts(2))
+			r.options = callOptions(r.region, attempts(2))
 		}
 	}
 	k.name = keyringName{kind: "AWS KMS multi-region", key: "with " + k.regions[0].id.text + " first"}
