@@ -82,7 +82,7 @@ func (d *Decrypter) verifyHeader(o *opener, m *keyring.DecryptionMaterials) erro
 	if subtle.ConstantTimeCompare(got, h.Commitment) != 1 {
 		return fmt.Errorf("header: %w", ErrCommitment)
 	}
-	_, authenticated := m.SplitContext()
+	_, authenticated := message.SplitContext(m.Context, m.RequiredKeys)
 	aad, err := authenticated.AppendBinary(h.Raw[:h.BodyLen:h.BodyLen])
 	if err != nil {
 		return fmt.Errorf("header: %w", err)

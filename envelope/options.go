@@ -12,10 +12,15 @@ import (
 // Options adjust a client. The zero value, like nil, is the safest choice.
 // Constructors copy them.
 type Options struct {
-	// Suite is the algorithm suite to encrypt with. Zero means the commitment
-	// policy's default: AES-256-GCM with HKDF-SHA512 and key commitment, no
-	// signature (0x0478). Choose
-	// keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384 (0x0578) to sign.
+	// Sign has messages signed with ECDSA, under a key pair that is made for each data
+	// key, so that who can only decrypt cannot write messages that look like yours.
+	// It costs a signature for each message, and a Reader vouches for what it gave only
+	// at the end.
+	Sign bool
+
+	// Suite is the algorithm suite to encrypt with, for readers that need a certain
+	// one. Zero means the commitment policy's default: AES-256-GCM with HKDF-SHA512 and
+	// key commitment (0x0478), or with Sign the one that also signs (0x0578).
 	Suite keyring.Suite
 
 	// CommitmentPolicy says which suites may be written and read. Zero is
@@ -81,14 +86,20 @@ func (o *Options) withDefaults() (Options, error) {
 	if o != nil {
 		c = *o
 	}
-	if !c.CommitmentPolicy.Valid() {
+	if c.CommitmentPolicy > keyring.ForbidEncryptAllowDecrypt {
 		return c, invalid("Options.CommitmentPolicy %v", c.CommitmentPolicy)
 	}
-	if c.Suite == 0 {
+	switch {
+	case c.Suite == 0 && c.Sign && c.CommitmentPolicy == keyring.ForbidEncryptAllowDecrypt:
+		c.Suite = keyring.SuiteAES256GCMHKDFSHA384ECDSAP384
+	case c.Suite == 0 && c.Sign:
+		c.Suite = keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384
+	case c.Suite == 0:
 		c.Suite = c.CommitmentPolicy.DefaultSuite()
-	}
-	if !c.Suite.Valid() {
+	case !c.Suite.Valid():
 		return c, invalid("Options.Suite %v", c.Suite)
+	case c.Sign && !c.Suite.Signs():
+		return c, invalid("Options.Sign is set, and Options.Suite %v does not sign: leave Suite zero", c.Suite)
 	}
 	setDefault(&c.FrameLength, defaultFrameLength)
 	setDefault(&c.MaxUnwraps, defaultMaxUnwraps)

@@ -79,7 +79,7 @@ func (s *sealer) appendHeader(dst []byte, m *keyring.EncryptionMaterials, length
 	rand.Read(h.MessageID) // never fails: it ends the program instead
 	s.state.aad = message.NewBodyAAD(h.MessageID)
 
-	stored, authenticated := m.SplitContext()
+	stored, authenticated := message.SplitContext(m.Context, m.RequiredKeys)
 	h.Context = stored
 	var err error
 	if h.Stored, err = m.Stored(); err != nil {

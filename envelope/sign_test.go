@@ -1,12 +1,14 @@
 package envelope_test
 
 import (
+	"bytes"
 	"crypto/elliptic"
 	"encoding/asn1"
 	"math/big"
 	"slices"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
@@ -51,4 +53,26 @@ func TestSignatureHasASecondForm(t *testing.T) {
 			decryptFails(t, c, message.AppendFooter(slices.Clone(body), wrong), plaintext, testContext, envelope.ErrSignature)
 		})
 	}
+}
+
+// TestOptionSign chooses the suite that signs by the policy alone.
+func TestOptionSign(t *testing.T) {
+	for policy, want := range map[keyring.CommitmentPolicy]keyring.Suite{
+		keyring.RequireEncryptRequireDecrypt: keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384,
+		keyring.RequireEncryptAllowDecrypt:   keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384,
+		keyring.ForbidEncryptAllowDecrypt:    keyring.SuiteAES256GCMHKDFSHA384ECDSAP384,
+	} {
+		c := newClient(t, &envelope.Options{Sign: true, CommitmentPolicy: policy})
+		msg, err := c.Encrypt(t.Context(), []byte("plaintext"), testContext)
+		require.NoError(t, err)
+		h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
+		require.NoError(t, err)
+		assert.Equal(t, want, h.Suite)
+		got, err := c.Decrypt(t.Context(), msg, testContext)
+		require.NoError(t, err)
+		assert.Equal(t, "plaintext", string(got))
+	}
+	_, err := envelope.New(zeroKey(t), &envelope.Options{Sign: true, Suite: keyring.SuiteAES256GCMHKDFSHA512Commit})
+	require.ErrorIs(t, err, envelope.ErrInvalidArgument)
+	require.ErrorContains(t, err, "Options.Sign")
 }

@@ -46,23 +46,3 @@ func (c EncryptionContext) Validate() error {
 func (c EncryptionContext) AppendBinary(b []byte) ([]byte, error) {
 	return message.AppendContext(b, c)
 }
-
-// split returns the pairs that are stored in a message and those that are only
-// authenticated. Without required keys the first is c itself.
-func (c EncryptionContext) split(required []string) (stored, authenticated EncryptionContext) {
-	if len(required) == 0 {
-		return c, nil
-	}
-	stored = make(EncryptionContext, len(c))
-	for k, v := range c {
-		stored[k] = v
-	}
-	authenticated = make(EncryptionContext, len(required))
-	for _, k := range required {
-		if v, ok := c[k]; ok {
-			authenticated[k] = v
-			delete(stored, k)
-		}
-	}
-	return stored, authenticated
-}

@@ -98,7 +98,7 @@ func (m *EncryptionMaterials) Stored() ([]byte, error) {
 	if m.serializedHolds() {
 		return m.serialized, nil
 	}
-	stored, _ := m.SplitContext()
+	stored, _ := message.SplitContext(m.Context, m.RequiredKeys)
 	return message.AppendStored(nil, stored, m.EncryptedDataKeys)
 }
 
@@ -128,12 +128,6 @@ func (m *EncryptionMaterials) Clear() {
 	clear(m.DataKey)
 	m.DataKey = nil
 	m.SigningKey = nil
-}
-
-// SplitContext returns the pairs to store in the message and those only to
-// authenticate. The first may be m.Context itself.
-func (m *EncryptionMaterials) SplitContext() (stored, authenticated EncryptionContext) {
-	return m.Context.split(m.RequiredKeys)
 }
 
 // Check returns nil if the materials answer req, and an error that wraps
@@ -226,12 +220,6 @@ func (m *DecryptionMaterials) Clear() {
 	}
 	clear(m.DataKey)
 	m.DataKey = nil
-}
-
-// SplitContext returns the pairs that the message stores and those that it only
-// authenticates. The first may be m.Context itself.
-func (m *DecryptionMaterials) SplitContext() (stored, authenticated EncryptionContext) {
-	return m.Context.split(m.RequiredKeys)
 }
 
 // Check returns nil if the materials answer req, and an error that wraps

@@ -20,9 +20,6 @@ const (
 	ForbidEncryptAllowDecrypt
 )
 
-// Valid says whether p is one of the policies above.
-func (p CommitmentPolicy) Valid() bool { return p <= ForbidEncryptAllowDecrypt }
-
 // DefaultSuite returns the suite that is used when none is named: the strongest
 // that the policy lets through and that does not sign.
 func (p CommitmentPolicy) DefaultSuite() Suite {

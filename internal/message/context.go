@@ -144,6 +144,27 @@ func ParseContext(b []byte) (map[string]string, error) {
 	return context, nil
 }
 
+// SplitContext returns the pairs of a context that are stored in a message, and those of
+// the required keys, which are only authenticated. Without required keys the first is
+// the context itself.
+func SplitContext[M ~map[string]string](context M, required []string) (stored, authenticated M) {
+	if len(required) == 0 {
+		return context, nil
+	}
+	stored = make(M, len(context))
+	for k, v := range context {
+		stored[k] = v
+	}
+	authenticated = make(M, len(required))
+	for _, k := range required {
+		if v, ok := context[k]; ok {
+			authenticated[k] = v
+			delete(stored, k)
+		}
+	}
+	return stored, authenticated
+}
+
 // FindPair returns the value of a key in what [AppendStored] wrote, without
 // parsing more of it than it must.
 func FindPair(stored []byte, key string) (value []byte, ok bool) {
