@@ -14,14 +14,14 @@ type streamSource struct {
 	err    error // what reader ended with
 	short  bool  // the last read got less than there was room for
 
-	size     int  // how long buf becomes, at least
-	limit    int  // how long in this call; zero: no limit
-	frame    int  // length of a frame; zero: not known
-	headroom int  // how much of a window may be left to read ahead of it
-	eager    bool // something is to be gained from reading ahead
+	size     int  // how long buf becomes, unless a window must be longer
+	limit    int  // if not zero: how long in this call of the user
+	frame    int  // length of a frame; zero if it is not known
+	headroom int  // how long a window may be for ahead to read what follows it
+	eager    bool // ahead may read
 
-	spare   []*buffer // used by nobody
-	reading *readAhead
+	spare   []*buffer  // buffers that nobody uses
+	reading *readAhead // what ahead has begun and settle has not ended; or nil
 	closed  bool
 }
 
@@ -111,13 +111,13 @@ func (s *streamSource) makeRoom(n int) {
 // move takes the window to another buffer.
 func (s *streamSource) move(to *buffer) {
 	w := copy(to.bytes, s.window())
-	s.buf.free()
+	s.buf.release()
 	s.buf, s.r, s.w = to, 0, w
 }
 
-// free clears the buffer, which may hold plaintext, and lets go of it, unless batches
+// release clears the buffer, which may hold plaintext, and lets go of it, unless batches
 // use it.
-func (b *buffer) free() {
+func (b *buffer) release() {
 	if b.users == 0 {
 		clear(b.bytes)
 		freeBuffer(b.bytes)
@@ -133,7 +133,7 @@ func (s *streamSource) spareBuffer(n int) *buffer {
 		if len(b.bytes) >= n {
 			return b
 		}
-		b.free()
+		b.release()
 	}
 	return &buffer{bytes: newBuffer(n)}
 }
@@ -197,7 +197,7 @@ func (s *streamSource) settle() {
 	<-a.done
 	s.reading = nil
 	if s.closed {
-		a.buf.free()
+		a.buf.release()
 		return
 	}
 	r := s.headroom - copy(a.buf.bytes[s.headroom-(s.w-s.r):], s.window())
@@ -213,7 +213,7 @@ func (s *streamSource) settle() {
 
 func (s *streamSource) close() {
 	for _, b := range append(s.spare, s.buf) {
-		b.free()
+		b.release()
 	}
 	s.buf, s.r, s.w, s.spare, s.closed = &buffer{}, 0, 0, nil, true
 }
