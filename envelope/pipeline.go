@@ -204,7 +204,7 @@ func (p *pipeline) do(b *batch) {
 }
 
 // next gives back the oldest batch in flight, of which there is one, and works on others
-// until it is done. It returns nil if something can be received from wake before.
+// until it is done. It may return nil once something can be received from wake.
 func (p *pipeline) next(wake <-chan struct{}) *batch {
 	for ; p.unhashed > 0; p.unhashed-- {
 		if p.hashInput != nil {
@@ -216,12 +216,9 @@ func (p *pipeline) next(wake <-chan struct{}) *batch {
 		return p.collect(b)
 	}
 	for {
-		select {
+		select { // first, since select prefers none
 		case <-b.done:
 			return p.collect(b)
-		default:
-		}
-		select {
 		case <-wake:
 			return nil
 		default:

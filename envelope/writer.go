@@ -324,10 +324,7 @@ func (w *Writer) Close() error {
 	if w.closed {
 		return nil
 	}
-	if w.err == nil {
-		w.stick(w.writeEnd())
-	}
-	if w.err != nil {
+	if w.err != nil || w.stick(w.writeEnd()) != nil {
 		return w.err
 	}
 	w.closed = true
