@@ -88,7 +88,7 @@ func (o *opener) openBody(ctx context.Context, dst, rest []byte, opts *Options) 
 			rest = rest[len(wire):]
 			continue
 		}
-		p, err := o.next(rest)
+		p, err := o.parsePart(rest)
 		if err != nil {
 			return dst, err
 		}

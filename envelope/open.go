@@ -135,11 +135,11 @@ type part struct {
 	iv     []byte
 }
 
-// next returns the part that b begins with, where b comes after the parts that were
+// parsePart returns the part that b begins with, where b comes after the parts that were
 // opened so far. If it is not whole, come back with as many bytes as it needs.
-func (o *opener) next(b []byte) (part, error) {
+func (o *opener) parsePart(b []byte) (part, error) {
 	if o.frameLen == 0 {
-		return o.nextNonFramed(b)
+		return o.parseNonFramed(b)
 	}
 	f, ok := message.ParseFramePrefix(b)
 	if !ok {
@@ -163,7 +163,7 @@ func (o *opener) next(b []byte) (part, error) {
 	return p, nil
 }
 
-func (o *opener) nextNonFramed(b []byte) (part, error) {
+func (o *opener) parseNonFramed(b []byte) (part, error) {
 	if len(b) < message.NonFramedPrefix {
 		return part{need: message.NonFramedPrefix}, nil
 	}

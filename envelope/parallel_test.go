@@ -355,6 +355,46 @@ func TestReadPanics(t *testing.T) {
 	}
 }
 
+// TestFaultLeavesNoPlaintext has a fault among batches that are opened at once. What
+// comes after it may have been opened, and must be cleared when the call returns.
+func TestFaultLeavesNoPlaintext(t *testing.T) {
+	leavesNoGoroutine(t)
+	const frameLen, wire = 10, 42
+	shortBatches(t, 2*wire)
+	c := withConcurrency(t, unsigned, frameLen, 3)
+	plaintext := bytes.Repeat([]byte{0xff}, 400*frameLen)
+	msg := encryptWith(t, "Encrypt", c, plaintext)
+	h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
+	require.NoError(t, err)
+	for frame := range 100 {
+		faulty := bytes.Clone(msg)
+		faulty[h.Length+frame*wire+20] ^= 1
+		for name, read := range map[string]func(p []byte) (int, error){
+			"ReadAt": func(p []byte) (int, error) {
+				r, err := c.NewReaderAt(t.Context(), bytes.NewReader(faulty), int64(len(faulty)), testContext)
+				require.NoError(t, err)
+				return r.ReadAt(p, 0)
+			},
+			"Read": func(p []byte) (int, error) {
+				r, err := c.NewReader(t.Context(), bytes.NewReader(faulty), testContext)
+				require.NoError(t, err)
+				n, err := r.Read(p)
+				if n > 0 && err == nil {
+					_, err = r.Read(nil)
+				}
+				return n, err
+			},
+		} {
+			p := make([]byte, len(plaintext))
+			n, err := read(p)
+			require.ErrorIs(t, err, envelope.ErrAuthentication, name)
+			require.Equal(t, frame*frameLen, n, name)
+			require.True(t, bytes.Equal(plaintext[:n], p[:n]), name)
+			require.True(t, bytes.Equal(make([]byte, len(p)-n), p[n:]), "%s: frame %d: plaintext from behind the fault", name, frame)
+		}
+	}
+}
+
 // TestReaderAtCancelled checks that a context that is done ends reads of every part.
 func TestReaderAtCancelled(t *testing.T) {
 	shortBatches(t, 100)

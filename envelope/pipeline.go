@@ -100,7 +100,7 @@ func (p *pipeline) run(src source, fill func(*batch) (bool, error), take func(*b
 	for more := true; err == nil; {
 		switch {
 		case more && !p.full():
-			b := p.free()
+			b := p.vacant()
 			if more, err = fill(b); more && err == nil {
 				p.start(b)
 			}
@@ -136,8 +136,8 @@ func (p *pipeline) full() bool {
 	return p.draining
 }
 
-// free returns the batch to start next. The pipeline is not full.
-func (p *pipeline) free() *batch {
+// vacant returns the batch to start next. The pipeline is not full.
+func (p *pipeline) vacant() *batch {
 	if p.inFlight == 0 {
 		p.first = 0 // who starts one at a time uses the memory of only one
 	}
@@ -146,7 +146,7 @@ func (p *pipeline) free() *batch {
 	return b
 }
 
-// start gives the batch that free returned to whoever works on it.
+// start gives the batch that vacant returned to whoever works on it.
 func (p *pipeline) start(b *batch) {
 	if p.helpers == 0 {
 		p.work(b) // if it panics, b does not count as started
@@ -204,7 +204,7 @@ func (p *pipeline) do(b *batch) {
 }
 
 // next gives back the oldest batch in flight, of which there is one, and works on others
-// until it is done. It returns nil if something can be received from wake before.
+// until it is done. It may return nil once something can be received from wake.
 func (p *pipeline) next(wake <-chan struct{}) *batch {
 	for ; p.unhashed > 0; p.unhashed-- {
 		if p.hashInput != nil {
@@ -216,12 +216,9 @@ func (p *pipeline) next(wake <-chan struct{}) *batch {
 		return p.collect(b)
 	}
 	for {
-		select {
+		select { // first, since select prefers none
 		case <-b.done:
 			return p.collect(b)
-		default:
-		}
-		select {
 		case <-wake:
 			return nil
 		default:

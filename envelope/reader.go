@@ -122,7 +122,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 		case r.pipe.inFlight > 0:
 			r.take(r.pipe.next(nil))
 		case len(frames) > 0:
-			b := r.pipe.free()
+			b := r.pipe.vacant()
 			if r.fillOwn(b, r.nextPiece(frames)) {
 				r.pipe.start(b)
 			}
@@ -296,27 +296,25 @@ func (r *Reader) take(b *batch) {
 // readPart reads the next part of the message until it is at hand. If it is the last,
 // readPart opens it too, and makes its content unread.
 func (r *Reader) readPart() {
-	p, err := r.nextPart()
-	switch {
-	case err != nil:
-		r.fail(err)
-	case p.final:
-		r.unread = r.openLast(p)
-	}
-}
-
-// nextPart reads the next part of the message until it is at hand.
-func (r *Reader) nextPart() (part, error) {
 	for {
-		p, err := r.opener.next(r.src.window())
+		p, err := r.opener.parsePart(r.src.window())
 		if err == nil {
 			err = r.ctx.Err()
 		}
-		if err != nil || p.whole {
-			return p, err
+		if err == nil && !p.whole {
+			if err = r.src.fill(p.need); err != nil {
+				err = r.sourceError(r.opener.name(p), err)
+			}
 		}
-		if err := r.src.fill(p.need); err != nil {
-			return p, r.sourceError(r.opener.name(p), err)
+		switch {
+		case err != nil:
+			r.fail(err)
+			return
+		case p.whole && p.final:
+			r.unread = r.openLast(p)
+			return
+		case p.whole:
+			return
 		}
 	}
 }
@@ -328,7 +326,7 @@ func (r *Reader) openLast(p part) []byte {
 	r.last, err = r.opener.openPart(nil, r.src.window(), p)
 	if err == nil {
 		r.src.skip(p.need)
-		err = r.finish()
+		err = r.verifyEnd()
 	}
 	if err != nil {
 		r.fail(err)
@@ -339,8 +337,8 @@ func (r *Reader) openLast(p part) []byte {
 	return r.last
 }
 
-// finish verifies the footer and that nothing follows it.
-func (r *Reader) finish() error {
+// verifyEnd verifies the footer and that nothing follows it.
+func (r *Reader) verifyEnd() error {
 	// Twice, since the footer's length is known once its first bytes are at hand.
 	for range 2 {
 		if err := r.src.fill(r.opener.footerLen(r.src.window())); err != nil {

@@ -88,7 +88,7 @@ func (r *ReaderAt) readEnds(d *Decrypter, size int64, ec keyring.EncryptionConte
 		return fmt.Errorf("final frame: %w", err)
 	}
 	r.opener.seq = uint32(r.regularFrames)
-	p, err := r.opener.next(wire)
+	p, err := r.opener.parsePart(wire)
 	if err == nil && (!p.final || !p.whole || p.need != len(wire)) {
 		err = fmt.Errorf("%w: the final frame is not where it belongs: the message is cut short or has bytes added", ErrMalformed)
 	}

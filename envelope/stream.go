@@ -3,6 +3,7 @@ package envelope
 import (
 	"io"
 	"runtime"
+	"sync"
 )
 
 // A streamSource is a window on what was read from a reader. It never waits for more
@@ -14,14 +15,15 @@ type streamSource struct {
 	err    error // what reader ended with
 	short  bool  // the last read got less than there was room for
 
-	size     int  // how long buf becomes, at least
-	limit    int  // how long in this call; zero: no limit
-	frame    int  // length of a frame; zero: not known
-	headroom int  // how much of a window may be left to read ahead of it
-	eager    bool // something is to be gained from reading ahead
+	size     int  // how long buf becomes, unless a window must be longer
+	limit    int  // if not zero: how long in this call of the user
+	frame    int  // length of a frame; zero if it is not known
+	headroom int  // how long a window may be for ahead to read what follows it
+	eager    bool // ahead may read
 
-	spare   []*buffer // used by nobody
-	reading *readAhead
+	spare   []*buffer  // buffers that nobody uses
+	beside  *readAhead // made when it is used first
+	reading bool       // ahead has begun to read beside, and settle has not ended that
 	closed  bool
 }
 
@@ -59,7 +61,7 @@ func (s *streamSource) skip(n int) { s.r += n }
 func (s *streamSource) fill(n int) error {
 	for s.w-s.r < n {
 		switch {
-		case s.reading != nil:
+		case s.reading:
 			s.settle()
 		case s.err != nil:
 			return s.err
@@ -111,13 +113,13 @@ func (s *streamSource) makeRoom(n int) {
 // move takes the window to another buffer.
 func (s *streamSource) move(to *buffer) {
 	w := copy(to.bytes, s.window())
-	s.buf.free()
+	s.buf.release()
 	s.buf, s.r, s.w = to, 0, w
 }
 
-// free clears the buffer, which may hold plaintext, and lets go of it, unless batches
+// release clears the buffer, which may hold plaintext, and lets go of it, unless batches
 // use it.
-func (b *buffer) free() {
+func (b *buffer) release() {
 	if b.users == 0 {
 		clear(b.bytes)
 		freeBuffer(b.bytes)
@@ -133,7 +135,7 @@ func (s *streamSource) spareBuffer(n int) *buffer {
 		if len(b.bytes) >= n {
 			return b
 		}
-		b.free()
+		b.release()
 	}
 	return &buffer{bytes: newBuffer(n)}
 }
@@ -151,37 +153,53 @@ func (s *streamSource) giveBack(b *batch) {
 	}
 }
 
-// A readAhead is one read of the source on a goroutine of its own.
+// A readAhead reads the source on a goroutine of its own, one read at a time.
 type readAhead struct {
+	run      func() // reads once
 	buf      *buffer
 	into     []byte // the part of buf to read into
 	n        int
 	err      error
 	panicked any
-	done     chan struct{} // closed when the read has ended
+	done     chan struct{}  // gets a value when a read has ended
+	wait     sync.WaitGroup // for the read, and for the value
+}
+
+func newReadAhead(r io.Reader) *readAhead {
+	a := &readAhead{done: make(chan struct{}, 1)}
+	a.run = func() {
+		contain(func() { a.n, a.err = r.Read(a.into) }, func(panicked any, returned bool) {
+			a.panicked = panicked
+			if !returned {
+				a.n, a.err = 0, errGoexit
+			}
+			a.done <- struct{}{}
+			a.wait.Done()
+		})
+	}
+	return a
 }
 
 // ahead reads if the reader seems to have more: if it gave all that it was last asked
 // for. What is in the window then must fit the headroom.
 func (s *streamSource) ahead() <-chan struct{} {
-	if s.reading != nil {
-		return s.reading.done
+	if s.reading {
+		return s.beside.done
 	}
 	left := s.w - s.r
 	if !s.eager || s.err != nil || s.short || len(s.buf.bytes) < s.size || left > s.headroom {
 		return nil
 	}
-	a := &readAhead{buf: s.spareBuffer(s.headroom + s.size), done: make(chan struct{})}
-	// So that the window ends with a frame, as it should.
+	if s.beside == nil {
+		s.beside = newReadAhead(s.reader)
+	}
+	a := s.beside
+	a.buf = s.spareBuffer(s.headroom + s.size)
+	// With what is left of the window, this ends where a frame does.
 	a.into = a.buf.bytes[s.headroom : s.headroom+s.size-left]
-	s.reading = a
-	go contain(func() { a.n, a.err = s.reader.Read(a.into) }, func(panicked any, returned bool) {
-		a.panicked = panicked
-		if !returned {
-			a.n, a.err = 0, errGoexit
-		}
-		close(a.done)
-	})
+	s.reading = true
+	a.wait.Add(1)
+	go a.run()
 	// Lets the read begin before this goroutine takes to the cipher, which it
 	// does not leave for long.
 	runtime.Gosched()
@@ -190,22 +208,27 @@ func (s *streamSource) ahead() <-chan struct{} {
 
 // settle puts the window before what was read ahead.
 func (s *streamSource) settle() {
-	a := s.reading
-	if a == nil {
+	if !s.reading {
 		return
 	}
-	<-a.done
-	s.reading = nil
+	a := s.beside
+	a.wait.Wait()
+	select {
+	case <-a.done: // nobody has received it
+	default:
+	}
+	buf, short := a.buf, a.n < len(a.into)
+	s.reading, a.buf, a.into = false, nil, nil
 	if s.closed {
-		a.buf.free()
+		buf.release()
 		return
 	}
-	r := s.headroom - copy(a.buf.bytes[s.headroom-(s.w-s.r):], s.window())
+	r := s.headroom - copy(buf.bytes[s.headroom-(s.w-s.r):], s.window())
 	if s.buf.users == 0 {
 		s.spare = append(s.spare, s.buf)
 	}
-	s.buf, s.r, s.w = a.buf, r, s.headroom+a.n
-	s.short, s.err = a.n < len(a.into), a.err
+	s.buf, s.r, s.w = buf, r, s.headroom+a.n
+	s.short, s.err = short, a.err
 	if a.panicked != nil {
 		panic(a.panicked)
 	}
@@ -213,7 +236,7 @@ func (s *streamSource) settle() {
 
 func (s *streamSource) close() {
 	for _, b := range append(s.spare, s.buf) {
-		b.free()
+		b.release()
 	}
 	s.buf, s.r, s.w, s.spare, s.closed = &buffer{}, 0, 0, nil, true
 }

@@ -90,29 +90,23 @@ func (w *Writer) write(p []byte) (int, error) {
 		return 0, err
 	}
 	for len(p) > 0 {
+		var n int
+		var err error
 		switch {
 		case len(w.tail) == frameLen:
-			if err := w.seal(w.tail); err != nil {
-				return total - len(p), err
-			}
+			_, err = w.seal(w.tail)
 			w.tail = w.tail[:0]
 		case len(w.tail) == 0 && len(p) > max(worthOtherCores(), frameLen):
-			n, err := w.writeParallel(p)
-			p = p[n:]
-			if err != nil {
-				return total - len(p), err
-			}
+			n, err = w.writeParallel(p)
 		case len(w.tail) == 0 && len(p) > frameLen:
-			n := w.sealer.wholeFrames(p)
-			if err := w.seal(p[:n]); err != nil {
-				return total - len(p), err
-			}
-			p = p[n:]
+			n, err = w.seal(p[:w.sealer.wholeFrames(p)])
 		default:
-			n := min(len(p), frameLen-len(w.tail))
-			w.tail = extend(w.tail, n, frameLen)
-			w.tail = append(w.tail, p[:n]...)
-			p = p[n:]
+			n = min(len(p), frameLen-len(w.tail))
+			w.tail = append(extend(w.tail, n, frameLen), p[:n]...)
+		}
+		p = p[n:]
+		if err != nil {
+			return total - len(p), err
 		}
 	}
 	return total, nil
@@ -165,8 +159,7 @@ func (w *Writer) writeBatch(b *batch) error {
 	b.in, b.out = nil, nil // in is the caller's
 	w.sealer.addToSignature(sealed)
 	if len(w.out)+len(sealed) <= batchLen/2 {
-		w.out = extend(w.out, len(sealed), batchLen)
-		w.out = append(w.out, sealed...)
+		w.out = append(extend(w.out, len(sealed), batchLen), sealed...)
 		return nil
 	}
 	if err := w.flush(); err != nil {
@@ -185,17 +178,18 @@ func (w *Writer) spend(n int) error {
 }
 
 // seal seals whole regular frames, a batch at most, into out, which it writes before if
-// both would be more than a batch.
-func (w *Writer) seal(frames []byte) error {
+// both would be more than a batch. It returns how many bytes of frames it has sealed.
+func (w *Writer) seal(frames []byte) (n int, err error) {
 	need := w.sealer.sealedLen(len(frames))
 	if len(w.out)+need > batchLen {
 		if err := w.flush(); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	var err error
-	w.out, err = w.sealer.appendRegular(extend(w.out, need, batchLen), frames)
-	return err
+	if w.out, err = w.sealer.appendRegular(extend(w.out, need, batchLen), frames); err != nil {
+		return 0, err
+	}
+	return len(frames), nil
 }
 
 // flush writes out and empties it.
@@ -311,7 +305,7 @@ func (w *Writer) readMore(in source) (n int, end bool, err error) {
 	case len(w.tail) == 0:
 		return 0, false, nil
 	case len(w.tail) == w.sealer.frameLen:
-		err = w.seal(w.tail)
+		_, err = w.seal(w.tail)
 		w.tail = w.tail[:0]
 		return 0, false, err
 	}
@@ -330,10 +324,7 @@ func (w *Writer) Close() error {
 	if w.closed {
 		return nil
 	}
-	if w.err == nil {
-		w.stick(w.finish())
-	}
-	if w.err != nil {
+	if w.err != nil || w.stick(w.writeEnd()) != nil {
 		return w.err
 	}
 	w.closed = true
@@ -341,7 +332,9 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-func (w *Writer) finish() error {
+// writeEnd seals the final frame with the tail as its content, signs the message if its
+// suite does, and writes what is left.
+func (w *Writer) writeEnd() error {
 	need := len(w.tail) + message.FinalOverhead + int(layout{suite: w.sealer.header.Suite}.footerLen())
 	var err error
 	if w.out, err = w.sealer.appendFinal(extend(w.out, need, batchLen), w.tail); err != nil {
