@@ -136,7 +136,7 @@ func TestSizesAtRandom(t *testing.T) {
 		return int64(random.Uint64()) >> random.IntN(64)
 	}
 	for range 50_000 {
-		h := &envelope.Header{Version: 2, Suite: unsigned, Length: 100 + random.IntN(10_000), FrameLength: int(random.Uint32() >> random.IntN(32))}
+		h := &envelope.Header{Version: 2, Suite: unsigned, Length: 100 + random.IntN(10_000), FrameLength: int(min(int64(random.Uint32()>>random.IntN(32)), math.MaxInt))}
 		switch random.IntN(4) {
 		case 0:
 			h.FrameLength = longestFrame - random.IntN(100)
