@@ -61,7 +61,8 @@ func (w *world) checkEvent(e event) error {
 				return nil
 			}
 		}
-		if !w.wasDenied(e.account, e.at-settles, e.at) {
+		// As long as nobody has asked a region again, nobody knows that it is up.
+		if !w.wasDenied(e.account, e.at-settles, e.at) && w.askedAgain(e) {
 			return fmt.Errorf("%v: account %d (%v): a data key is not for %v, which are up: %w", e.at, e.account, p.account, e.Missing, e.Err)
 		}
 	}
@@ -145,6 +146,23 @@ func (w *world) checkFailed(c *call) error {
 		return errors.New("failed for an outage, and the error is not ErrUnavailable")
 	}
 	return nil
+}
+
+// askedAgain says whether an account's keyring has encrypted, for all its regions, since
+// the last fault of one of them and its cooldown.
+func (w *world) askedAgain(e event) bool {
+	last := time.Duration(0)
+	for _, c := range w.journal.changes {
+		if c.region != "" && c.at <= e.at {
+			last = c.at
+		}
+	}
+	for _, i := range w.journal.invocations {
+		if i.account == e.account && i.message == "" && i.err == nil && i.began > last+cooldown && i.ended != 0 && i.ended < e.at-time.Millisecond {
+			return true
+		}
+	}
+	return false
 }
 
 // toldOfOutage says whether a load to replace a data key failed so lately that the cache

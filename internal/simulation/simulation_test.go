@@ -11,10 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The environment says how long to search, as time.ParseDuration reads it, or which
-// history to play again.
+// The environment says how long to search, as time.ParseDuration reads it, from which
+// seed on instead of with random ones, or which history to play again.
 const (
 	lengthEnv = "SEALRING_SIM"
+	firstEnv  = "SEALRING_SIM_FIRST"
 	seedEnv   = "SEALRING_SIM_SEED"
 )
 
@@ -28,15 +29,22 @@ func TestRandomHistories(t *testing.T) {
 		return
 	}
 	// The same ones each time, unless it is asked to search.
-	length, n := time.Duration(0), 0
+	length, first, n := time.Duration(0), uint64(0), 0
 	if s := os.Getenv(lengthEnv); s != "" {
 		var err error
 		length, err = time.ParseDuration(s)
 		require.NoError(t, err)
 	}
+	random := length > 0
+	if s := os.Getenv(firstEnv); s != "" {
+		var err error
+		first, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+		random = false
+	}
 	for began := time.Now(); n < 40 || time.Since(began) < length; n++ {
-		seed := uint64(n)
-		if length > 0 {
+		seed := first + uint64(n)
+		if random {
 			seed = rand.Uint64()
 		}
 		if h, err := search(t, seed, sabotage{}); err != nil {

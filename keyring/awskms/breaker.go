@@ -128,9 +128,10 @@ func (b *breaker) waitedInVain(d time.Duration) bool {
 }
 
 // needed says whether the region, which is down, is not to be asked by a call that
-// another region has served, and why it is down. If the call needs it all the same, it
-// is not asked only where that costs time for nothing: not after the cooldown, when
-// another call tries it again, and once in a second before.
+// another region has served, and why it is down. A call that needs it asks it all the
+// same, unless that costs time for nothing: after the cooldown, while another call
+// tries it again, and once in a second before. One that does not need it asks it after
+// the cooldown, if it is quick to fail.
 func (b *breaker) needed(needs bool) (why error, down bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -138,9 +139,11 @@ func (b *breaker) needed(needs bool) (why error, down bool) {
 	switch {
 	case !b.open:
 		return nil, false // it has just come back
+	case !b.waits && (needs || !now.Before(b.until)):
+		return b.lastErr, false
 	case !needs:
 		return b.lastErr, true
-	case !b.waits || !now.Before(b.until):
+	case !now.Before(b.until):
 		return b.lastErr, false
 	case now.Sub(b.tried) >= retryEvery:
 		b.tried = now
