@@ -83,27 +83,94 @@ func TestCipherLoops(t *testing.T) {
 	loop, err := newCipherLoop(100)
 	require.NoError(t, err)
 	src := randomBytes(1234)
-	for _, e := range append(loop.entrants(oneCore, src), loop.parallelEntrants(allCores, src)...) {
-		require.NoError(t, e.run(), "%v", e.key)
+	for _, l := range []cipherLoop{loop, loop.oneFrame()} {
+		for _, e := range append(l.entrants(oneCore, src), l.parallelEntrants(allCores, src)...) {
+			require.NoError(t, e.run(), "%v", e.key)
+		}
 	}
 	require.NoError(t, loop.openPairs(loop.frames(src), []int{1, 999, 1050}))
 
 	frames := loop.frames(src)
 	frames[700]++
-	require.Error(t, loop.open(frames, 0))
-	require.Error(t, shares(frames, 100+tagLen, loop.open))
+	buf := loop.newBuffer()
+	require.Error(t, loop.open(buf, frames, 0))
+	require.Error(t, shares(frames, 100+tagLen, 1, func(_ int, share []byte, seq uint32) error {
+		return loop.open(buf, share, seq)
+	}))
+}
+
+// The loop that targets are held against uses all of its buffer, over and over, and
+// the other one the room of one frame: neither has memory of its own beside it.
+func TestCipherLoopsFillTheirBuffer(t *testing.T) {
+	const frameLen, perWrite = 100, 3
+	loop, err := newCipherLoop(frameLen)
+	require.NoError(t, err)
+	loop.perWrite = perWrite
+	src := randomBytes(7*frameLen + 30) // twice round, and two frames
+	frames := loop.frames(src)
+	sealedLen := frameLen + tagLen
+
+	buf := loop.newBuffer()
+	require.Equal(t, perWrite*sealedLen, cap(buf))
+	loop.seal(buf, src, 0)
+	assert.Equal(t, frames[6*sealedLen:], buf[:sealedLen+30+tagLen], "the last two at the start")
+	assert.Equal(t, frames[5*sealedLen:6*sealedLen], buf[2*sealedLen:3*sealedLen], "and behind them what was there")
+	require.NoError(t, loop.open(buf, frames, 0))
+	assert.Equal(t, src[6*frameLen:], buf[:frameLen+30])
+	assert.Equal(t, src[5*frameLen:6*frameLen], buf[2*frameLen:3*frameLen])
+
+	loop = loop.oneFrame()
+	require.Equal(t, sealedLen, cap(loop.newBuffer()))
+	untouched := make([]byte, 2*sealedLen)
+	buf = append(buf[:sealedLen], untouched...)
+	loop.seal(buf, src, 0)
+	assert.Equal(t, frames[7*sealedLen:], buf[:30+tagLen])
+	assert.Equal(t, untouched, buf[sealedLen:])
+	require.NoError(t, loop.open(buf, frames, 0))
+	assert.Equal(t, src[7*frameLen:], buf[:30])
+	assert.Equal(t, untouched, buf[sealedLen:])
+}
+
+// A bound's buffer is as long as what we write at once. If that changes, so must it.
+func TestBufferIsAsLongAsAWrite(t *testing.T) {
+	for _, frameLen := range []int{4096, 65536} {
+		for _, concurrency := range []int{1, 2} {
+			c, err := newOurStream(ours, envelope.Options{FrameLength: frameLen, Concurrency: concurrency})
+			require.NoError(t, err)
+			src := randomBytes(4 << 20)
+			var sealed, opened writeLens
+			var msg bytes.Buffer
+			require.NoError(t, c.encrypt(io.MultiWriter(&sealed, &msg), bytes.NewReader(src)))
+			require.NoError(t, c.decrypt(&opened, bytes.NewReader(msg.Bytes())))
+
+			frames := framesPerWrite(frameLen)
+			assert.Equal(t, float64(frames*(frameLen+frameOverhead)), median(sealed), "%d, %d", frameLen, concurrency)
+			assert.Equal(t, float64(frames*frameLen), median(opened), "%d, %d", frameLen, concurrency)
+		}
+	}
+}
+
+// writeLens are the lengths of the writes to it.
+type writeLens []float64
+
+func (l *writeLens) Write(p []byte) (int, error) {
+	*l = append(*l, float64(len(p)))
+	return len(p), nil
 }
 
 func TestSharesCoverAll(t *testing.T) {
 	for _, n := range []int{0, 1, 10, 11, 99, 1000} {
 		covered := make([]byte, n)
-		require.NoError(t, shares(covered, 10, func(share []byte, seq uint32) error {
+		called := make([]int, 3)
+		require.NoError(t, shares(covered, 10, len(called), func(i int, share []byte, seq uint32) error {
+			called[i]++
 			for i := range share {
 				share[i]++
 			}
 			return nil
 		}))
 		assert.Equal(t, bytes.Repeat([]byte{1}, n), covered)
+		assert.Equal(t, []int{1, 1, 1}, called, "no two have a buffer in common")
 	}
 }
 
@@ -172,7 +239,7 @@ func TestRatioNamesDiffer(t *testing.T) {
 	}
 	for _, name := range []string{
 		"stream-encrypt-1core-4096", "stream-decrypt-1core-65536", "stream-decrypt-1core-4096-of-seal",
-		"stream-encrypt-1core-4096-from-reader", "signed-encrypt", "signed-decrypt", "small-encrypt",
+		"stream-encrypt-1core-4096-from-reader", "stream-encrypt-1core-4096-of-one-frame", "signed-encrypt", "signed-decrypt", "small-encrypt",
 		"small-decrypt-allocs", "range-4k", "aws-16MiB-encrypt", "aws-64B-decrypt", "aws-64B-encrypt-cached",
 		"tink-stream-encrypt-1MiB", "age-stream-decrypt-64KiB", "sio-stream-encrypt-64MiB",
 		"tink-envelope-encrypt-64B", "memory-4GiB", "allocs-stream-growth",
