@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -202,9 +205,82 @@ func TestMeasureTakesTurns(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, timings, 3)
 	for _, timing := range timings {
-		assert.Len(t, timing.seconds, 3)
+		assert.Len(t, timing.Seconds, 3)
 	}
 	assert.Equal(t, "aabbccabcbcacab", strings.Join(order, ""), "two runs each to warm up, then rounds")
+}
+
+// In the first process the bound has bad luck, and in the last we have: neither is
+// what counts.
+func TestMeasureTakesTheMedianOfProcesses(t *testing.T) {
+	a, b := key{"a", encrypt}, key{"b", encrypt}
+	runs := [][]timing{
+		{{"a", encrypt, 1e6, []float64{1, 1, 1}}, {"b", encrypt, 1e6, []float64{9, 2, 2}}},
+		{{"a", encrypt, 1e6, []float64{2, 2, 8}}, {"b", encrypt, 1e6, []float64{2, 2, 8}}},
+		{{"b", encrypt, 1e6, []float64{4, 4, 4}}, {"a", encrypt, 1e6, []float64{12, 12, 1}}},
+	}
+	g := group{
+		name:   "g",
+		build:  func() ([]entrant, error) { panic("not in this process") },
+		ratios: []ratio{{"a-of-b", a, b, atMost(0.9)}, {"b-of-a", b, a, target{}}},
+		counts: []count{{"count", target{}, func() (float64, error) { return 7, nil }}},
+	}
+	started := 0
+	o, err := g.measure(func(name string) ([]timing, error) {
+		started++
+		assert.Equal(t, "g", name)
+		return runs[started-1], nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, processes, started)
+	assert.Equal(t, []figure{{"a-of-b", 1, atMost(0.9)}, {"b-of-a", 1, target{}}, {"count", 7, target{}}}, o.figures)
+	assert.Equal(t, []speed{{a, 1e6, 2}, {b, 1e6, 2}}, o.speeds)
+
+	runs[2] = runs[2][:1]
+	started = 0
+	_, err = g.measure(func(string) ([]timing, error) { started++; return runs[started-1], nil })
+	require.ErrorContains(t, err, "a: encrypt: was not measured")
+
+	broken := errors.New("broken")
+	_, err = g.measure(func(string) ([]timing, error) { return nil, broken })
+	require.ErrorIs(t, err, broken)
+}
+
+func TestRoundsAreSharedByProcesses(t *testing.T) {
+	g := group{rounds: 31}
+	assert.Equal(t, 11, g.plan(false).rounds)
+	assert.Equal(t, 3, g.plan(true).rounds)
+	g.rounds = 7
+	assert.Equal(t, 3, g.plan(false).rounds)
+	assert.Equal(t, 3, g.plan(true).rounds)
+}
+
+// The tests' program is the child here: TestMain passes such calls on.
+func TestGroupChild(t *testing.T) {
+	want, err := smallGroup().build()
+	require.NoError(t, err)
+	got, err := groupChild("small", true)
+	require.NoError(t, err)
+	require.Len(t, got, len(want))
+	for i, timing := range got {
+		assert.Equal(t, want[i].key, timing.key())
+		assert.Equal(t, want[i].bytes, timing.Bytes)
+		require.Len(t, timing.Seconds, smallGroup().plan(true).rounds)
+		for _, s := range timing.Seconds {
+			assert.Positive(t, s)
+		}
+	}
+
+	_, err = groupChild("no such group", true)
+	require.ErrorContains(t, err, "child process")
+}
+
+func TestMain(m *testing.M) {
+	if slices.Contains(os.Args, "-group-child") {
+		main()
+		return
+	}
+	os.Exit(m.Run())
 }
 
 func TestShortRunsAreRepeated(t *testing.T) {
@@ -213,7 +289,7 @@ func TestShortRunsAreRepeated(t *testing.T) {
 	timings, err := plan{rounds: 1, sample: 20 * time.Millisecond}.measure([]entrant{e})
 	require.NoError(t, err)
 	assert.Greater(t, runs, 4)
-	assert.Less(t, timings[0].seconds[0], 0.01, "of one call")
+	assert.Less(t, timings[0].Seconds[0], 0.01, "of one call")
 }
 
 func TestFigures(t *testing.T) {
@@ -254,9 +330,9 @@ func TestReport(t *testing.T) {
 		who := map[string]string{chartStreams: ours, chartAWS: awsName}[g]
 		o = append(o, outcome{
 			group: g,
-			timings: []timing{
-				{entrant{key: key{who, encrypt}, bytes: 1e6}, []float64{0.5}},
-				{entrant{key: key{who, decrypt}, bytes: 1e6}, []float64{0.25}},
+			speeds: []speed{
+				{key{who, encrypt}, 1e6, 0.5},
+				{key{who, decrypt}, 1e6, 0.25},
 			},
 			figures: []figure{{"some-ratio", 0.5, atLeast(0.9)}},
 		})
@@ -264,6 +340,8 @@ func TestReport(t *testing.T) {
 	table := string(markdown(o, true))
 	assert.Contains(t, table, "| some-ratio | 0.500 | >= 0.9, short |")
 	assert.Contains(t, table, "| sealring | 2 MB/s | 4 MB/s |")
+	assert.Contains(t, table, "at once, 64 KiB or one frame")
+	assert.Contains(t, table, "medians of 3 processes")
 
 	svg, err := drawChart(o)
 	require.NoError(t, err)
