@@ -101,9 +101,8 @@ type speed struct {
 }
 
 const (
-	// processes is how many measure a group, one after the other. Where a process
-	// happens to have its memory can make one entrant slower by a seventh for as long
-	// as it lives, whatever the rounds: only another process shows that.
+	// processes is how many measure a group, one after the other. A ratio can be 15 %
+	// off in all rounds of one process: only another process shows that.
 	processes = 3
 
 	quickRounds = 9

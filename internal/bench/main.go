@@ -13,14 +13,13 @@
 //
 // The loop is measured with two buffers. One is as long as what sealring writes at
 // once: targets are held against that. The other has room for one frame, so that
-// it stays in the first-level cache, which no writer can: on a processor that is
-// fast there, short frames are sealed 15 % faster than anybody could write them.
+// it stays in the first-level cache, which no writer can: on some processors
+// it reads 15 % high with frames of 4096 bytes.
 //
 // Whatever is compared takes turns in one process, so that a machine that slows
 // down slows all of it, and the process's ratio is the median of what each round
-// gave. A whole process can be 15 % off for as long as it lives: so the program
-// starts itself again, three times for each group, and takes the median of their
-// ratios. Nothing is timed before its output has been decrypted and compared.
+// gave. All rounds of a process can be 15 % off: so the program starts itself
+// again, three times for each group, and takes the median of their ratios. Nothing is timed before its output has been decrypted and compared.
 //
 // It prints a line "ratio NAME VALUE" for each figure:
 //
