@@ -10,18 +10,30 @@ import (
 )
 
 // A cipherLoop does to a stream what every writer of frames must, and nothing
-// else: AES-GCM, one frame after the other, into one buffer, out of memory.
+// else: AES-GCM, one frame after the other, out of memory, into a buffer that is
+// as long as what the library writes at once.
 type cipherLoop struct {
 	aead     cipher.AEAD
 	frameLen int
+	perWrite int    // frames that the buffer has room for
 	aad      []byte // of each frame
 }
+
+// writeLen is about how many bytes our Writer and Reader hand on at once. A test
+// holds it against what they write.
+const writeLen = 64 << 10
+
+// framesPerWrite returns how many frames that is.
+func framesPerWrite(frameLen int) int { return max(1, writeLen/(frameLen+frameOverhead)) }
 
 // aadLen is how much additional data the message format has for a frame of its
 // version 2: message ID, name, number and length.
 const aadLen = messageIDLen + len("AWSKMSEncryptionClient Frame") + 4 + 8
 
-const tagLen = 16
+const (
+	tagLen        = 16
+	frameOverhead = 4 + 12 + tagLen // sequence number, nonce, tag
+)
 
 func newCipherLoop(frameLen int) (cipherLoop, error) {
 	block, err := aes.NewCipher(randomBytes(32))
@@ -29,8 +41,19 @@ func newCipherLoop(frameLen int) (cipherLoop, error) {
 		return cipherLoop{}, err
 	}
 	aead, err := cipher.NewGCM(block)
-	return cipherLoop{aead: aead, frameLen: frameLen}, err
+	return cipherLoop{aead: aead, frameLen: frameLen, perWrite: framesPerWrite(frameLen)}, err
 }
+
+// oneFrame is the loop with room for one frame. With short frames its buffer stays
+// in the first-level cache, where no writer's can: it sets a bound that is out of
+// reach by as much as the processor is faster there.
+func (l cipherLoop) oneFrame() cipherLoop {
+	l.perWrite = 1
+	return l
+}
+
+// newBuffer returns one for seal or open. It is not part of what is timed.
+func (l cipherLoop) newBuffer() []byte { return make([]byte, 0, l.perWrite*(l.frameLen+tagLen)) }
 
 // frames returns what open opens: src in sealed frames, back to back.
 func (l cipherLoop) frames(src []byte) []byte {
@@ -46,26 +69,32 @@ func (l cipherLoop) frames(src []byte) []byte {
 	return out
 }
 
-// seal seals src in frames that are numbered from seq on.
-func (l cipherLoop) seal(src []byte, seq uint32) {
+// seal seals src in frames that are numbered from seq on. It fills buf and begins
+// at its start again.
+func (l cipherLoop) seal(buf, src []byte, seq uint32) {
 	var nonce [12]byte
-	dst := make([]byte, 0, l.frameLen+tagLen)
-	for ; len(src) > 0; seq++ {
+	for i := 0; len(src) > 0; i++ {
+		if i%l.perWrite == 0 {
+			buf = buf[:0]
+		}
 		n := min(l.frameLen, len(src))
-		binary.BigEndian.PutUint32(nonce[8:], seq)
-		l.aead.Seal(dst, nonce[:], src[:n], l.aad)
+		binary.BigEndian.PutUint32(nonce[8:], seq+uint32(i))
+		buf = l.aead.Seal(buf, nonce[:], src[:n], l.aad)
 		src = src[n:]
 	}
 }
 
-// open opens frames that are numbered from seq on.
-func (l cipherLoop) open(frames []byte, seq uint32) error {
+// open opens frames that are numbered from seq on, into buf as seal does.
+func (l cipherLoop) open(buf, frames []byte, seq uint32) error {
 	var nonce [12]byte
-	dst := make([]byte, 0, l.frameLen)
-	for ; len(frames) > 0; seq++ {
+	for i := 0; len(frames) > 0; i++ {
+		if i%l.perWrite == 0 {
+			buf = buf[:0]
+		}
 		n := min(l.frameLen+tagLen, len(frames))
-		binary.BigEndian.PutUint32(nonce[8:], seq)
-		if _, err := l.aead.Open(dst, nonce[:], frames[:n], l.aad); err != nil {
+		binary.BigEndian.PutUint32(nonce[8:], seq+uint32(i))
+		var err error
+		if buf, err = l.aead.Open(buf, nonce[:], frames[:n], l.aad); err != nil {
 			return err
 		}
 		frames = frames[n:]
@@ -78,37 +107,47 @@ func (l cipherLoop) open(frames []byte, seq uint32) error {
 func (l cipherLoop) entrants(name string, src []byte) []entrant {
 	frames := l.frames(src)
 	n := int64(len(src))
+	buf := l.newBuffer()
 	return []entrant{
-		{key: key{name, encrypt}, bytes: n, run: func() error { l.seal(src, 0); return nil }},
-		{key: key{name, decrypt}, bytes: n, run: func() error { return l.open(frames, 0) }},
+		{key: key{name, encrypt}, bytes: n, run: func() error { l.seal(buf, src, 0); return nil }},
+		{key: key{name, decrypt}, bytes: n, run: func() error { return l.open(buf, frames, 0) }},
 	}
 }
 
 // parallelEntrants is entrants on as many goroutines as there are cores, each
-// with its own share.
+// with its own share and buffer.
 func (l cipherLoop) parallelEntrants(name string, src []byte) []entrant {
 	frames := l.frames(src)
 	n := int64(len(src))
+	bufs := make([][]byte, cores())
+	for i := range bufs {
+		bufs[i] = l.newBuffer()
+	}
 	return []entrant{
 		{key: key{name, encrypt}, bytes: n, run: func() error {
-			return shares(src, l.frameLen, func(share []byte, seq uint32) error { l.seal(share, seq); return nil })
+			return shares(src, l.frameLen, len(bufs), func(i int, share []byte, seq uint32) error {
+				l.seal(bufs[i], share, seq)
+				return nil
+			})
 		}},
 		{key: key{name, decrypt}, bytes: n, run: func() error {
-			return shares(frames, l.frameLen+tagLen, l.open)
+			return shares(frames, l.frameLen+tagLen, len(bufs), func(i int, share []byte, seq uint32) error {
+				return l.open(bufs[i], share, seq)
+			})
 		}},
 	}
 }
 
-// shares calls f at once for equal shares of b, in whole frames, with the number
-// of the first frame.
-func shares(b []byte, frame int, f func(share []byte, seq uint32) error) error {
+// shares calls f at once for n equal shares of b, in whole frames, with the number
+// of the share and that of its first frame.
+func shares(b []byte, frame, n int, f func(i int, share []byte, seq uint32) error) error {
 	total := (len(b) + frame - 1) / frame
-	each := (total + cores() - 1) / cores()
-	errs := make([]error, cores())
+	each := (total + n - 1) / n
+	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range errs {
 		first, last := min(i*each*frame, len(b)), min((i+1)*each*frame, len(b))
-		wg.Go(func() { errs[i] = f(b[first:last], uint32(i*each)) })
+		wg.Go(func() { errs[i] = f(i, b[first:last], uint32(i*each)) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -110,12 +110,12 @@ func chartBars(outcomes []outcome) (names []string, values map[string]plotter.Va
 		values[decrypt] = append(values[decrypt], opened.megabytes())
 	}
 	streams := find(chartStreams)
-	if len(streams.timings) == 0 {
+	if len(streams.speeds) == 0 {
 		return nil, nil
 	}
 	add(find(chartAWS), awsName)
-	for _, t := range slices.Backward(streams.timings) {
-		add(streams, t.who)
+	for _, s := range slices.Backward(streams.speeds) {
+		add(streams, s.who)
 	}
 	return names, values
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,7 +10,7 @@ import (
 // A group is what is timed in turns, and the figures that come of it.
 type group struct {
 	name   string
-	rounds int                       // without -quick
+	rounds int                       // without -quick, about, in all processes together
 	build  func() ([]entrant, error) // checks that what is timed is right; nil if nothing is
 	ratios []ratio
 	counts []count
@@ -87,33 +88,48 @@ func (t target) String() string {
 // An outcome is what a group gave.
 type outcome struct {
 	group   string
-	timings []timing
+	speeds  []speed
 	figures []figure
 }
 
-const quickRounds = 11
+// A speed is how fast an entrant is: the median of the processes, each of which
+// gave the median of its rounds.
+type speed struct {
+	key
+	bytes   int64   // of plaintext in a call; zero where the time of a call is what counts
+	seconds float64 // of a call
+}
 
-func (g group) measure(quick bool) (outcome, error) {
+const (
+	// processes is how many measure a group, one after the other. A ratio can be 15 %
+	// off in all rounds of one process: only another process shows that.
+	processes = 3
+
+	quickRounds = 9
+)
+
+// measure has child measure the entrants in each of the processes.
+func (g group) measure(child func(group string) ([]timing, error)) (outcome, error) {
 	o := outcome{group: g.name}
 	if g.build != nil {
-		entrants, err := g.build()
-		if err != nil {
+		runs := make([][]timing, processes)
+		for i := range runs {
+			var err error
+			if runs[i], err = child(g.name); err != nil {
+				return o, err
+			}
+		}
+		var err error
+		if o.speeds, err = speeds(runs); err != nil {
 			return o, err
 		}
-		p := plan{rounds: g.rounds, sample: 20 * time.Millisecond}
-		if quick {
-			p = plan{rounds: min(g.rounds, quickRounds), sample: 10 * time.Millisecond}
+		for _, r := range g.ratios {
+			v, err := r.of(runs)
+			if err != nil {
+				return o, fmt.Errorf("%s: %w", r.name, err)
+			}
+			o.figures = append(o.figures, figure{r.name, v, r.want})
 		}
-		if o.timings, err = p.measure(entrants); err != nil {
-			return o, err
-		}
-	}
-	for _, r := range g.ratios {
-		num, den := o.find(r.num), o.find(r.den)
-		if num == nil || den == nil {
-			return o, fmt.Errorf("%s: %v or %v was not measured", r.name, r.num, r.den)
-		}
-		o.figures = append(o.figures, figure{r.name, medianRatio(num.seconds, den.seconds), r.want})
 	}
 	for _, c := range g.counts {
 		v, err := c.value()
@@ -125,12 +141,75 @@ func (g group) measure(quick bool) (outcome, error) {
 	return o, nil
 }
 
-func (o outcome) find(k key) *timing {
-	i := slices.IndexFunc(o.timings, func(t timing) bool { return t.key == k })
+// time builds the entrants and measures them in this process.
+func (g group) time(quick bool) ([]timing, error) {
+	if g.build == nil {
+		return nil, errors.New("has nothing to time")
+	}
+	entrants, err := g.build()
+	if err != nil {
+		return nil, err
+	}
+	return g.plan(quick).measure(entrants)
+}
+
+// plan returns what one process does.
+func (g group) plan(quick bool) plan {
+	total, sample := g.rounds, 20*time.Millisecond
+	if quick {
+		total, sample = min(g.rounds, quickRounds), 10*time.Millisecond
+	}
+	return plan{rounds: (total + processes - 1) / processes, sample: sample}
+}
+
+// of returns the median of the ratios that the processes gave.
+func (r ratio) of(runs [][]timing) (float64, error) {
+	ratios := make([]float64, len(runs))
+	for i, run := range runs {
+		num, err := find(run, r.num)
+		if err != nil {
+			return 0, err
+		}
+		den, err := find(run, r.den)
+		if err != nil {
+			return 0, err
+		}
+		ratios[i] = medianRatio(num.Seconds, den.Seconds)
+	}
+	return median(ratios), nil
+}
+
+// speeds returns one for each entrant, in their order.
+func speeds(runs [][]timing) ([]speed, error) {
+	var all []speed
+	for _, first := range runs[0] {
+		medians := make([]float64, len(runs))
+		for i, run := range runs {
+			t, err := find(run, first.key())
+			if err != nil {
+				return nil, err
+			}
+			medians[i] = median(t.Seconds)
+		}
+		all = append(all, speed{first.key(), first.Bytes, median(medians)})
+	}
+	return all, nil
+}
+
+func find(run []timing, k key) (timing, error) {
+	i := slices.IndexFunc(run, func(t timing) bool { return t.key() == k })
+	if i < 0 {
+		return timing{}, fmt.Errorf("%s: %s: was not measured", k.who, k.op)
+	}
+	return run[i], nil
+}
+
+func (o outcome) find(k key) *speed {
+	i := slices.IndexFunc(o.speeds, func(s speed) bool { return s.key == k })
 	if i < 0 {
 		return nil
 	}
-	return &o.timings[i]
+	return &o.speeds[i]
 }
 
 // groups returns all there is to measure.

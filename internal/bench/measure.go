@@ -18,11 +18,15 @@ type entrant struct {
 // A key names an entrant within its group.
 type key struct{ who, op string }
 
-// A timing is an entrant with what a call of it took in each round.
+// A timing is what a call of an entrant took in each round of one process. Fields
+// are exported for the way between processes.
 type timing struct {
-	entrant
-	seconds []float64
+	Who, Op string
+	Bytes   int64 // the entrant's
+	Seconds []float64
 }
+
+func (t timing) key() key { return key{t.Who, t.Op} }
 
 // A plan says how long to measure.
 type plan struct {
@@ -36,7 +40,7 @@ func (p plan) measure(entrants []entrant) ([]timing, error) {
 	timings := make([]timing, len(entrants))
 	repeats := make([]int, len(entrants))
 	for i, e := range entrants {
-		timings[i].entrant = e
+		timings[i] = timing{Who: e.who, Op: e.op, Bytes: e.bytes}
 		var err error
 		if repeats[i], err = p.calibrate(e); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", e.who, e.op, err)
@@ -51,7 +55,7 @@ func (p plan) measure(entrants []entrant) ([]timing, error) {
 				return nil, fmt.Errorf("%s: %s: %w", e.who, e.op, err)
 			}
 			perCall := took.Seconds() / float64(repeats[i]*max(1, e.calls))
-			timings[i].seconds = append(timings[i].seconds, perCall)
+			timings[i].Seconds = append(timings[i].Seconds, perCall)
 		}
 	}
 	return timings, nil

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -45,15 +44,9 @@ func streamMemory(size int64, concurrency int) (float64, error) {
 
 // memoryChild runs this program again and returns the peak that it reports.
 func memoryChild(job string) (int64, error) {
-	self, err := os.Executable()
+	out, err := runChild("-memory-child", job)
 	if err != nil {
 		return 0, err
-	}
-	cmd := exec.Command(self, "-memory-child", job)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return 0, fmt.Errorf("child process: %w", err)
 	}
 	return strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
 }

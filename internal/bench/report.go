@@ -44,6 +44,11 @@ func markdown(outcomes []outcome, chart bool) []byte {
 	fmt.Fprintf(&b, "\n## Ratios\n\n")
 	fmt.Fprintf(&b, "Throughput: ours over the other's. `small-*` and `range-*`: our time over the bound's.\n")
 	fmt.Fprintf(&b, "`*-allocs`: allocations. `memory-*`: MiB.\n\n")
+	fmt.Fprintf(&b, "`stream-*`: over a loop of AES-GCM that seals or opens into as much memory as we write\n")
+	fmt.Fprintf(&b, "at once, %d KiB or one frame if that is longer. With `-of-one-frame`: over one that does\n", writeLen>>10)
+	fmt.Fprintf(&b, "so into the same room for each frame, and so stays in the first-level cache, which no\n")
+	fmt.Fprintf(&b, "writer can.\n\n")
+	fmt.Fprintf(&b, "Ratios and throughputs are medians of %d processes.\n\n", processes)
 	fmt.Fprintf(&b, "| | | target |\n| --- | ---: | --- |\n")
 	for _, o := range outcomes {
 		for _, f := range o.figures {
@@ -56,7 +61,7 @@ func markdown(outcomes []outcome, chart bool) []byte {
 	}
 	fmt.Fprintf(&b, "\n## Medians\n")
 	for _, o := range outcomes {
-		if len(o.timings) > 0 {
+		if len(o.speeds) > 0 {
 			medianTable(&b, o)
 		}
 	}
@@ -67,12 +72,12 @@ func markdown(outcomes []outcome, chart bool) []byte {
 // they do.
 func medianTable(b *bytes.Buffer, o outcome) {
 	var names, ops []string
-	for _, t := range o.timings {
-		if !slices.Contains(names, t.who) {
-			names = append(names, t.who)
+	for _, s := range o.speeds {
+		if !slices.Contains(names, s.who) {
+			names = append(names, s.who)
 		}
-		if !slices.Contains(ops, t.op) {
-			ops = append(ops, t.op)
+		if !slices.Contains(ops, s.op) {
+			ops = append(ops, s.op)
 		}
 	}
 	fmt.Fprintf(b, "\n### %s\n\n| | %s |\n| ---%s |\n", o.group, strings.Join(ops, " | "), strings.Repeat(" | ---:", len(ops)))
@@ -80,8 +85,8 @@ func medianTable(b *bytes.Buffer, o outcome) {
 		fmt.Fprintf(b, "| %s |", who)
 		for _, op := range ops {
 			cell := ""
-			if t := o.find(key{who, op}); t != nil {
-				cell = t.String()
+			if s := o.find(key{who, op}); s != nil {
+				cell = s.String()
 			}
 			fmt.Fprintf(b, " %s |", cell)
 		}
@@ -89,16 +94,16 @@ func medianTable(b *bytes.Buffer, o outcome) {
 	}
 }
 
-// megabytes returns the median throughput in MB/s.
-func (t timing) megabytes() float64 {
-	return float64(t.bytes) / median(t.seconds) / 1e6
+// megabytes returns the throughput in MB/s.
+func (s speed) megabytes() float64 {
+	return float64(s.bytes) / s.seconds / 1e6
 }
 
-func (t timing) String() string {
-	if t.bytes > 0 {
-		return fmt.Sprintf("%.0f MB/s", t.megabytes())
+func (s speed) String() string {
+	if s.bytes > 0 {
+		return fmt.Sprintf("%.0f MB/s", s.megabytes())
 	}
-	return fmt.Sprintf("%.2f µs", median(t.seconds)*1e6)
+	return fmt.Sprintf("%.2f µs", s.seconds*1e6)
 }
 
 // versions returns what is compared, with versions.

@@ -11,22 +11,28 @@ const (
 	oneCore  = "AES-GCM alone, one core"
 	withAAD  = "AES-GCM alone, one core, with the format's AAD"
 	allCores = "AES-GCM alone, all cores"
+
+	// These write each frame where the one before it was.
+	oneCoreOneFrame  = oneCore + ", into one frame"
+	allCoresOneFrame = allCores + ", into one frame"
 )
 
 // targets for long streams, by frame length: what is left of a core when frames
-// have been numbered and moved.
+// have been numbered and moved. They are held against a loop that writes to as
+// much memory as we do.
 var (
 	oneCoreTargets  = map[int]target{4096: atLeast(0.93), 65536: atLeast(0.96)}
 	allCoresTargets = map[int]target{4096: atLeast(0.90), 65536: atLeast(0.93)}
 )
 
-// oneCoreGroup compares a stream on one core with the cipher alone.
+// oneCoreGroup compares a stream on one core with the cipher alone. A long frame
+// is all that is written at once: then there is one bound and not two.
 func oneCoreGroup(frameLen int) group {
 	const size = 64 << 20
 	encryptName := fmt.Sprintf("stream-encrypt-1core-%d", frameLen)
 	decryptName := fmt.Sprintf("stream-decrypt-1core-%d", frameLen)
 	want := oneCoreTargets[frameLen]
-	return group{
+	g := group{
 		name:   fmt.Sprintf("stream-1core-%d", frameLen),
 		rounds: 31,
 		build: func() ([]entrant, error) {
@@ -44,6 +50,9 @@ func oneCoreGroup(frameLen int) group {
 				return nil, err
 			}
 			entrants := append(loop.entrants(oneCore, src), c.entrants(src, msg, memory)...)
+			if loop.perWrite > 1 {
+				entrants = append(entrants, loop.oneFrame().entrants(oneCoreOneFrame, src)...)
+			}
 			loop.aad = randomBytes(aadLen)
 			entrants = append(entrants, loop.entrants(withAAD, src)...)
 			c.name = fromReader
@@ -59,6 +68,12 @@ func oneCoreGroup(frameLen int) group {
 			{decryptName + "-of-seal", key{oneCore, encrypt}, key{ours, decrypt}, target{}},
 		},
 	}
+	if framesPerWrite(frameLen) > 1 {
+		g.ratios = append(g.ratios,
+			ratio{encryptName + "-of-one-frame", key{oneCoreOneFrame, encrypt}, key{ours, encrypt}, target{}},
+			ratio{decryptName + "-of-one-frame", key{oneCoreOneFrame, decrypt}, key{ours, decrypt}, target{}})
+	}
+	return g
 }
 
 // allCoresGroup compares a stream on all cores with the cipher alone, on all of
@@ -68,8 +83,10 @@ func allCoresGroup(frameLen int) []group {
 	if cores() == 1 {
 		return nil
 	}
+	encryptName := fmt.Sprintf("stream-encrypt-%dcore-%d", cores(), frameLen)
+	decryptName := fmt.Sprintf("stream-decrypt-%dcore-%d", cores(), frameLen)
 	want := allCoresTargets[frameLen]
-	return []group{{
+	g := group{
 		name:   fmt.Sprintf("stream-%dcore-%d", cores(), frameLen),
 		rounds: 21,
 		build: func() ([]entrant, error) {
@@ -86,13 +103,23 @@ func allCoresGroup(frameLen int) []group {
 			if err != nil {
 				return nil, err
 			}
-			return append(entrants, loop.parallelEntrants(allCores, src)...), nil
+			entrants = append(entrants, loop.parallelEntrants(allCores, src)...)
+			if loop.perWrite > 1 {
+				entrants = append(entrants, loop.oneFrame().parallelEntrants(allCoresOneFrame, src)...)
+			}
+			return entrants, nil
 		},
 		ratios: []ratio{
-			{fmt.Sprintf("stream-encrypt-%dcore-%d", cores(), frameLen), key{allCores, encrypt}, key{ours, encrypt}, want},
-			{fmt.Sprintf("stream-decrypt-%dcore-%d", cores(), frameLen), key{allCores, decrypt}, key{ours, decrypt}, want},
+			{encryptName, key{allCores, encrypt}, key{ours, encrypt}, want},
+			{decryptName, key{allCores, decrypt}, key{ours, decrypt}, want},
 		},
-	}}
+	}
+	if framesPerWrite(frameLen) > 1 {
+		g.ratios = append(g.ratios,
+			ratio{encryptName + "-of-one-frame", key{allCoresOneFrame, encrypt}, key{ours, encrypt}, target{}},
+			ratio{decryptName + "-of-one-frame", key{allCoresOneFrame, decrypt}, key{ours, decrypt}, target{}})
+	}
+	return []group{g}
 }
 
 // signedGroup compares signed streams with the hash that a signature needs: it
