@@ -165,13 +165,13 @@ func TestHedgeAgainstAHostileHeader(t *testing.T) {
 	s := newServer(t)
 	var seen events
 	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.AttemptTimeout, c.HedgeAfter, c.OnEvent = 5*time.Second, 20*time.Millisecond, seen.add
+		c.AttemptTimeout, c.HedgeAfter, c.OnEvent = 5*time.Second, 200*time.Millisecond, seen.add
 	})
 	good := wrapNew(t, k).EncryptedDataKeys
 	junk := good[0]
 	junk.Ciphertext = slices.Clone(junk.Ciphertext)
 	junk.Ciphertext[len(junk.Ciphertext)-1] ^= 1
-	s.Latency(east, 10*time.Millisecond)
+	s.Latency(east, 50*time.Millisecond)
 	for range 6 {
 		_, err := unwrap(t, k, append(slices.Repeat([]keyring.EncryptedDataKey{junk}, 9), good[1]))
 		require.NoError(t, err)
@@ -191,7 +191,8 @@ func TestHedgeAgainstASlowRegion(t *testing.T) {
 		c.AttemptTimeout, c.HedgeAfter, c.OnEvent = 10*time.Second, time.Millisecond, seen.add
 	})
 	m := wrapNew(t, k)
-	s.Latency(east, 200*time.Millisecond)
+	s.Latency(east, 400*time.Millisecond)
+	s.Latency(south, time.Second)
 	for range 3 {
 		unwraps(t, k, m)
 	}
@@ -356,10 +357,12 @@ func TestHedgeThatLoses(t *testing.T) {
 	m := wrapNew(t, k)
 	s.Latency(east, 80*time.Millisecond)
 	s.Latency(west, 5*time.Second)
+	s.Latency(south, 5*time.Second)
 	for range 4 {
 		unwraps(t, k, m)
 	}
 	s.Latency(west, 0)
+	s.Latency(south, 0)
 	assert.Empty(t, seen.of(awskms.RegionDown))
 	assert.Len(t, wrapNew(t, k).EncryptedDataKeys, 3)
 }
@@ -380,7 +383,7 @@ func TestDeadlinesFindAnOutage(t *testing.T) {
 		require.NoError(t, k.OnDecrypt(ctx, got, m.EncryptedDataKeys))
 		cancel()
 	}
-	assert.Equal(t, 2, s.Calls(kmstest.Match{Region: east, Operation: "Decrypt"}))
+	assert.LessOrEqual(t, s.Calls(kmstest.Match{Region: east, Operation: "Decrypt"}), 3)
 	assert.Len(t, seen.of(awskms.RegionDown), 1)
 }
 
