@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 
@@ -116,7 +117,11 @@ func (d *Decrypter) materials(ctx context.Context, h *message.Header, ec keyring
 	if err == nil {
 		err = m.Check(req)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrMalformed):
+		m.Clear()
+		return nil, err // of the header, which the manager has parsed the rest of
+	case err != nil:
 		m.Clear()
 		return nil, fmt.Errorf("data key: %w", err)
 	}
