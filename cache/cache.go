@@ -16,9 +16,9 @@
 // reads all messages under it; Limits say how many those may be.
 //
 // Data keys are shared between requests that are alike in operation, suite,
-// commitment policy, partition and encryption context, and to decrypt also in
-// the wrapped keys, and in the pairs that the caller expects unless a keyring is all
-// that is below the cache. A context pair that differs for each record makes each
+// commitment policy, partition, encryption context and required keys, and to decrypt
+// also in the wrapped keys and in the pairs that the caller expects. A cache that New
+// made leaves out expected pairs that the message stores. A context pair that differs for each record makes each
 // record a miss: put into the context what policies and audits need.
 //
 // Suites that use the data key itself, without derivation, are never cached.

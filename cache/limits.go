@@ -48,7 +48,8 @@ type Limits struct {
 	NoRefresh bool
 
 	// MaxRefreshes is the most of these replacements at once, and also the most loads
-	// of a partition that go on when their callers have left. Zero is 4.
+	// of a partition that go on when their callers have left. Zero is 4. With StaleFor,
+	// loads that replace a data key which is held go on too, however many they are.
 	MaxRefreshes int
 
 	// StaleFor is how long past MaxAge a data key may still be used when the key

@@ -64,11 +64,11 @@ func (c *Cache) Stats() Stats {
 type Cause int
 
 const (
-	Expired   Cause = iota + 1 // reached MaxAge
+	Expired   Cause = iota + 1 // reached MaxAge, and StaleFor
 	Exhausted                  // reached MaxMessages or MaxBytes
 	Capacity                   // gave way to another, by MaxEntries
 	Memory                     // gave way to another, by MaxMemory
-	Purged                     // by Purge, Close, or a refusal of the key service
+	Purged                     // by Purge, Close, or an error that ended its use
 	Replaced                   // by a new data key for the same requests
 )
 

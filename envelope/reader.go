@@ -17,7 +17,9 @@ import (
 // plaintext as unverified, and undo what was done with it on any other error.
 //
 // A Reader is not safe for concurrent use. It needs no Close: between calls it
-// has no goroutine and owns nothing but memory.
+// has no goroutine and owns nothing but memory. Plaintext in that memory is cleared
+// when Read or WriteTo returns io.EOF or an error; a Reader that is dropped before
+// leaves it to the garbage collector.
 type Reader struct {
 	ctx    context.Context
 	src    source

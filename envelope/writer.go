@@ -18,9 +18,9 @@ import (
 // The message is whole when Close has returned nil; before, what the destination
 // has does not decrypt. A Writer that is not to be closed, because its input
 // failed, is just dropped, or its context cancelled: between calls it has no
-// goroutine and owns nothing but memory. So do not defer Close where the input can
-// fail, or cancel the context first, lest a shortened plaintext becomes a valid
-// message.
+// goroutine and owns nothing but memory. So where the input can fail, do not defer
+// Close. If it is deferred all the same, cancel the context before it runs: else a
+// shortened plaintext becomes a valid message.
 //
 // A Writer is not safe for concurrent use.
 type Writer struct {
