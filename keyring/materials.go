@@ -80,7 +80,7 @@ type EncryptionMaterials struct {
 	// SigningKey signs the message, in suites that do.
 	SigningKey *ecdsa.PrivateKey
 
-	serialized []byte // by Serialize
+	serialized *[]byte // by Serialize; a pointer keeps copies short
 }
 
 // GenerateDataKey sets DataKey to new random bytes of the suite's length.
@@ -96,7 +96,7 @@ func (m *EncryptionMaterials) GenerateDataKey() {
 // to be changed.
 func (m *EncryptionMaterials) Stored() ([]byte, error) {
 	if m.serializedHolds() {
-		return m.serialized, nil
+		return *m.serialized, nil
 	}
 	stored, _ := message.SplitContext(m.Context, m.RequiredKeys)
 	return message.AppendStored(nil, stored, m.EncryptedDataKeys)
@@ -109,14 +109,16 @@ func (m *EncryptionMaterials) Stored() ([]byte, error) {
 func (m *EncryptionMaterials) Serialize() error {
 	m.serialized = nil
 	b, err := m.Stored()
-	m.serialized = b
+	if err == nil {
+		m.serialized = &b
+	}
 	return err
 }
 
 // serializedHolds says whether what was serialized is what there is to store.
 func (m *EncryptionMaterials) serializedHolds() bool {
 	return m.serialized != nil && len(m.RequiredKeys) == 0 &&
-		message.StoresJust(m.serialized, m.Context) && message.StoresKeys(m.serialized, m.EncryptedDataKeys)
+		message.StoresJust(*m.serialized, m.Context) && message.StoresKeys(*m.serialized, m.EncryptedDataKeys)
 }
 
 // Clear overwrites the data key and drops it and the signing key. Whoever asked
@@ -185,7 +187,7 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 // context and nothing else.
 func (m *EncryptionMaterials) storesJust(req *EncryptionRequest) bool {
 	return len(m.RequiredKeys) == 0 && len(req.RequiredKeys) == 0 && m.serialized != nil &&
-		message.StoresJust(m.serialized, req.Context) && message.StoresJust(m.serialized, m.Context)
+		message.StoresJust(*m.serialized, req.Context) && message.StoresJust(*m.serialized, m.Context)
 }
 
 // DecryptionMaterials are what one message is decrypted with.
