@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +18,9 @@ const (
 	unsigned = keyring.SuiteAES256GCMHKDFSHA512Commit
 	signed   = keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384
 )
+
+// cacheFuncs is in the names of the functions that the cache's goroutines run.
+const cacheFuncs = "sealring/cache.(*Cache)"
 
 // clock is a time that stands still until it is moved.
 type clock struct {
@@ -164,23 +166,6 @@ func decrypt(t testing.TB, m keyring.DecryptionManager, req keyring.DecryptionRe
 	require.NoError(t, err)
 	require.NoError(t, d.Check(req))
 	return d
-}
-
-// noGoroutinesLeft checks that the package's goroutines have ended when the test
-// has.
-func noGoroutinesLeft(t *testing.T) {
-	t.Cleanup(func() {
-		var stacks string
-		for range 300 {
-			buf := make([]byte, 1<<20)
-			stacks = string(buf[:runtime.Stack(buf, true)])
-			if !strings.Contains(stacks, "sealring/cache.(*Cache)") {
-				return
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		t.Errorf("goroutines left:\n%s", stacks)
-	})
 }
 
 // outage is an error that says whether it is one.

@@ -1,10 +1,10 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,140 +14,189 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-sealring/sealring/envelope"
-	"github.com/go-sealring/sealring/internal/message"
-	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/internal/leaktest"
 )
 
-// TestAbandonedLoadsEnd has many callers give up on a key service that hangs: but
-// for a few, so do the loads.
-func TestAbandonedLoadsEnd(t *testing.T) {
-	noGoroutinesLeft(t)
-	synctest.Test(t, func(t *testing.T) {
-		m := newManager(t)
-		c := newTestCache(t, m, Limits{MaxRefreshes: 3}, nil)
-		defer c.Close()
-		var running atomic.Int64
-		m.set(func(ctx context.Context) error {
-			running.Add(1)
-			defer running.Add(-1)
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(9 * time.Second):
-				return nil
-			}
-		})
-		before := runtime.NumGoroutine()
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		var done sync.WaitGroup
-		for i := range 5000 {
-			done.Go(func() {
-				_, err := c.EncryptionMaterials(ctx, request(fmt.Sprint(i)))
-				assert.ErrorIs(t, err, context.DeadlineExceeded)
-			})
-		}
-		done.Wait()
-		synctest.Wait()
-		assert.EqualValues(t, 3, running.Load())
-		assert.Less(t, runtime.NumGoroutine(), before+100)
-
-		// Those that went on serve whoever comes next, and others may take their turn.
-		time.Sleep(10 * time.Second)
-		stats := c.Stats()
-		assert.Equal(t, 3, stats.Entries)
-		assert.Zero(t, stats.LoadsFailed+stats.LoadsRejected)
-		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		_, err := c.EncryptionMaterials(short, request("another"))
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		synctest.Wait()
-		assert.EqualValues(t, 1, running.Load())
-		encrypt(t, c, request("another")) // joins it
-		assert.Equal(t, 4, c.Stats().Entries)
-		assert.EqualValues(t, 5001, m.loads.Load())
-	})
-}
-
-// TestAbandonedLoadIsStartedAgain has a load cancelled, since another is newer, while
-// another caller comes for the same key: it gets one of its own.
-func TestAbandonedLoadIsStartedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newManager(t)
-		c := newTestCache(t, m, Limits{MaxRefreshes: 1}, nil)
-		defer c.Close()
-		m.set(func(ctx context.Context) error {
-			select {
-			case <-ctx.Done():
-				time.Sleep(time.Second) // heeds it slowly
-				return ctx.Err()
-			case <-time.After(3 * time.Second):
-				return nil
-			}
-		})
-		for _, tenant := range []string{"42", "newer"} {
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			_, err := c.EncryptionMaterials(ctx, request(tenant))
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			cancel()
-		}
-		encrypt(t, c, request("42"))
-		assert.EqualValues(t, 3, m.loads.Load())
-	})
-}
-
-// blaming is an error of a key service that blames the message.
-type blaming struct{ answer }
-
-func (blaming) Is(target error) bool { return target == message.ErrBlamesMessage }
-
-// TestErrorsSayWhoIsToBlame has loads fail in many ways: what the request is to
-// blame for does not count as a failure of the key service.
-func TestErrorsSayWhoIsToBlame(t *testing.T) {
+func TestStale(t *testing.T) {
 	for name, c := range map[string]struct {
-		err                   error
-		rejected, unavailable bool
+		err   error
+		stale time.Duration
+		after time.Duration
+		used  bool
 	}{
-		"outage":                   {outage(true), false, true},
-		"refusal":                  {outage(false), false, false},
-		"unknown":                  {errors.New("panicked"), false, false},
-		"timeout":                  {context.DeadlineExceeded, false, true},
-		"wrong context":            {fmt.Errorf("%w: tenant", keyring.ErrContextMismatch), true, false},
-		"wrong context, by KMS":    {&keyring.NoMatchError{Reasons: []error{blaming{}}}, true, false},
-		"blamed, for an outage":    {&keyring.NoMatchError{Reasons: []error{blaming{}, answer{true, false}}}, false, true},
-		"no credentials":           {&keyring.NoMatchError{Reasons: []error{answer{false, false}}}, false, false},
-		"no key of ours":           {&keyring.NoMatchError{}, true, false},
-		"no key, for an outage":    {&keyring.NoMatchError{Reasons: []error{answer{true, false}}}, false, true},
-		"no key, for a refusal":    {&keyring.NoMatchError{Reasons: []error{answer{false, true}}}, false, false},
-		"policy":                   {keyring.ErrPolicy, true, false},
-		"malformed":                {envelope.ErrMalformed, true, false},
-		"invalid argument":         {keyring.ErrInvalidArgument, true, false},
-		"invalid materials":        {keyring.ErrInvalidMaterials, false, false},
-		"mismatch, for an outage":  {fmt.Errorf("%w: %w", keyring.ErrContextMismatch, outage(true)), false, true},
-		"unavailable, by its name": {keyring.ErrUnavailable, false, true},
+		"outage":               {outage(true), time.Minute, 90 * time.Second, true},
+		"outage, wrapped":      {fmt.Errorf("data key: %w", outage(true)), time.Minute, 90 * time.Second, true},
+		"not asked for":        {outage(true), 0, 90 * time.Second, false},
+		"too long":             {outage(true), time.Minute, 2 * time.Minute, false},
+		"denied":               {outage(false), time.Minute, 90 * time.Second, false},
+		"another error":        {errors.New("malformed"), time.Minute, 90 * time.Second, false},
+		"denied in one region": {errors.Join(outage(true), outage(false)), time.Minute, 90 * time.Second, false},
+		"down in both regions": {errors.Join(outage(true), outage(true)), time.Minute, 90 * time.Second, true},
+		"timed out":            {context.DeadlineExceeded, time.Minute, 90 * time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newManager(t)
-			events := make(chan Event, 10)
-			cache := newTestCache(t, m, Limits{OnEvent: func(e Event) { events <- e }}, nil)
+			m, clock := newManager(t), newClock()
+			cache := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: c.stale, NoRefresh: true}, clock.Now)
+			first := encrypt(t, cache, request("42"))
 			m.set(func(context.Context) error { return c.err })
-			_, err := cache.EncryptionMaterials(t.Context(), request("42"))
-			require.ErrorIs(t, err, c.err)
-			assert.Equal(t, c.unavailable, errors.Is(err, keyring.ErrUnavailable))
-			assert.Equal(t, Miss, (<-events).Kind)
-			told := <-events
-			require.ErrorIs(t, told.Err, c.err)
-			stats := cache.Stats()
-			if c.rejected {
-				assert.Equal(t, LoadRejected, told.Kind)
-				assert.Equal(t, [2]uint64{0, 1}, [2]uint64{stats.LoadsFailed, stats.LoadsRejected})
-			} else {
-				assert.Equal(t, LoadFailed, told.Kind)
-				assert.Equal(t, [2]uint64{1, 0}, [2]uint64{stats.LoadsFailed, stats.LoadsRejected})
+			clock.Move(c.after)
+			got, err := cache.EncryptionMaterials(t.Context(), request("42"))
+			if !c.used {
+				require.ErrorIs(t, err, c.err)
+				assert.Zero(t, cache.Stats().StaleUses)
+
+				// Once refused, an outage does not bring it back.
+				m.set(func(context.Context) error { return outage(true) })
+				_, err = cache.EncryptionMaterials(t.Context(), request("42"))
+				require.Error(t, err)
+				return
 			}
+			require.NoError(t, err)
+			assert.Equal(t, first.DataKey, got.DataKey)
+			assert.EqualValues(t, 1, cache.Stats().StaleUses)
+
+			// The key service is not asked by every caller meanwhile.
+			before := m.loads.Load()
+			for range 10 {
+				encrypt(t, cache, request("42"))
+			}
+			assert.Equal(t, before, m.loads.Load())
+			assert.EqualValues(t, 11, cache.Stats().StaleUses)
+
+			// When it is back, so is a new key, and nobody waits for it.
+			m.set(nil)
+			clock.Move(2 * time.Second)
+			assert.Equal(t, first.DataKey, encrypt(t, cache, request("42")).DataKey)
+			require.Eventually(t, func() bool {
+				return !bytes.Equal(first.DataKey, encrypt(t, cache, request("42")).DataKey)
+			}, 5*time.Second, time.Millisecond)
+			stale := cache.Stats().StaleUses
+			encrypt(t, cache, request("42"))
+			assert.Equal(t, stale, cache.Stats().StaleUses)
 		})
 	}
+}
+
+// TestStaleSpendsOnce has few messages left in an outage.
+func TestStaleSpendsOnce(t *testing.T) {
+	m, clock := newManager(t), newClock()
+	c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, MaxMessages: 100, NoRefresh: true}, clock.Now)
+	encrypt(t, c, request("42"))
+	m.set(func(context.Context) error { return outage(true) })
+	clock.Move(90 * time.Second)
+	var done sync.WaitGroup
+	for range 50 {
+		done.Go(func() {
+			_, err := c.EncryptionMaterials(t.Context(), request("42"))
+			assert.NoError(t, err)
+		})
+	}
+	done.Wait()
+	for range 49 {
+		encrypt(t, c, request("42"))
+	}
+	_, err := c.EncryptionMaterials(t.Context(), request("42"))
+	require.ErrorIs(t, err, outage(true), "past the messages that the key allows")
+	assert.EqualValues(t, 99, c.Stats().StaleUses)
+}
+
+// TestStaleWhileItHangs has the key service hang: the first caller waits for
+// LoadTimeout, and nobody after it.
+func TestStaleWhileItHangs(t *testing.T) {
+	leaktest.AtEnd(t, cacheFuncs)
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, NoRefresh: true}, nil)
+		defer c.Close()
+		encrypt(t, c, request("42"))
+		m.set(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		time.Sleep(90 * time.Second)
+		start := time.Now()
+		encrypt(t, c, request("42"))
+		assert.Equal(t, defaultLoadTimeout, time.Since(start))
+		for range 100 {
+			start := time.Now()
+			encrypt(t, c, request("42"))
+			assert.Zero(t, time.Since(start))
+			time.Sleep(time.Second)
+		}
+		assert.EqualValues(t, 101, c.Stats().StaleUses)
+		assert.LessOrEqual(t, m.loads.Load(), int64(2+100/10), "one look at a time")
+	})
+}
+
+// TestSlownessIsNoOutage has the key service take its time to refuse: nothing is
+// served past its age meanwhile, also when an outage was met long ago.
+func TestSlownessIsNoOutage(t *testing.T) {
+	leaktest.AtEnd(t, cacheFuncs)
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, NoRefresh: true}, nil)
+		defer c.Close()
+		encrypt(t, c, request("42"))
+		m.set(func(context.Context) error { return outage(true) })
+		time.Sleep(time.Minute)
+		encrypt(t, c, request("42"))
+		require.EqualValues(t, 1, c.Stats().StaleUses)
+
+		m.set(func(context.Context) error { time.Sleep(5 * time.Second); return outage(false) })
+		time.Sleep(outageMemory)
+		_, err := c.EncryptionMaterials(t.Context(), request("42"))
+		require.ErrorIs(t, err, outage(false))
+		assert.EqualValues(t, 1, c.Stats().StaleUses)
+		assert.Zero(t, c.Stats().Entries)
+	})
+}
+
+// TestDenialEndsWhatWasGranted has a refresh meet a denial while the key is
+// still young enough.
+func TestDenialEndsWhatWasGranted(t *testing.T) {
+	m, clock := newManager(t), newClock()
+	c := newTestCache(t, m, Limits{MaxAge: time.Minute}, clock.Now)
+	encrypt(t, c, request("42"))
+	m.set(func(context.Context) error { return outage(false) })
+	clock.Move(59 * time.Second)
+	encrypt(t, c, request("42")) // starts the refresh
+	require.Eventually(t, func() bool { return c.Stats().Entries == 0 }, time.Second, time.Millisecond)
+	_, err := c.EncryptionMaterials(t.Context(), request("42"))
+	require.ErrorIs(t, err, outage(false))
+}
+
+// TestRefusalOfACancelledLoad has a manager that does not heed its context come back
+// with a refusal when nobody waits any more. It counts.
+func TestRefusalOfACancelledLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, MaxRefreshes: 1, NoRefresh: true}, nil)
+		defer c.Close()
+		encrypt(t, c, request("42"))
+		time.Sleep(time.Minute)
+		m.set(func(context.Context) error { time.Sleep(5 * time.Second); return outage(false) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.EncryptionMaterials(ctx, request("42"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(5 * time.Second)
+		m.set(func(context.Context) error { return outage(true) })
+		_, err = c.EncryptionMaterials(t.Context(), request("42"))
+		require.ErrorIs(t, err, outage(true))
+	})
+}
+
+// TestUnknownErrorsLeaveAKeyItsAge has a refresh fail in a way that is neither an
+// outage nor a refusal.
+func TestUnknownErrorsLeaveAKeyItsAge(t *testing.T) {
+	m, clock := newManager(t), newClock()
+	c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour}, clock.Now)
+	first := encrypt(t, c, request("42"))
+	m.set(func(context.Context) error { return errors.New("connection reset") })
+	clock.Move(58 * time.Second)
+	encrypt(t, c, request("42"))
+	require.Eventually(t, func() bool { return c.Stats().LoadsFailed == 1 }, time.Second, time.Millisecond)
+	assert.Equal(t, first.DataKey, encrypt(t, c, request("42")).DataKey)
+	clock.Move(10 * time.Second)
+	_, err := c.EncryptionMaterials(t.Context(), request("42"))
+	require.ErrorContains(t, err, "connection reset")
 }
 
 // TestManyTenantsInAnOutage has 200 tenants' keys pass their age while the key
@@ -163,7 +212,7 @@ func TestManyTenantsInAnOutage(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			noGoroutinesLeft(t)
+			leaktest.AtEnd(t, cacheFuncs)
 			synctest.Test(t, func(t *testing.T) {
 				const tenants = 200
 				m := newManager(t)
@@ -228,92 +277,5 @@ func TestHurriedTenantsInAnOutage(t *testing.T) {
 				require.Zero(t, failed, "after %v", time.Since(began))
 			}
 		}
-	})
-}
-
-// TestOrphansOfOnePartition has one tenant's loads hang, and its callers leave. Another
-// tenant's callers, who have a little less time than a load takes, get their results
-// all the same.
-func TestOrphansOfOnePartition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		type tenantKey struct{}
-		m := newManager(t)
-		c := newTestCache(t, m, Limits{}, nil)
-		defer c.Close()
-		m.set(func(ctx context.Context) error {
-			takes := 50 * time.Millisecond
-			if ctx.Value(tenantKey{}) == "hangs" {
-				takes = time.Hour
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(takes):
-				return nil
-			}
-		})
-		ask := func(tenant, name string) error {
-			ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), tenantKey{}, tenant), 30*time.Millisecond)
-			defer cancel()
-			_, err := c.Partition(tenant).EncryptionMaterials(ctx, request(name))
-			return err
-		}
-		var hanging sync.WaitGroup
-		for i := range 10 {
-			hanging.Go(func() {
-				for range 200 {
-					assert.Error(t, ask("hangs", fmt.Sprint(i)))
-				}
-			})
-		}
-		time.Sleep(100 * time.Millisecond)
-		failed := 0
-		for range 100 {
-			if ask("good", "42") != nil {
-				failed++
-			}
-		}
-		hanging.Wait()
-		assert.LessOrEqual(t, failed, 2)
-	})
-}
-
-// TestPurgeOfAnotherPartition purges one partition while many callers of another wait
-// for a load: they go on waiting together.
-func TestPurgeOfAnotherPartition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newManager(t)
-		c := newTestCache(t, m, Limits{}, nil)
-		defer c.Close()
-		m.set(func(context.Context) error { time.Sleep(50 * time.Millisecond); return nil })
-		var all sync.WaitGroup
-		for range 500 {
-			all.Go(func() { encrypt(t, c.Partition("b"), request("42")) })
-		}
-		time.Sleep(10 * time.Millisecond)
-		c.PurgePartition("a")
-		all.Wait()
-		assert.EqualValues(t, 2, m.loads.Load())
-	})
-}
-
-// TestRefusalOfACancelledLoad has a manager that does not heed its context come back
-// with a refusal when nobody waits any more. It counts.
-func TestRefusalOfACancelledLoad(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newManager(t)
-		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, MaxRefreshes: 1, NoRefresh: true}, nil)
-		defer c.Close()
-		encrypt(t, c, request("42"))
-		time.Sleep(time.Minute)
-		m.set(func(context.Context) error { time.Sleep(5 * time.Second); return outage(false) })
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := c.EncryptionMaterials(ctx, request("42"))
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		time.Sleep(5 * time.Second)
-		m.set(func(context.Context) error { return outage(true) })
-		_, err = c.EncryptionMaterials(t.Context(), request("42"))
-		require.ErrorIs(t, err, outage(true))
 	})
 }

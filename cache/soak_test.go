@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -25,7 +26,7 @@ const soakEnv = "SEALRING_SOAK"
 // TestSoak has random tenants, expiries, purges, outages and cancellations meet:
 // every message decrypts, and no key is used after it was cleared.
 func TestSoak(t *testing.T) {
-	noGoroutinesLeft(t)
+	leaktest.AtEnd(t, cacheFuncs)
 	length := 2 * time.Second
 	if s := os.Getenv(soakEnv); s != "" {
 		var err error

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -141,7 +142,7 @@ func TestDecryptBatchWaitsTogether(t *testing.T) {
 }
 
 func TestDecryptBatchSharesDataKeys(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	for _, s := range keyring.Suites() {
 		t.Run(s.String(), func(t *testing.T) {
 			const keys = 3
@@ -197,7 +198,7 @@ func TestDecryptBatchOfAKeptKey(t *testing.T) {
 // TestDecryptBatchBadMessages has each of many faults among good messages: it fails as
 // it does alone, and harms no other.
 func TestDecryptBatchBadMessages(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	signing := newClient(t, optionsFor(signed, 100))
 	c := oneDataKey(t, unsigned)
 	long := randomBytes(3 * envelope.BatchLen)
@@ -356,7 +357,7 @@ func TestDecryptBatchCancelled(t *testing.T) {
 // TestDecryptBatchManagerPanics checks that the panic reaches the caller, and that
 // nothing else is left.
 func TestDecryptBatchManagerPanics(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	msgs, _ := sealMany(t, newClient(t, nil), 100)
 	for _, unwraps := range []int{1, 16} {
 		m, d := slow(t, &envelope.Options{MaxUnwraps: unwraps})
@@ -375,7 +376,7 @@ func TestDecryptBatchManagerPanics(t *testing.T) {
 // TestDecryptBatchManagerEndsGoroutine has a manager call runtime.Goexit, as a failing
 // test's does.
 func TestDecryptBatchManagerEndsGoroutine(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	msgs, plaintexts := sealMany(t, newClient(t, nil), 50)
 	m, d := slow(t, &envelope.Options{MaxUnwraps: 2})
 	m.each = func(call int, _ keyring.DecryptionRequest) error {
@@ -412,7 +413,7 @@ func TestDecryptBatchManagerFails(t *testing.T) {
 
 // TestDecryptBatchSizes mixes short messages with long ones, and batches of few.
 func TestDecryptBatchSizes(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	for _, concurrency := range []int{1, 3} {
 		c := withConcurrency(t, unsigned, 4096, concurrency)
 		require.Empty(t, c.DecryptBatch(t.Context(), nil))

@@ -21,6 +21,9 @@ const (
 	signed   = keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384
 )
 
+// envelopeFuncs is in the names of the functions that the package's goroutines run.
+const envelopeFuncs = "sealring/envelope."
+
 func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	rand.Read(b)

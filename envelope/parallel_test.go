@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -40,24 +41,9 @@ func encryptWith(t testing.TB, way string, c *envelope.Client, plaintext []byte)
 	return msg
 }
 
-// leavesNoGoroutine checks at the test's end that what it did left none.
-func leavesNoGoroutine(t *testing.T) {
-	before := runtime.NumGoroutine()
-	t.Cleanup(func() {
-		// A goroutine that has told of its end may not be counted out yet.
-		for range 1000 {
-			if runtime.NumGoroutine() <= before {
-				return
-			}
-			time.Sleep(time.Millisecond)
-		}
-		assert.Fail(t, "goroutines were left")
-	})
-}
-
 // TestBatchBoundaries has messages end at, before and after the ends of batches.
 func TestBatchBoundaries(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	const frameLen = 10
 	shortBatches(t, 100)
 	var counts []int // of bytes
@@ -122,7 +108,7 @@ func TestParallelDefaults(t *testing.T) {
 // TestParallelPrefixesAndFlips has every prefix and every flip fail where the
 // parallel ways see them.
 func TestParallelPrefixesAndFlips(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	const frameLen = 7
 	shortBatches(t, 2*(frameLen+32))
 	for _, s := range []keyring.Suite{unsigned, signed} {
@@ -185,7 +171,7 @@ func TestParallelFrameOrder(t *testing.T) {
 
 // TestParallelDestinationFails stops writing in the middle of what is in flight.
 func TestParallelDestinationFails(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	const frameLen = 10
 	shortBatches(t, 100)
 	for _, s := range []keyring.Suite{unsigned, signed} {
@@ -254,7 +240,7 @@ func (f *failsAfter) Read(p []byte) (int, error) {
 }
 
 func TestParallelSourceFails(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	const frameLen = 10
 	shortBatches(t, 100)
 	c := withConcurrency(t, unsigned, frameLen, 3)
@@ -297,7 +283,7 @@ func TestParallelSourceFails(t *testing.T) {
 // batches in flight. The caller can recover, and a Writer that is closed then does
 // not pass off what it has as the whole.
 func TestParallelPanics(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	shortBatches(t, 100)
 	plaintext := randomBytes(5000)
 	for _, concurrency := range []int{1, 3} {
@@ -335,7 +321,7 @@ func TestParallelPanics(t *testing.T) {
 // TestReadPanics reads into the memory that is being decrypted, which AES-GCM does
 // not take. Whoever recovers gets no plaintext from behind the fault.
 func TestReadPanics(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	shortBatches(t, 100)
 	for _, concurrency := range []int{1, 3} {
 		c := withConcurrency(t, unsigned, 10, concurrency)
@@ -358,7 +344,7 @@ func TestReadPanics(t *testing.T) {
 // TestFaultLeavesNoPlaintext has a fault among batches that are opened at once. What
 // comes after it may have been opened, and must be cleared when the call returns.
 func TestFaultLeavesNoPlaintext(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	const frameLen, wire = 10, 42
 	shortBatches(t, 2*wire)
 	c := withConcurrency(t, unsigned, frameLen, 3)
@@ -450,7 +436,7 @@ func (e *exits) Read(p []byte) (int, error) {
 // TestParallelGoexit has a source end the goroutine that reads it, as a failing
 // test does. What was not read is not counted.
 func TestParallelGoexit(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	shortBatches(t, 100)
 	c := withConcurrency(t, unsigned, 10, 3)
 	plaintext := randomBytes(5000)
@@ -489,7 +475,7 @@ func TestParallelGoexit(t *testing.T) {
 }
 
 func TestParallelCancelled(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	shortBatches(t, 100)
 	c := withConcurrency(t, unsigned, 10, 3)
 	plaintext := randomBytes(5000)
@@ -579,7 +565,7 @@ func TestOverlap(t *testing.T) {
 // TestWriteToDoesNotWait has a source that gives much at once and then has the
 // destination wait for it: what it gave must come through before it gives more.
 func TestWriteToDoesNotWait(t *testing.T) {
-	leavesNoGoroutine(t)
+	leaktest.AtEnd(t, envelopeFuncs)
 	const frameLen = 4096
 	for _, concurrency := range []int{1, 2, 4} {
 		c := withConcurrency(t, unsigned, frameLen, concurrency)

@@ -57,7 +57,7 @@ var layers = []struct {
 	{"envelope", 3},
 	{"envelope/", 4},
 	{"internal/testvectors/", 4},
-	{"internal/", 5}, // programs and tests, which nobody imports
+	{"internal/", 5}, // programs, and what only tests import
 	{"examples/", 5},
 }
 

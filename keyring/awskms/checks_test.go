@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -347,7 +348,7 @@ func TestThrottlingThatEnds(t *testing.T) {
 
 // TestContextEnds cuts off calls that hang.
 func TestContextEnds(t *testing.T) {
-	noGoroutinesLeft(t)
+	leaktest.AtEnd(t, awskmsFuncs)
 	s := newServer(t)
 	for name, k := range everyKeyring(t, s) {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -102,7 +103,7 @@ func TestMultiRegionHealthy(t *testing.T) {
 }
 
 func TestMultiRegionEncryptOutage(t *testing.T) {
-	noGoroutinesLeft(t)
+	leaktest.AtEnd(t, awskmsFuncs)
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
@@ -162,7 +163,7 @@ func TestMultiRegionEncryptOutage(t *testing.T) {
 }
 
 func TestMultiRegionDecryptOutage(t *testing.T) {
-	noGoroutinesLeft(t)
+	leaktest.AtEnd(t, awskmsFuncs)
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
@@ -280,7 +281,7 @@ func TestMultiRegionRecovers(t *testing.T) {
 
 // TestMultiRegionHedge has the first region answer slowly, and not fail.
 func TestMultiRegionHedge(t *testing.T) {
-	noGoroutinesLeft(t)
+	leaktest.AtEnd(t, awskmsFuncs)
 	s := newServer(t)
 	k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
 		c.HedgeAfter, c.AttemptTimeout = 150*time.Millisecond, 10*time.Second
@@ -317,7 +318,7 @@ func TestMultiRegionHedge(t *testing.T) {
 // TestMultiRegionProbesOneAtATime has a region hang past its cooldown: one call
 // waits for it, and the others go on elsewhere.
 func TestMultiRegionProbesOneAtATime(t *testing.T) {
-	noGoroutinesLeft(t)
+	leaktest.AtEnd(t, awskmsFuncs)
 	s := newServer(t)
 	k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
 		c.AttemptTimeout, c.Cooldown = time.Second, time.Millisecond
@@ -423,7 +424,7 @@ func replicasOf(m *keyring.EncryptionMaterials, region string) string {
 // TestMultiRegionOutageInTheMiddle makes 1,000 decrypts from several goroutines
 // across an outage that starts and ends among them.
 func TestMultiRegionOutageInTheMiddle(t *testing.T) {
-	noGoroutinesLeft(t)
+	leaktest.AtEnd(t, awskmsFuncs)
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
@@ -470,7 +471,7 @@ func TestMultiRegionOutageInTheMiddle(t *testing.T) {
 }
 
 func TestMultiRegionContextEnds(t *testing.T) {
-	noGoroutinesLeft(t)
+	leaktest.AtEnd(t, awskmsFuncs)
 	s := newServer(t)
 	k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
 		c.AttemptTimeout, c.HedgeAfter = time.Minute, 10*time.Millisecond

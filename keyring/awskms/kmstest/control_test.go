@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
 )
 
@@ -300,21 +300,7 @@ func TestTamper(t *testing.T) {
 	assert.Equal(t, arn, *out.KeyId)
 }
 
-// goroutines returns how many goroutines are in the server's code or serve one of
-// its connections.
-func goroutines() int {
-	buf := make([]byte, 4<<20)
-	n := 0
-	for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(g, "net/http.(*Server)") || strings.Contains(g, "net/http.(*conn)") || strings.Contains(g, "net/http.(*connReader)") {
-			n++
-		}
-	}
-	return n
-}
-
 func TestCloseReleasesEverything(t *testing.T) {
-	before := goroutines()
 	s, err := kmstest.New(kmstest.Config{Regions: []string{east, west, "eu-west-1", "eu-west-2"}})
 	require.NoError(t, err)
 	s.Outage(east, kmstest.Hang)
@@ -352,7 +338,7 @@ func TestCloseReleasesEverything(t *testing.T) {
 	}
 	closes.Wait()
 	wg.Wait()
-	assert.Eventually(t, func() bool { return goroutines() <= before }, 5*time.Second, time.Millisecond)
+	leaktest.None(t, "net/http.(*Server)", "net/http.(*conn)", "net/http.(*connReader)")
 	for _, url := range urls {
 		_, err := (&http.Transport{}).RoundTrip(must(http.NewRequest(http.MethodPost, url, nil)))
 		requireRefused(t, err)
