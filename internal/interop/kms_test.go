@@ -71,7 +71,7 @@ func (s service) multiRegion() []keyPair {
 	arn := s.CreateMultiRegionKey(here, kmstest.SymmetricDefault)
 	replica := s.Replicate(arn, there)
 	keyrings := func(region, arn string) (keyring.Keyring, mpltypes.IKeyring) {
-		o, err := awskms.NewMRKAware(awskms.Config{Client: s.client(region), KeyID: arn})
+		o, err := awskms.New(awskms.Config{Client: s.client(region), KeyID: arn, MRKAware: true})
 		require.NoError(s.t, err)
 		a, err := awsProviders(s.t).CreateAwsKmsMrkKeyring(s.t.Context(), mpltypes.CreateAwsKmsMrkKeyringInput{
 			KmsClient: s.client(region), KmsKeyId: arn,
@@ -82,7 +82,7 @@ func (s service) multiRegion() []keyPair {
 	oHere, aHere := keyrings(here, arn)
 	oThere, aThere := keyrings(there, replica)
 
-	o, err := awskms.NewMRKDiscovery(awskms.DiscoveryConfig{Client: s.client(there), Accounts: []string{account(arn)}})
+	o, err := awskms.NewDiscovery(awskms.DiscoveryConfig{Client: s.client(there), Accounts: []string{account(arn)}, MRKAware: true})
 	require.NoError(s.t, err)
 	a, err := awsProviders(s.t).CreateAwsKmsMrkDiscoveryKeyring(s.t.Context(), mpltypes.CreateAwsKmsMrkDiscoveryKeyringInput{
 		KmsClient:       s.client(there),

@@ -50,13 +50,15 @@ func TestConformance(t *testing.T) {
 	require.NoError(t, err)
 	run("discovery", keyringtest.Keyring{Encrypter: strict(key), Decrypter: discovery, Stranger: elsewhere})
 
-	inEast, err := awskms.NewMRKAware(awskms.Config{Client: client, KeyID: mrk})
+	inEast, err := awskms.New(awskms.Config{Client: client, KeyID: mrk, MRKAware: true})
 	require.NoError(t, err)
-	inWest, err := awskms.NewMRKAware(awskms.Config{Client: newClient(s, west), KeyID: replica})
+	inWest, err := awskms.New(awskms.Config{Client: newClient(s, west), KeyID: replica, MRKAware: true})
 	require.NoError(t, err)
 	run("multi-Region key", keyringtest.Keyring{LooseInfo: true, Encrypter: inEast, Decrypter: inWest, Stranger: strict(other)})
 
-	mrkDiscovery, err := awskms.NewMRKDiscovery(awskms.DiscoveryConfig{Client: newClient(s, west), Accounts: []string{"111122223333"}})
+	mrkDiscovery, err := awskms.NewDiscovery(awskms.DiscoveryConfig{
+		Client: newClient(s, west), Accounts: []string{"111122223333"}, MRKAware: true,
+	})
 	require.NoError(t, err)
 	run("multi-Region discovery", keyringtest.Keyring{LooseInfo: true, Encrypter: inEast, Decrypter: mrkDiscovery, Stranger: elsewhere})
 

@@ -10,11 +10,11 @@
 //		log.Fatal(err)
 //	}
 //
-// [New] uses one key and [NewMulti] several. [NewMRKAware] takes the replicas of
-// a multi-Region key for one another; [NewMultiRegion] asks further regions when
-// the nearest does not answer. [NewDiscovery] and [NewMRKDiscovery] decrypt with
-// whatever key a message names, within accounts that the caller allows. [NewRSA]
-// and [NewECDH] use asymmetric KMS keys.
+// [New] uses one key and [NewMulti] several. [NewDiscovery] decrypts with whatever key
+// a message names, within accounts that the caller allows. With MRKAware in their
+// configs, one replica of a multi-Region key unwraps what another wrapped.
+// [NewMultiRegion] asks further regions when the nearest does not answer. [NewRSA] and
+// [NewECDH] use asymmetric KMS keys.
 //
 // Every request names its key, and every answer's key is compared with the one
 // that was asked for. How many calls to unwrap one message may cost is bounded by
@@ -26,9 +26,10 @@
 //
 // # Permissions
 //
-// What a caller must be allowed, by IAM policy or key policy. NewMRKAware is as New,
-// NewMRKAwareMulti as NewMulti, NewMRKDiscovery as NewDiscovery, and each half of a
-// keyring needs its own column.
+// The actions that IAM policy or key policy must allow the caller. A keyring that only
+// encrypts, such as [NewEncrypter], needs those of the first column; one that only
+// decrypts, such as [NewRSADecrypter], those of the second. MRKAware adds none: the
+// replica in the caller's own region is asked.
 //
 //	                to encrypt                           to decrypt
 //	New             kms:GenerateDataKey                  kms:Decrypt
