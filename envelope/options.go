@@ -96,7 +96,7 @@ func (o *Options) withDefaults() (Options, error) {
 		c.Suite = keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384
 	case c.Suite == 0:
 		c.Suite = c.CommitmentPolicy.DefaultSuite()
-	case !c.Suite.Valid():
+	case suite.ByID(uint16(c.Suite)) == nil:
 		return c, invalid("Options.Suite %v", c.Suite)
 	case c.Sign && !c.Suite.Signs():
 		return c, invalid("Options.Sign is set, and Options.Suite %v does not sign: leave Suite zero", c.Suite)

@@ -152,7 +152,7 @@ func (d *defaultEncryptionManager) EncryptionMaterials(ctx context.Context, req 
 	if s == 0 {
 		s = req.CommitmentPolicy.DefaultSuite()
 	}
-	if !s.Valid() {
+	if !s.valid() {
 		return nil, invalid("suite %v", s)
 	}
 	if err := req.CommitmentPolicy.CheckEncrypt(s); err != nil {
@@ -205,7 +205,7 @@ func (d *defaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if !req.Suite.Valid() {
+	if !req.Suite.valid() {
 		return nil, invalid("suite %v", req.Suite)
 	}
 	if err := req.CommitmentPolicy.CheckDecrypt(req.Suite); err != nil {

@@ -281,7 +281,7 @@ func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
 }
 
 func checkDataKey(s Suite, key []byte) error {
-	if !s.Valid() {
+	if !s.valid() {
 		return badMaterials("suite %v", s)
 	}
 	if len(key) != s.DataKeyLen() {

@@ -13,7 +13,7 @@ func wrap(ctx context.Context, m *EncryptionMaterials, k fmt.Stringer, seal func
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !m.Suite.Valid() {
+	if !m.Suite.valid() {
 		return fmt.Errorf("%v: %w", k, invalid("suite %v", m.Suite))
 	}
 	generated := m.DataKey == nil

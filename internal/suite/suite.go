@@ -98,6 +98,15 @@ var index = func() (index [8][32]*Suite) {
 	return index
 }()
 
+// IDs returns the ID of every suite, in order, as a type of the caller's.
+func IDs[T ~uint16]() []T {
+	ids := make([]T, len(table))
+	for i := range table {
+		ids[i] = T(table[i].ID)
+	}
+	return ids
+}
+
 // All returns every suite, in order of ID.
 func All() []*Suite {
 	all := make([]*Suite, len(table))
