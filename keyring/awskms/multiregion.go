@@ -263,69 +263,103 @@ func release(candidates []candidate) {
 	}
 }
 
-// ask makes one region's calls, each of them with its share of the time that the
-// caller has left, and reports what they tell of the region. The caller's
-// context is ctx; limited may end before it, when the answer is not needed
-// any more. Left is how many regions can still be asked, this one included.
-func (k *MultiRegion) ask(ctx, limited context.Context, c candidate, left int, call func(attempt func(func(context.Context) error) error) error) (err error) {
-	what := nothing
-	heard := false // any answer
-	var waited time.Duration
-	defer func() {
-		if what == tooSlow {
-			err = fmt.Errorf("%w: %s had not answered when a region that was asked later had", keyring.ErrUnavailable, c.region.region)
+// regionCalls are the calls to one region that one data key takes: one to wrap it, or as
+// many to unwrap it as the header has wrapped keys for the region. They are made one
+// after another by do. After the last of them end tells the breaker, and OnEvent, what
+// they have shown of the region.
+type regionCalls struct {
+	candidate
+	onEvent func(Event)
+
+	ctx     context.Context // the caller's
+	limited context.Context // ends before ctx when the answer is not needed any more
+	left    int             // how many regions can still be asked, this one included
+
+	result result
+	heard  bool          // any answer came
+	waited time.Duration // by calls that were cut short
+}
+
+// do makes one call, with the region's share of the time that the caller has left, and
+// notes what it shows of the region.
+func (r *regionCalls) do(call func(context.Context) error) error {
+	timeout, whole := r.share()
+	ctx, cancel := context.WithTimeout(r.limited, timeout)
+	defer cancel()
+	began := time.Now()
+	err := call(ctx)
+	if r.heard {
+		return err // It answered just before: the call is to blame, not the region.
+	}
+	r.result = r.judge(ctx, err, whole)
+	switch r.result {
+	case answered:
+		r.heard = true
+	case cutShort:
+		r.waited += time.Since(began)
+	}
+	return err
+}
+
+// share returns how long a call may take, and whether that is as long as the region may
+// take: less if the caller's deadline leaves less for each region.
+func (r *regionCalls) share() (timeout time.Duration, whole bool) {
+	if deadline, ok := r.ctx.Deadline(); ok {
+		if share := time.Until(deadline) / time.Duration(r.left); share < r.timeout {
+			return share, false
 		}
-		// Before anybody is told, so that a panic there leaves no turn open.
-		changed := c.breaker.report(c.turn, what, waited, err)
-		switch {
-		case what == failing || what == timedOut:
-			k.onEvent(Event{Kind: RegionFailed, Region: c.region.region, Err: err})
-			fallthrough
-		case what == tooSlow, what == cutShort:
-			if changed {
-				k.onEvent(Event{Kind: RegionDown, Region: c.region.region, Err: err})
-			}
-		case changed:
-			k.onEvent(Event{Kind: RegionUp, Region: c.region.region})
-		}
-	}()
-	err = call(func(do func(context.Context) error) error {
-		timeout, whole := c.timeout, true
-		if deadline, ok := ctx.Deadline(); ok {
-			if share := time.Until(deadline) / time.Duration(left); share < timeout {
-				timeout, whole = share, false
-			}
-		}
-		attempt, cancel := context.WithTimeout(limited, timeout)
-		defer cancel()
-		began := time.Now()
-		err := do(attempt)
-		var e *Error
-		switch isKMS := errors.As(err, &e); {
-		case heard:
-			// It answered just before: the call is to blame, not the region.
-		case err == nil:
-			heard, what = true, answered
-		case isKMS && (e.notSent || e.credentials):
-			what = nothing // it was not asked
-		case errors.Is(ctx.Err(), context.Canceled):
-			what = nothing
-		case ctx.Err() == nil && limited.Err() != nil:
-			if what = nothing; c.beaten.Load() {
-				what = tooSlow
-			}
-		case ctx.Err() == nil && !goOn(err):
-			heard, what = true, answered
-		case ctx.Err() == nil && attempt.Err() == nil:
-			what = failing
-		case ctx.Err() == nil && whole:
-			what = timedOut
-		default:
-			// The caller had less time than the region may take.
-			what, waited = cutShort, waited+time.Since(began)
-		}
-		return err
-	})
+	}
+	return r.timeout, true
+}
+
+// judge returns what the first call, or one after calls without an answer, shows of the
+// region. Its context was ctx; whole says whether it had as long as the region may take.
+func (r *regionCalls) judge(ctx context.Context, err error, whole bool) result {
+	var e *Error
+	switch isKMS := errors.As(err, &e); {
+	case err == nil:
+		return answered
+	case isKMS && (e.notSent || e.credentials):
+		return nothing // it was not asked
+	case errors.Is(r.ctx.Err(), context.Canceled):
+		return nothing
+	case r.ctx.Err() != nil:
+		return cutShort // the caller had less time than the region may take
+	case r.limited.Err() != nil && r.beaten.Load():
+		return tooSlow
+	case r.limited.Err() != nil:
+		return nothing
+	case !goOn(err):
+		return answered
+	case ctx.Err() == nil:
+		return failing
+	case whole:
+		return timedOut
+	default:
+		return cutShort
+	}
+}
+
+// end reports to the breaker what the calls have shown, and tells OnEvent. It takes the
+// error that they ended with, and returns the one to report to the caller. It must be
+// called, once, also when a call panics: defer it.
+func (r *regionCalls) end(err error) error {
+	name := r.region.region
+	if r.result == tooSlow {
+		err = fmt.Errorf("%w: %s had not answered when a region that was asked later had", keyring.ErrUnavailable, name)
+	}
+	// Before anybody is told, so that a panic there leaves no turn open.
+	changed := r.breaker.report(r.turn, r.result, r.waited, err)
+	if r.result == failing || r.result == timedOut {
+		r.onEvent(Event{Kind: RegionFailed, Region: name, Err: err})
+	}
+	switch {
+	case !changed:
+	case r.result == answered:
+		r.onEvent(Event{Kind: RegionUp, Region: name})
+	default:
+		r.onEvent(Event{Kind: RegionDown, Region: name, Err: err})
+	}
 	return err
 }
 
@@ -383,9 +417,7 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 				continue
 			}
 		}
-		err := k.ask(ctx, ctx, c, len(order)-i, func(attempt func(func(context.Context) error) error) error {
-			return attempt(func(ctx context.Context) error { return c.onEncrypt(ctx, m) })
-		})
+		err := k.wrapIn(ctx, c, len(order)-i, m)
 		if err == nil {
 			cover(c.region)
 			continue
@@ -414,6 +446,13 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 		k.onEvent(Event{Kind: Degraded, Missing: missing, Err: failures})
 	}
 	return nil
+}
+
+// wrapIn wraps the data key of m with one region's key, or has that make it.
+func (k *MultiRegion) wrapIn(ctx context.Context, c candidate, left int, m *keyring.EncryptionMaterials) (err error) {
+	calls := regionCalls{candidate: c, onEvent: k.onEvent, ctx: ctx, limited: ctx, left: left}
+	defer func() { err = calls.end(err) }()
+	return calls.do(func(ctx context.Context) error { return c.onEncrypt(ctx, m) })
 }
 
 // OnDecrypt implements [keyring.Decrypter].
@@ -449,19 +488,22 @@ func (r *region) canUnwrap(edk keyring.EncryptedDataKey) bool {
 
 // unwrapIn tries the data keys that one region's key can unwrap. The error that
 // decides whether another region is asked comes first.
-func (k *MultiRegion) unwrapIn(r *region, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
-	attempt func(func(context.Context) error) error) (dataKey []byte, err error) {
+func (k *MultiRegion) unwrapIn(ctx, limited context.Context, c candidate, left int,
+	m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) (dataKey []byte, err error) {
+	calls := regionCalls{candidate: c, onEvent: k.onEvent, ctx: ctx, limited: limited, left: left}
+	defer func() { err = calls.end(err) }()
+	r := c.region
 	var failed reasons
-	calls := 0
+	made := 0
 	for _, edk := range keys {
 		if !r.canUnwrap(edk) {
 			continue
 		}
-		if calls++; calls > k.maxCalls {
+		if made++; made > k.maxCalls {
 			failed = append(failed, fmt.Errorf("more encrypted data keys in %s than MaxCalls, which is %d", r.region, k.maxCalls))
 			break
 		}
-		err := attempt(func(ctx context.Context) (err error) {
+		err := calls.do(func(ctx context.Context) (err error) {
 			dataKey, err = r.decrypting.unwrap(ctx, m, r.id.text, r.id.text, edk.Ciphertext)
 			return err
 		})
@@ -510,10 +552,7 @@ func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.De
 		pending++
 		running.Go(func() {
 			o := outcome{place: place}
-			o.err = k.ask(ctx, limited, c, left, func(attempt func(func(context.Context) error) error) (err error) {
-				o.dataKey, err = k.unwrapIn(c.region, m, keys, attempt)
-				return err
-			})
+			o.dataKey, o.err = k.unwrapIn(ctx, limited, c, left, m, keys)
 			outcomes <- o
 		})
 		if k.hedgeAfter > 0 {
