@@ -94,8 +94,20 @@ func parseKeyID(s string) (keyID, error) {
 	}
 }
 
-// mayAnswer says whether KMS may answer with the key of this ARN when asked for
-// k. Which key an alias stands for only KMS knows.
+// mayAnswer says whether KMS may answer with the key of this ARN when asked for k. It
+// compares as much as k tells: all of a key ARN, the ID of a key ID, partition, region
+// and account of an alias ARN. Of a mere alias it compares nothing, but the ARN must be
+// that of a key: only KMS knows which key an alias stands for.
+//
+// Each call to KMS is followed by a comparison. They are all here:
+//
+//	GenerateDataKey     wrapping.wrapped            mayAnswer
+//	Encrypt             wrapping.wrapped            mayAnswer
+//	Decrypt             decrypting.unwrap           equal to the ARN that match wants
+//	Decrypt, RSA        RSADecrypter.unwrap         equal to the keyring's ARN
+//	GetPublicKey        agreement.fetchPublicKey    mayAnswer; the answer is the key from then on
+//	DeriveSharedSecret  agreement.derive            mayAnswer
+//	DescribeKey         ResolveKey                  mayAnswer
 func (k keyID) mayAnswer(answered string) bool {
 	a, err := parseKeyARN(answered)
 	switch {

@@ -169,7 +169,7 @@ func TestAnswersAreChecked(t *testing.T) {
 				// else is not the message's fault.
 				assert.Equal(t, !strings.Contains(what, "plaintext"), e.Unavailable())
 				assert.Equal(t, e.Unavailable(), errors.Is(err, keyring.ErrUnavailable))
-				assert.ErrorContains(t, err, "was not believed")
+				assert.ErrorContains(t, err, "the answer is of no use")
 			})
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-sealring/sealring/internal/suite"
+	suites "github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -72,7 +72,7 @@ func TestConformance(t *testing.T) {
 		run("regions, "+name, keyringtest.Keyring{LooseInfo: name == "replicas", Encrypter: k, Decrypter: k, Stranger: strict(other)})
 	}
 
-	unsigned := slices.DeleteFunc(suite.IDs[keyring.Suite](), keyring.Suite.Signs)
+	unsigned := slices.DeleteFunc(suites.IDs[keyring.Suite](), keyring.Suite.Signs)
 	rsaKey, otherRSA := s.CreateKey(east, kmstest.RSA2048), s.CreateKey(east, kmstest.RSA2048)
 	for _, algorithm := range []types.EncryptionAlgorithmSpec{"", types.EncryptionAlgorithmSpecRsaesOaepSha1} {
 		k, err := awskms.NewRSA(awskms.RSAConfig{Client: client, KeyARN: rsaKey, PublicKey: rsaPublicKey(t, s, rsaKey), Algorithm: algorithm})

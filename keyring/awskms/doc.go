@@ -16,10 +16,14 @@
 // [NewMultiRegion] asks further regions when the nearest does not answer. [NewRSA] and
 // [NewECDH] use asymmetric KMS keys.
 //
-// Every request names its key, and every answer's key is compared with the one
-// that was asked for. How many calls to unwrap one message may cost is bounded by
-// the MaxCalls of each keyring, and of each region, whatever the header lists;
-// beside that there are the SDK's own retries.
+// Every request names its key, and every answer's key is compared with the one that was
+// asked for, as far as that was named. kms:Decrypt must be answered with one exact ARN.
+// For other calls, a key ID is compared with the ARN's ID, and an alias ARN with its
+// region and account. For an alias alone any key's ARN will do, since only KMS knows
+// which key an alias stands for.
+//
+// MaxCalls bounds the calls to unwrap one message, for each keyring and each region,
+// whatever the header lists. The SDK's own retries come on top.
 //
 // The package never loads configuration: make a client with the AWS SDK, by
 // kms.NewFromConfig, and hand it over. Package kmstest has a KMS to run tests on.

@@ -18,6 +18,58 @@ import (
 
 // An Error is a call to KMS that failed. It unwraps to the AWS SDK's error, or
 // to the context's when the call was cut off by it.
+//
+// What it says depends on what happened, and so does what a [MultiRegion] makes of it:
+// whether it asks the next region, and whether it counts the failure against this one.
+//
+//	what happened, or Code                     Unavailable  Refused  next region  counts
+//	no answer: not reached, cut off, timed out yes          no       yes          yes (1)
+//	the caller's deadline passed               yes          no       no           yes (1)
+//	status 5xx, 408 or 429 (2)                 yes          no       yes          yes
+//	throttling, LimitExceededException         yes          no       yes          yes
+//	KMSInternalException,                      yes          no       yes          yes
+//	  KeyUnavailableException,
+//	  DependencyTimeoutException
+//	ExpiredTokenException,                     yes          no       yes          yes
+//	  RequestTimeTooSkewed
+//	an answer without a code, or unreadable    yes          no       yes          yes
+//	InvalidAnswer: another key answered, or    yes          no       yes          yes
+//	  what KMS made has a wrong length
+//	no credentials could be had                yes          no       yes          no
+//	credentials were refused by the service    no           no       yes          no
+//	  that gives them
+//	credentials or signature were refused by   no           no       yes          yes
+//	  KMS: UnrecognizedClientException,
+//	  InvalidSignatureException and such
+//	SerializationException,                    no           no       yes          yes
+//	  UnknownOperationException
+//	KMSInvalidStateException, if its message   no           no       yes          yes
+//	  does not say that something is pending
+//	AccessDeniedException, DisabledException,  no           yes      no (3)       no
+//	  NotFoundException, and every code that
+//	  is in no other row
+//	InvalidCiphertextException,                no           no       no           no
+//	  IncorrectKeyException
+//	unwrapping: ValidationException, status    no           no       no           no
+//	  413, 414 or 431, a ciphertext too long
+//	  to be sent
+//	unwrapping: InvalidAnswer, since the       no           no       no           no
+//	  message holds no data key of the suite,
+//	  or names another account
+//	wrapping: the SDK does not send such a     no           no       yes          no
+//	  request
+//	the client asks another region             no           no       no (3)       no
+//	the caller cancelled                       no           no       no           no
+//
+// (1) A call that had less than AttemptTimeout, since the caller's deadline was near,
+// counts only together with others: once they have waited for AttemptTimeout in all, and
+// none was answered. (2) A code in a row with no for both Unavailable and Refused goes
+// before the status. (3) But to wrap a data key that another region has made, where
+// MinRegions is less than all, the next region is asked after every error but the
+// caller's own.
+//
+// With HedgeAfter, a region that had not answered when one that was asked later had
+// counts too. Three of those in a row take it down.
 type Error struct {
 	// Operation is the KMS operation: "Decrypt".
 	Operation string
@@ -29,8 +81,9 @@ type Error struct {
 	Region string
 
 	// Code is the service's error code, such as "AccessDeniedException"; empty
-	// when no answer came, and "InvalidAnswer" for one that was not believed,
-	// because it came from another key or has a data key of another length.
+	// when no answer came or it had no code. It is "InvalidAnswer" for a success that
+	// is of no use: it came from another key than was asked, or what it holds has
+	// another length than it must.
 	Code string
 
 	// RequestID is AWS's ID of the request; empty when no answer came.
@@ -226,7 +279,7 @@ func (e *Error) sentence() string {
 	}
 	switch e.Code {
 	case invalidAnswer:
-		return " was not believed: " + oneLine(e.err)
+		return " failed, since the answer is of no use: " + oneLine(e.err)
 	case "AccessDeniedException":
 		return fmt.Sprintf(" denied: the caller's IAM policy and the key's policy must allow kms:%s on this key, and either may be what is missing%s", e.Operation, e.said())
 	case "DisabledException":
@@ -287,8 +340,8 @@ func (e *Error) throttled() bool {
 
 // Unavailable says whether the key could not be asked just then, so that asking
 // later or elsewhere makes sense: the service was not reached, timed out, throttled,
-// failed by itself or answered with what cannot be read or believed, or there were
-// no credentials to ask with. Then the error is [keyring.ErrUnavailable] too. A call
+// failed by itself, or answered with what cannot be read or must not be believed, or
+// there were no credentials to ask with. Then the error is [keyring.ErrUnavailable] too. A call
 // that the service refused, and one whose caller went away, is none.
 func (e *Error) Unavailable() bool { return e.verdict == outage }
 
@@ -309,18 +362,21 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// invalidAnswer is the Code of an answer that was not believed. It is not one of
-// the service's.
+// invalidAnswer is the Code of a success that is of no use. It is not one of the
+// service's. There are two kinds: badAnswer is KMS's fault, or that of whoever stands
+// between, and badContent is the message's.
 const invalidAnswer = "InvalidAnswer"
 
-// badAnswer is the error for an answer that must not be believed.
+// badAnswer is the error for an answer that must not be believed: it is not from the
+// key that was asked, or KMS itself would not give it.
 func badAnswer(operation, keyID, region, format string, args ...any) *Error {
 	return &Error{Operation: operation, KeyID: keyID, Region: region, Code: invalidAnswer,
 		err: fmt.Errorf("KMS answered with %s", fmt.Sprintf(format, args...))}
 }
 
-// badContent is the error for an answer that can be believed, and holds what the
-// message must not: whoever may wrap with the key can have made it.
+// badContent is the error for an answer that can be believed: the key unwrapped what the
+// message has, and that is no data key for it. Whoever may wrap with the key can have
+// made such a message.
 func badContent(operation, keyID, region, format string, args ...any) *Error {
 	e := badAnswer(operation, keyID, region, format, args...)
 	e.verdict = mismatched
