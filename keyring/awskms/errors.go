@@ -29,9 +29,9 @@ import (
 //	throttling, LimitExceededException         yes          no       yes          yes
 //	KMSInternalException,                      yes          no       yes          yes
 //	  KeyUnavailableException,
-//	  DependencyTimeoutException
+//	  DependencyTimeoutException and such
 //	ExpiredTokenException,                     yes          no       yes          yes
-//	  RequestTimeTooSkewed
+//	  RequestTimeTooSkewed and such
 //	an answer without a code, or unreadable    yes          no       yes          yes
 //	InvalidAnswer: another key answered, or    yes          no       yes          yes
 //	  what KMS made has a wrong length
