@@ -49,8 +49,9 @@ type Limits struct {
 
 	// MaxRefreshes is the most data keys that are replaced in the background at once. It
 	// is also the most loads of each partition that go on when all of their callers have
-	// gone away. Zero is 4. Neither bound holds for loads in an outage, with StaleFor, that
-	// replace a data key which the cache still holds.
+	// gone away. Zero is 4. With StaleFor two kinds of loads are not bounded: those that
+	// look in the background whether an outage is over, and those that replace a data key
+	// which the cache still holds, after their callers have gone away.
 	MaxRefreshes int
 
 	// StaleFor is how long past MaxAge a data key may still be used in an outage of the

@@ -25,7 +25,7 @@ type batch struct {
 // A frameState is what sealing or opening a frame overwrites: a goroutine needs its own.
 type frameState struct {
 	aad message.BodyAAD
-	iv  [suite.NonceLen]byte
+	iv  [suite.IVLen]byte
 }
 
 // useOwnMemory makes n bytes of the batch's own memory what the result goes to.

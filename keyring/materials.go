@@ -46,7 +46,7 @@ func (k EncryptedDataKey) KeyName() string {
 	name := k.ProviderInfo
 	if at := len(name) - rawAESInfoLen; at > 0 &&
 		binary.BigEndian.Uint32(name[at:]) == 8*suite.TagLen &&
-		binary.BigEndian.Uint32(name[at+4:]) == suite.NonceLen {
+		binary.BigEndian.Uint32(name[at+4:]) == suite.IVLen {
 		name = name[:at]
 	}
 	if !utf8.Valid(name) {

@@ -12,9 +12,10 @@ import (
 	_ "crypto/sha512" // crypto.SHA384 and crypto.SHA512
 )
 
-// Sizes in bytes that all suites share.
+// Sizes in bytes that all suites share. An IV, as the format calls it, is a nonce of
+// AES-GCM: one that no key is used with twice.
 const (
-	NonceLen      = 12
+	IVLen         = 12
 	TagLen        = 16
 	CommitmentLen = 32
 )
@@ -72,7 +73,7 @@ func (s *Suite) MessageIDLen() int {
 //
 // And where it is unlike the others:
 //
-//   - another cipher, nonce or tag: aead.go and the sizes above, which all suites share.
+//   - another cipher, IV or tag: aead.go and the sizes above, which all suites share.
 //   - a data key of more than 32 bytes: cache/entry.go, whose copies have 32.
 //   - another derivation: envelope/derive.go. A suite that commits with another hash than
 //     SHA-512: envelope/kdf.go, which is written for that one.
