@@ -262,11 +262,11 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 // decryptionHit returns a copy of the materials that id names, if they are in the
 // cache and good, and whether they answer a request.
 func (c *Cache) decryptionHit(id []byte, req *keyring.DecryptionRequest) (got copied, answers bool) {
-	got, worn := c.lookUp(id, 0)
+	got, due := c.lookUp(id, 0)
 	if got.none() || !got.answersDecryption(req) {
 		return got, false
 	}
-	c.hadHit(worn)
+	c.hadHit(due)
 	return got, true
 }
 
@@ -303,22 +303,22 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 // hit returns a copy of the materials that id names for a message of n bytes, if
 // they are in the cache and good.
 func (c *Cache) hit(id []byte, n int64) copied {
-	got, worn := c.lookUp(id, n)
+	got, due := c.lookUp(id, n)
 	if !got.none() {
-		c.hadHit(worn)
+		c.hadHit(due)
 	}
 	return got
 }
 
-func (c *Cache) lookUp(id []byte, n int64) (got copied, worn *entry) {
+func (c *Cache) lookUp(id []byte, n int64) (got copied, due *entry) {
 	s := c.shardOf(id)
 	s.mu.RLock()
 	return c.take(s, s.entries[identity(id)], n)
 }
 
-func (c *Cache) hadHit(worn *entry) {
-	if worn != nil && !c.limits.NoRefresh {
-		c.refreshSoon(worn)
+func (c *Cache) hadHit(due *entry) {
+	if due != nil && !c.limits.NoRefresh {
+		c.refreshSoon(due)
 	}
 	c.counters.hits.Add(1)
 }
@@ -336,7 +336,7 @@ func (c *Cache) poisoned(id identity, got copied) {
 // has started. It returns a copy for a message of n bytes.
 func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() *entry) (copied, error) {
 	c.counters.misses.Add(1)
-	c.event(Event{Kind: Miss, Cause: c.gaveWay(id)})
+	c.event(Event{Kind: Miss, Cause: c.capacityMiss(id)})
 	for turn := 0; ; turn++ {
 		// Another caller may have loaded them meanwhile. Others still may then have
 		// used them up, so that this goes round again.
