@@ -52,9 +52,9 @@
 //
 // # A key policy
 //
-// The keyrings with symmetric keys send KMS the whole encryption context, pairs that
-// the message does not store included. So a statement can let a service use a key for
-// its own tenant's table alone:
+// Keyrings with symmetric keys send the whole encryption context to KMS, also pairs that
+// the message does not store. So a policy can demand certain pairs. This statement lets a
+// role use the key for one table of one tenant, and for nothing else:
 //
 //	{
 //	  "Sid": "OrdersOfTenant42",
@@ -68,18 +68,19 @@
 //	  }}
 //	}
 //
-// Each pair can stand in a condition kms:EncryptionContext:KEY, the set of keys in
-// kms:EncryptionContextKeys, and all of it is in CloudTrail in the clear. Signed
-// messages add the pair aws-crypto-public-key, which differs for each data key: allow
-// it where a condition lists the keys. [NewRSA] and [NewECDH] bind the context
-// themselves and send KMS none: there it can be in no condition and in no log.
+// The condition kms:EncryptionContext:KEY tests one pair, and kms:EncryptionContextKeys
+// the keys of all pairs. CloudTrail logs the whole context in the clear. Signed messages
+// add the pair aws-crypto-public-key, with another value for each data key: a condition
+// that lists the keys must allow it. [NewRSA] and [NewECDH] bind the context to the wrapped
+// key without KMS, and do not send it: no condition can test it there, and no log has it.
 //
 // # Aliases and rotation
 //
-// To rotate to a new key, make it Config.KeyID and list the old one's ARN in
-// Config.DecryptKeys. An alias is enough to encrypt, with [NewEncrypter]. For [New],
-// list in DecryptKeys the ARNs of the keys that the alias stands for or has stood for:
-// messages name keys by ARN, and an alias can be pointed elsewhere.
+// To rotate to a new key, make it Config.KeyID and list the old key's ARN in
+// Config.DecryptKeys. To encrypt only, with [NewEncrypter], an alias as KeyID is enough.
+// To decrypt too, with [New], list in DecryptKeys the ARNs of all keys that the alias
+// stands for or has stood for, since messages name keys by ARN. [ResolveKey] tells the
+// present one.
 //
 // # Errors
 //
