@@ -30,15 +30,16 @@ func parseARN(s string) (arn, error) {
 	return a, nil
 }
 
-// isName says whether s is made of letters, digits, hyphens and the extra
-// characters: headers are anybody's, and what they name ends up in logs.
+// isName says whether s is not empty, and consists of letters, digits, hyphens and the
+// extra characters. Nothing else is accepted, since anybody can write a header, and the
+// names in it end up in logs.
 func isName(s, extra string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && !strings.ContainsRune(extra, r)
 	})
 }
 
-// parseKeyARN parses the ARN of a key, no alias.
+// parseKeyARN parses the ARN of a key. That of an alias is an error.
 func parseKeyARN(s string) (arn, error) {
 	a, err := parseARN(s)
 	if err == nil && (a.kind != "key" || strings.Contains(a.id, "/")) {
@@ -69,9 +70,9 @@ func (a arn) related(b arn) bool {
 // A keyID is a key as the caller names it: key ARN, alias ARN, key ID or alias.
 type keyID struct {
 	text  string
-	arn   arn    // of an ARN
-	alias bool   // alias or alias ARN
-	bare  string // the key ID, of a key ID
+	arn   arn    // if text is an ARN
+	alias bool   // text is an alias or the ARN of one
+	bare  string // text, if it is a key ID
 }
 
 func parseKeyID(s string) (keyID, error) {

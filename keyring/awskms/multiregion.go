@@ -33,9 +33,9 @@ type MultiRegionConfig struct {
 	Regions []RegionKey
 
 	// MinRegions is the least number of regions that must be able to unwrap a
-	// new data key, or else encrypting fails. Zero means all. One is best
-	// effort. A message for fewer than all is announced as [Degraded], and so
-	// OnEvent must be set unless all are required.
+	// new data key; with fewer, encrypting fails. Zero means all. A data key for
+	// fewer than all is reported as an event [Degraded]: so OnEvent must be set if
+	// MinRegions is less than all.
 	//
 	// A replica of a multi-Region key counts, without a call, as soon as any of
 	// its siblings has wrapped the data key.
@@ -45,16 +45,17 @@ type MultiRegionConfig struct {
 	// error of a region that took longer wraps context.DeadlineExceeded.
 	AttemptTimeout time.Duration
 
-	// HedgeAfter, if positive, is when the next region is asked to unwrap
-	// beside one that has not answered yet. It costs calls to save time.
+	// HedgeAfter, if positive, is how long a region may take to unwrap before the next
+	// one is asked too. The first data key that arrives is used. So slow regions cost
+	// more calls, and less time.
 	HedgeAfter time.Duration
 
-	// Cooldown is how long a region that did not answer is asked last, before
-	// one call tries it again. Zero is 10s.
+	// Cooldown is how long a region that is down is asked last. After it, one call at a
+	// time tries the region again. Zero is 10s.
 	Cooldown time.Duration
 
-	// OnEvent, if not nil, is called with what happens on the way. Calls come
-	// from several goroutines at once and hold up the keyring while they last.
+	// OnEvent, if not nil, is called for each [Event], by several goroutines at once. The
+	// keyring waits until it returns.
 	OnEvent func(Event)
 
 	// MaxCalls is the most calls to KMS that unwrapping one message's data key
@@ -66,8 +67,8 @@ type MultiRegionConfig struct {
 type EventKind int
 
 const (
-	// RegionFailed is a region that did not do its work: it timed out, could
-	// not be reached, throttled, or failed by itself.
+	// RegionFailed is a failure that counts against a region, as the table at [Error]
+	// says: it timed out, could not be reached, throttled, or failed by itself.
 	RegionFailed EventKind = iota + 1
 
 	// RegionDown is a region that is asked last from now on.
@@ -95,7 +96,7 @@ func (k EventKind) String() string {
 	return fmt.Sprintf("EventKind(%d)", int(k))
 }
 
-// An Event is something that a [MultiRegion] did beside what it returned.
+// An Event is something that happened to a [MultiRegion] which its results do not show.
 type Event struct {
 	Kind EventKind
 
@@ -105,7 +106,7 @@ type Event struct {
 	// Missing are the regions that cannot unwrap the data key, for Degraded.
 	Missing []string
 
-	// Err is why, if something failed.
+	// Err is the cause, if there is one.
 	Err error
 }
 
@@ -120,7 +121,7 @@ type MultiRegion struct {
 	onEvent    func(Event)
 }
 
-// region is one region's key and what is known of its health.
+// region is one region's key, and the breaker that remembers how the region answers.
 type region struct {
 	wrapping
 	decrypting decrypting
@@ -136,21 +137,24 @@ var _ keyring.Keyring = (*MultiRegion)(nil)
 // regions' keys are not its replicas, they wrap it too, as MinRegions says.
 //
 // To decrypt, regions whose key can unwrap are asked in order. The next is asked
-// when one times out, cannot be reached, throttles, or fails by itself, and
-// beside one that is slow if HedgeAfter is set. A region that refuses ends the
-// search: denied access, a disabled key or a wrong encryption context is the
-// cause to hear of, and not to be covered up by what another region says. While
-// the first region answers, no other is asked.
+// when one times out, cannot be reached, throttles, or fails by itself. With HedgeAfter,
+// the next is also asked when one is slow. After a refusal no further region is asked:
+// denied access, a disabled key or a wrong encryption context is what the caller must
+// learn, and the answer of another region would hide it. While the first region answers,
+// no other is asked. The table at [Error] has each case.
 //
-// A region that once takes longer than AttemptTimeout, or fails otherwise twice in a
-// row, is down: it is asked last, and to wrap a data key that another region has made
-// only where MinRegions needs it, and not more than once a second if it does not answer
-// at all. After the Cooldown one call tries it again. Of a caller's deadline each region
-// gets a share, so that there is time left for the next; one that does not answer within
-// a share that is shorter than AttemptTimeout is not down for it, unless calls have
-// waited for as long in all and none was answered.
+// A region goes down when a call takes AttemptTimeout, or when calls fail otherwise twice
+// in a row. A region that is down is asked last. To wrap a data key that another region
+// has made, it is asked only if MinRegions needs it, and if it does not answer at all, not
+// more than once a second. After the Cooldown one call at a time tries it again.
 //
-// The SDK's own retries are switched off where another region is the retry.
+// If the caller has a deadline, each region gets a share of the time that is left, so that
+// there is some for the next. A call whose share was shorter than AttemptTimeout does not
+// take its region down, unless such calls have waited for AttemptTimeout in all and none
+// was answered.
+//
+// The SDK's own retries are switched off, except to wrap with a key that has no replica
+// in another region: there the SDK tries twice.
 func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 	if len(c.Regions) == 0 {
 		return nil, invalid("MultiRegionConfig.Regions is empty")
@@ -213,7 +217,7 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 			timeout: c.AttemptTimeout,
 		})
 	}
-	// Where no replica can take a region's place, the SDK tries twice to wrap.
+	// If no replica can wrap in a region's place, the SDK tries twice.
 	for _, r := range k.regions {
 		if !slices.ContainsFunc(k.regions, func(other *region) bool { return other != r && other.id.arn.related(r.id.arn) }) {
 			r.options = callOptions(r.region, attempts(2))
@@ -231,18 +235,19 @@ func (k *MultiRegion) String() string {
 	return k.name.String()
 }
 
-// A candidate is a region that may be asked, and the turn that it is asked with.
+// A candidate is a region that may be asked, and its turn from the breaker, which must be
+// reported once.
 type candidate struct {
 	*region
 	turn turn
 
-	// beaten is set when a region that was asked later has answered earlier.
+	// beaten is set when a region that was asked later has answered first.
 	beaten *atomic.Bool
 }
 
-// order returns regions as they are to be asked: those that are down last, each
-// group in the caller's order. Whoever gets it sees to it that each turn is
-// reported.
+// order returns regions in the order in which to ask them: first those that are up, then
+// those that are down, in both cases as the config lists them. The caller must report each
+// turn, by regionCalls.end or by release.
 func order(regions []*region) []candidate {
 	var up, down []candidate
 	for _, r := range regions {
@@ -256,7 +261,7 @@ func order(regions []*region) []candidate {
 	return append(up, down...)
 }
 
-// release gives back turns that were not used.
+// release reports turns that were not used.
 func release(candidates []candidate) {
 	for _, c := range candidates {
 		c.breaker.report(c.turn, nothing, 0, nil)
@@ -363,8 +368,8 @@ func (r *regionCalls) end(err error) error {
 	return err
 }
 
-// goOn says whether another region may be asked after an error: after an outage, and
-// when this one has not come to a decision about the key.
+// goOn says whether another region may be asked after an error: after an outage, and after
+// an answer that KMS gave before it looked at the key.
 func goOn(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && (e.verdict == outage || e.verdict == undecided)
@@ -408,8 +413,8 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 			release(order[i : i+1])
 			continue
 		case c.turn == lastResort && len(covered) > 0:
-			// To wait for a region that is down would cost every message its
-			// timeout. For want of any other it is asked.
+			// To wait for a region that is down would cost each message its timeout.
+			// It is asked only if the other regions are not enough.
 			why, down := c.breaker.needed(len(covered) < k.minRegions)
 			if down {
 				release(order[i : i+1])
@@ -425,8 +430,8 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 		if cause := ctx.Err(); cause != nil {
 			return append(reasons{cause, err}, failures...)
 		}
-		// A region that refuses to make the data key is misconfigured, and
-		// another making it in its place would hide that.
+		// A region that refuses to make the data key is misconfigured. If another
+		// made it instead, nobody would notice.
 		if !goOn(err) && (m.DataKey == nil || k.minRegions == len(k.regions)) {
 			return append(reasons{err}, failures...)
 		}
@@ -518,9 +523,9 @@ func (k *MultiRegion) unwrapIn(ctx, limited context.Context, c candidate, left i
 	return nil, failed
 }
 
-// race asks regions in order: the next when one fails so that it may go on, or
-// when it is time to hedge. It returns the first data key, or why there is none,
-// what decided it first. No goroutine outlives it.
+// race asks regions in order. It asks the next one when goOn says so of an error, or when
+// HedgeAfter has passed. It returns the first data key that arrives, or all errors, first
+// the one that ended the search. All its goroutines have ended when it returns.
 func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) ([]byte, []error) {
 	type outcome struct {
 		place   int // in order
@@ -531,7 +536,8 @@ func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.De
 	outcomes := make(chan outcome, len(order))
 	var running sync.WaitGroup
 	defer func() {
-		// Those that lost are told, waited for, and what they brought is cleared.
+		// Calls that have not ended are cancelled and waited for, and data keys that they
+		// bring are cleared.
 		cancel()
 		running.Wait()
 		close(outcomes)
@@ -576,8 +582,8 @@ func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.De
 			case goOn(o.err):
 				failed = append(failed, o.err)
 			default:
-				// No other region is asked to cover it up, but one that was asked
-				// earlier may still answer.
+				// No further region is asked, since its answer would hide this error. One
+				// that was asked before may still answer.
 				failed = slices.Insert(failed, 0, o.err)
 				refused, hedge = true, nil
 			}
