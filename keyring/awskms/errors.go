@@ -91,28 +91,29 @@ type Error struct {
 
 	status      int // of the HTTP answer; zero when none came
 	verdict     verdict
-	credentials bool   // they could not be had
-	headerChose bool   // the key that was asked
-	notSent     bool   // it was found before that KMS cannot do it
+	credentials bool   // there were none to send the call with
+	headerChose bool   // the message's header chose the key
+	notSent     bool   // the call was not sent, since it would have been in vain
 	message     string // the service's own
 	err         error
 }
 
-// A verdict is what a failed call tells of the service and the key.
+// A verdict is what a failed call shows of the service and the key. The table at [Error]
+// says what follows from each.
 type verdict int
 
 const (
-	// outage: no answer came that says no. It is the verdict of everything that
-	// is not known to be another: an answer that says no has a code.
+	// outage: the service did not decide. It is the verdict of every failure that none
+	// of the others fits: whatever says no has a code.
 	outage verdict = iota
 	// refused: the service answered that the key may not or cannot be used.
 	refused
 	// mismatched: the service answered that what the message has is not what the
 	// key wrapped, or it holds what no data key is. The message is to blame.
 	mismatched
-	// undecided: the service answered no before it came to the key, or about the key
-	// and not for good: credentials or a signature that it does not take, an external
-	// key store that it does not reach. No other service gave credentials, either.
+	// undecided: the service answered no, but before it looked at the key, or not for
+	// good: it does not take the credentials or the signature, or does not reach an
+	// external key store. Or the service that gives credentials refused them.
 	undecided
 	// misdirected: the call was not made, since the client asks another region.
 	misdirected
@@ -120,11 +121,11 @@ const (
 	cancelled
 )
 
-// newError describes the failure of a call, and lets a context that is done
-// show through whatever the SDK made of it.
+// newError returns the Error for a call under ctx that failed with err. If ctx is done, it
+// wraps ctx's error too, whatever the SDK made of that.
 func newError(ctx context.Context, operation, keyID, region string, err error) *Error {
 	e := &Error{Operation: operation, KeyID: keyID, Region: region, err: err}
-	// What could not be parsed holds the answer, and that a data key.
+	// An answer that could not be parsed is kept in the error. It may hold a data key.
 	var unparsed *smithy.DeserializationError
 	if errors.As(err, &unparsed) {
 		clear(unparsed.Snapshot)
@@ -132,8 +133,8 @@ func newError(ctx context.Context, operation, keyID, region string, err error) *
 	}
 	var api smithy.APIError
 	isAPI := errors.As(err, &api)
-	// An operation inside the operation is one to get credentials. What it says
-	// is not said of the key.
+	// If an operation has failed inside the operation, the inner one was to get
+	// credentials. Its code says nothing of the key.
 	var outer, inner *smithy.OperationError
 	if errors.As(err, &outer) {
 		e.credentials = errors.As(outer.Err, &inner) || strings.HasPrefix(outer.Err.Error(), noIdentity)
@@ -216,9 +217,9 @@ func beforeTheKey(code string) bool {
 	return false
 }
 
-// saysNo says whether a service's answer is a refusal: it has a code, and one that
-// does not stand for a failure of its own, for too many requests, for credentials that
-// have merely run out, or for a clock that is wrong.
+// saysNo says whether a service's answer is a refusal: it has a code, and that stands
+// neither for a failure of the service, nor for too many requests, credentials that have
+// run out, or a clock that is wrong.
 func saysNo(answer smithy.APIError) bool {
 	switch code := answer.ErrorCode(); code {
 	case "", unknownCode:
@@ -239,7 +240,7 @@ func throttling(code string) bool {
 	return is || code == "LimitExceededException"
 }
 
-// under adds the error of a context that is done.
+// under adds ctx's error if ctx is done.
 func (e *Error) under(ctx context.Context) *Error {
 	if cause := ctx.Err(); cause != nil && !errors.Is(e.err, cause) {
 		e.err = reasons{cause, e.err}
@@ -383,8 +384,7 @@ func badContent(operation, keyID, region, format string, args ...any) *Error {
 	return e
 }
 
-// tooLongForKMS is the error for a ciphertext that KMS would not take, and that it is
-// not asked about.
+// tooLongForKMS is the error for a ciphertext that is not sent, since KMS would not take it.
 func tooLongForKMS(operation, keyID, region string, n int) error {
 	return &Error{Operation: operation, KeyID: keyID, Region: region, verdict: mismatched, notSent: true,
 		err: fmt.Errorf("the ciphertext is %d bytes, KMS takes %d", n, maxCiphertext)}

@@ -176,8 +176,8 @@ func newEncrypter(c Config) (*Encrypter, error) {
 	}}, nil
 }
 
-// strictMatch returns the match for the keys that a Config lists, and their region
-// if the client and KeyID do not tell it.
+// strictMatch returns the match for the keys that a Config lists, and their region. The
+// region it is given is empty if neither the client nor KeyID tells it.
 func strictMatch(c Config, id keyID, region string) (match, string, error) {
 	var own []arn
 	switch {
