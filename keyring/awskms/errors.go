@@ -51,13 +51,12 @@ import (
 //	InvalidCiphertextException,                no           no       no           no
 //	  IncorrectKeyException
 //	unwrapping: ValidationException, status    no           no       no           no
-//	  413, 414 or 431, a ciphertext too long
-//	  to be sent
+//	  413, 414 or 431, a ciphertext that is
+//	  too long, or no valid request to send
 //	unwrapping: InvalidAnswer, since the       no           no       no           no
 //	  message holds no data key of the suite,
 //	  or names another account
-//	wrapping: the SDK does not send such a     no           no       yes          no
-//	  request
+//	wrapping: no valid request to send         no           no       yes          no
 //	the client asks another region             no           no       no (3)       no
 //	the caller cancelled                       no           no       no           no
 //
