@@ -1,22 +1,24 @@
 package cache
 
-// An admission decides which entries stay where there is no room for all. Who may
-// send messages may have entries made, by the thousand and at no cost: an entry
-// therefore has to have been asked for again before it displaces one that was.
+// An admission decides which entries stay when there is no room for all. Anybody who can
+// send messages can have thousands of entries made at no cost. So an entry displaces one
+// that is in use only after it has been asked for again itself.
 //
-// New entries wait in probation, a queue that has a tenth of the room. Its oldest
-// goes on to main if that has room, or if its frequency is higher than that of the
-// coldest entry there. Else it goes itself. So a stream of entries that are used
-// once flows through probation alone, and of a round of more entries than there is
-// room for, those in main stay and are hit.
+// New entries wait in probation, a queue that has a tenth of the room. When there are too
+// many, the oldest entry in probation moves on to main, the rest of the room, if main is
+// not full, or displaces the coldest entry of main if it has a higher frequency. Else it
+// is evicted. So entries that are used once pass through probation and leave main alone.
+// And when more entries are used in turns than there is room for, those in main stay and
+// are hit.
 //
-// An entry's frequency is how often it was loaded, and found used when it was looked
-// at. Many uses in a row count as one, so that they are no way to push others out.
-// It is remembered in history for a while after the entry is gone.
+// An entry's frequency counts its loads, and how often admission has looked at it and
+// found that it had been used since the last look. So many uses in a row count as one,
+// and cannot push others out. The history remembers the frequency for a while after the
+// entry is gone.
 //
-// The scheme is W-TinyLFU's, with a clock instead of exact order, and what is known
-// of entries that were held lately instead of a sketch of all there are. All of it is
-// guarded by Cache.admit, except that a hit sets entry.used.
+// The scheme is W-TinyLFU, with two changes: a clock stands in for the exact order of use,
+// and the history for a sketch of all entries' frequencies. All of it is guarded by
+// Cache.admit, except that a hit sets entry.used.
 type admission struct {
 	maxEntries int // 0 for no limit
 	maxMemory  int64
@@ -24,22 +26,22 @@ type admission struct {
 	probation, main list
 	history         history
 
-	// longest is the longest entry that came: probation has room for it, so that
-	// nothing in main goes for an entry because that is long.
+	// longest is the size of the largest entry so far. Probation always has room for one
+	// of that size, so that a large entry displaces none of main for its size.
 	longest int64
 }
 
-// mostFrequent is where frequencies end. The higher, the longer does what was hot
-// stay when it is not any more.
-const mostFrequent = 3
+// maxFrequency is the highest frequency. With a higher one, entries that are no longer used
+// would stay longer.
+const maxFrequency = 3
 
 func (a *admission) len() int    { return a.probation.len + a.main.len }
 func (a *admission) size() int64 { return a.probation.size + a.main.size }
 
-// fits says whether an entry is short enough to be kept: two always have room.
+// fits says whether an entry may be kept: it takes at most half of the memory.
 func (a *admission) fits(e *entry) bool { return e.size <= a.maxMemory/2 }
 
-// over says whether something has to go, and by which limit.
+// over says whether an entry must be evicted, and by which limit.
 func (a *admission) over() (why Cause, over bool) {
 	switch {
 	case a.maxEntries > 0 && a.len() > a.maxEntries:
@@ -64,7 +66,7 @@ func (a *admission) mainHolds(e *entry) bool {
 		a.main.size+e.size <= a.maxMemory-a.probationMemory()
 }
 
-// add takes in an entry that is new. Others may have to go for it.
+// add puts a new entry into probation. The caller then evicts for as long as over says so.
 func (a *admission) add(e *entry, hash uint64) {
 	e.frequency, e.period = a.history.recall(hash), a.history.period
 	a.longest = max(a.longest, e.size)
@@ -82,8 +84,7 @@ func (a *admission) replace(older, e *entry) {
 // remove takes an entry out.
 func (a *admission) remove(e *entry) { e.list.remove(e) }
 
-// victim returns the entry to give up, now that there is one too many. It is not
-// newest, which somebody has just loaded.
+// victim returns the entry to evict. It is not newest, which somebody has just loaded.
 func (a *admission) victim(newest *entry) *entry {
 	for {
 		oldest := a.probation.oldest
@@ -105,7 +106,7 @@ func (a *admission) victim(newest *entry) *entry {
 		if oldest.frequency < 2 {
 			return oldest
 		}
-		// If oldest wins it goes on to main as soon as there is room.
+		// If oldest wins, it moves to main at the next call, when there is room.
 		coldest := a.coldest(newest)
 		if coldest == nil || !oldest.displaces(coldest) {
 			return oldest
@@ -114,17 +115,18 @@ func (a *admission) victim(newest *entry) *entry {
 	}
 }
 
-// displaces says whether an entry takes the place of another in main. Counts that
-// differ by one do not: entries that are used in turns would displace each other.
+// displaces says whether an entry takes the place of another in main. Its frequency must
+// be higher by two: else entries that are used in turns would displace each other.
 func (e *entry) displaces(in *entry) bool {
 	return e.frequency > in.frequency+1
 }
 
-// coldest returns an entry of main that has not been used since it was last looked
-// at, or nil if main is empty but for newest. The ones it passes go to the end of
-// the queue, and so does the result, should it stay.
+// coldest returns the first entry of main that has not been used since the last look, or
+// nil if main has none but newest. All entries that it looks at, the result included, move
+// to the end of the queue.
 func (a *admission) coldest(newest *entry) (coldest *entry) {
-	// The second time round finds one, unless hits keep coming meanwhile.
+	// The second round finds one, since the first took note of all use; unless hits come
+	// in between, and then the last entry looked at has to do.
 	for range 2 * a.main.len {
 		e := a.main.oldest
 		a.main.remove(e)
@@ -140,20 +142,20 @@ func (a *admission) coldest(newest *entry) (coldest *entry) {
 	return coldest
 }
 
-// count adds to an entry's frequency if it was used since the last time, and says
-// whether it was. Frequencies halve with each period of the history, so that what
-// was hot once gives way in the end.
+// count looks at an entry: it adds one to the frequency if the entry was used since the
+// last look, and says whether it was. Before, it halves the frequency once for each period
+// of the history that has passed, so that entries which are no longer used give way.
 func (a *admission) count(e *entry) (used bool) {
 	e.frequency >>= min(a.history.period-e.period, 8)
 	e.period = a.history.period
 	if !e.used.Swap(false) {
 		return false
 	}
-	e.frequency = min(e.frequency+1, mostFrequent)
+	e.frequency = min(e.frequency+1, maxFrequency)
 	return true
 }
 
-// gone remembers an entry that gave way.
+// gone puts an entry that was evicted into the history.
 func (a *admission) gone(e *entry, hash uint64, why Cause) {
 	a.count(e)
 	a.history.remember(hash, e, why, a.len())
@@ -193,7 +195,8 @@ func (l *list) replace(older, e *entry) {
 	l.size += e.size - older.size
 }
 
-// fromOlder and fromNewer are the links that lead to an entry, from either side.
+// fromOlder and fromNewer return the pointers of its neighbours, or of the list, that point
+// to an entry.
 func (l *list) fromOlder(e *entry) **entry {
 	if e.older == nil {
 		return &l.oldest

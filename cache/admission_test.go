@@ -348,7 +348,7 @@ func checkBooks(t testing.TB, c *Cache, most int) {
 				t.Fatal("a list reads differently from its other end")
 			case c.find(e.id) != e:
 				t.Fatal("an entry is in a list, and not in its shard")
-			case e.frequency > mostFrequent:
+			case e.frequency > maxFrequency:
 				t.Fatal("a frequency is past the most")
 			case e.size != e.measure():
 				t.Fatal("an entry is longer than the books say")

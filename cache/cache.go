@@ -12,14 +12,14 @@
 //	}
 //
 // Messages that share a data key still have keys of their own, derived from it
-// and a random message ID. What sharing costs is that who gets at one data key
-// reads all messages under it; Limits say how many those may be.
+// and a random message ID. Sharing has a cost: who gets hold of one data key can read
+// all messages under it. [Limits] bound how many those are.
 //
-// Data keys are shared between requests that are alike in operation, suite,
-// commitment policy, partition, encryption context and required keys, and to decrypt
-// also in the wrapped keys and in the pairs that the caller expects. A cache that New
-// made leaves out expected pairs that the message stores. A context pair that differs for each record makes each
-// record a miss: put into the context what policies and audits need.
+// Requests share a data key if they have the same operation, suite, commitment policy,
+// partition, encryption context and required keys. To decrypt, they must also have the
+// same wrapped keys, and the same expected pairs; in a cache that [New] made, expected
+// pairs that the message stores do not count. A context pair that differs for each
+// record makes each record a miss: put into the context what policies and audits need.
 //
 // Suites that use the data key itself, without derivation, are never cached.
 // Neither are encryption requests of unknown length when there is a limit on
@@ -49,26 +49,25 @@ type Cache struct {
 	manager keyring.MaterialsManager
 	limits  Limits
 
-	// confirmsAlone says that reproduced pairs which only confirm what a message
-	// stores change nothing of what the manager answers. It is so for the default
-	// one. Another may insist on them.
+	// confirmsAlone says that the manager answers the same whether or not the caller
+	// expects pairs that the message stores. The default manager does. Another may
+	// insist on such pairs.
 	confirmsAlone bool
 
-	// elapsed is the time since the cache was made, by a clock that does not jump
-	// when the system's is set.
+	// elapsed returns the time since the cache was made, by a monotonic clock.
 	elapsed func() time.Duration
 
 	shards    [shardCount]shard
 	admit     sync.Mutex // held to change which entries there are
 	admission admission  // guarded by admit
-	gone      []Cause    // evictions to announce when admit is released
+	gone      []Cause    // evictions that OnEvent hears of when admit is released
 
 	loads    loads
-	refresh  chan struct{} // holds a token for each refresh under way
+	refresh  chan struct{} // has an element for each refresh under way
 	counters counters
 
-	// generation counts the purges that the user asked for. A load that began
-	// before one brings nothing into the cache. Guarded by admit.
+	// generation counts the purges that the user asked for. A load that began before
+	// the last of them does not put its result into the cache. Guarded by admit.
 	generation uint64
 
 	seed   maphash.Seed
@@ -95,11 +94,13 @@ func New(k keyring.Keyring, limits Limits) (*Cache, error) {
 	return c, nil
 }
 
-// NewFromManager returns a cache of the materials of another manager. The cache
-// belongs above a manager that makes signing keys, as the default one does: below
-// it, every request would have another public key in its context. It may stand above
-// or below that of keyring.NewRequiredContextManager. What a manager below it answers is
-// taken to depend on the request alone.
+// NewFromManager returns a cache of the materials of another manager, which it asks when
+// it has none. That manager's answer must depend on the request alone.
+//
+// The manager that makes signing keys, such as the default one, must be asked by the
+// cache. If it asked the cache instead, each request would come with a new public key in
+// its context, and none would hit. The manager of keyring.NewRequiredContextManager may
+// be asked by the cache, or ask it.
 func NewFromManager(m keyring.MaterialsManager, limits Limits) (*Cache, error) {
 	start := time.Now()
 	return newCache(m, limits, func() time.Duration { return time.Since(start) })
@@ -133,17 +134,18 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("cache: %w: %s", keyring.ErrInvalidArgument, fmt.Sprintf(format, args...))
 }
 
-// Close ends the cache: it clears all data keys and cancels the loads that are
-// under way, without waiting for them. Messages that were begun are not affected.
-// Close may be called more than once.
+// Close ends the cache: it clears all data keys, and cancels the loads that are under way
+// without waiting for them. Messages that have been begun can be completed. Close may be
+// called more than once, and returns nil.
 func (c *Cache) Close() error {
 	c.cancel()
 	c.purge(func(*entry) bool { return true }, Purged)
 	return nil
 }
 
-// Purge drops all data keys. What is being loaded serves those who wait for it,
-// and is not kept; that holds for the other purges too, whatever is loaded.
+// Purge drops all data keys. A load that is under way goes on for the caller who started
+// it. Its result is not kept, and other callers who wait for it load again. That is so
+// for PurgePartition and PurgeKey too, whichever data key is being loaded.
 func (c *Cache) Purge() { c.purge(func(*entry) bool { return true }, Purged) }
 
 // PurgePartition drops the data keys of one partition: "" for those of the Cache
@@ -162,7 +164,7 @@ func (c *Cache) PurgeKey(name string) {
 // Partition returns a manager that uses this cache and shares data keys only with
 // partitions of the same name. Clients of different tenants that may have equal
 // contexts belong in different ones. Partition("") shares with the Cache itself. It
-// is as good as the Cache until that is closed.
+// can be used until the Cache is closed.
 func (c *Cache) Partition(name string) keyring.MaterialsManager { return partition{c, name} }
 
 type partition struct {
@@ -240,7 +242,8 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 	}
 	got, answers := c.decryptionHit(id, &req)
 	if !answers && c.confirmsAlone && !message.Stores(req.Stored, req.Reproduced) {
-		// That was the identity of messages which store all that is expected.
+		// The identity so far was for requests whose expected pairs are all stored. This
+		// one has others, and they are part of its identity.
 		got.clear()
 		if id, err = decryptionIdentity(buf[:0], &req, partition, true); err != nil {
 			return nil, fmt.Errorf("cache: %w", err)
@@ -259,11 +262,11 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 // decryptionHit returns a copy of the materials that id names, if they are in the
 // cache and good, and whether they answer a request.
 func (c *Cache) decryptionHit(id []byte, req *keyring.DecryptionRequest) (got copied, answers bool) {
-	got, worn := c.lookUp(id, 0)
+	got, due := c.lookUp(id, 0)
 	if got.none() || !got.answersDecryption(req) {
 		return got, false
 	}
-	c.hadHit(worn)
+	c.hadHit(due)
 	return got, true
 }
 
@@ -290,7 +293,7 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 	if s == 0 {
 		s = req.CommitmentPolicy.DefaultSuite()
 	}
-	// One message for each key leaves nothing to share.
+	// With one message for each data key there is nothing to share.
 	if !s.DerivesKey() || c.limits.MaxMessages == 1 {
 		return false
 	}
@@ -300,28 +303,28 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 // hit returns a copy of the materials that id names for a message of n bytes, if
 // they are in the cache and good.
 func (c *Cache) hit(id []byte, n int64) copied {
-	got, worn := c.lookUp(id, n)
+	got, due := c.lookUp(id, n)
 	if !got.none() {
-		c.hadHit(worn)
+		c.hadHit(due)
 	}
 	return got
 }
 
-func (c *Cache) lookUp(id []byte, n int64) (got copied, worn *entry) {
+func (c *Cache) lookUp(id []byte, n int64) (got copied, due *entry) {
 	s := c.shardOf(id)
 	s.mu.RLock()
 	return c.take(s, s.entries[identity(id)], n)
 }
 
-func (c *Cache) hadHit(worn *entry) {
-	if worn != nil && !c.limits.NoRefresh {
-		c.refreshSoon(worn)
+func (c *Cache) hadHit(due *entry) {
+	if due != nil && !c.limits.NoRefresh {
+		c.refreshSoon(due)
 	}
 	c.counters.hits.Add(1)
 }
 
-// poisoned drops materials that do not answer the requests they are kept for:
-// somebody changed what is shared.
+// poisoned drops an entry whose materials do not answer the requests that it is kept for:
+// somebody has changed what is shared.
 func (c *Cache) poisoned(id identity, got copied) {
 	got.clear()
 	if e := c.find(id); e != nil {
@@ -329,14 +332,14 @@ func (c *Cache) poisoned(id identity, got copied) {
 	}
 }
 
-// miss has the materials that id names loaded, alone or with others who ask for
-// the same, and returns a copy for a message of n bytes.
+// miss loads the materials that id names, or waits for a load of them that another caller
+// has started. It returns a copy for a message of n bytes.
 func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() *entry) (copied, error) {
 	c.counters.misses.Add(1)
-	c.event(Event{Kind: Miss, Cause: c.gaveWay(id)})
+	c.event(Event{Kind: Miss, Cause: c.capacityMiss(id)})
 	for turn := 0; ; turn++ {
-		// Somebody may have loaded them meanwhile, and then others may have used
-		// them up again.
+		// Another caller may have loaded them meanwhile. Others still may then have
+		// used them up, so that this goes round again.
 		s := c.shard(id)
 		s.mu.RLock()
 		if got, _ := c.take(s, s.entries[id], n); !got.none() {
@@ -354,13 +357,12 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 		}
 		got, err := c.wait(ctx, l, leads)
 		if err == nil && !leads {
-			// A purge came in between: who waited goes on as if just come, but not
-			// for ever.
+			// After a purge this caller starts again, but not for ever.
 			if l.kept || l.purged && turn < 3 {
 				continue
 			}
-			// Waiting in line for loads that serve one caller each would only
-			// make a queue of them.
+			// The load served only the caller who started it. To wait for the next such
+			// load would put all callers in a queue: each loads for itself instead.
 			got, err = c.wait(ctx, c.startLoad(ctx, id, n, describe()), true)
 		}
 		if unavailable(err) {
@@ -372,9 +374,9 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 	}
 }
 
-// wait returns when a load is done, or the error of whoever ends first. Whoever
-// started the load has a use of what it brought set aside, so that somebody always
-// gets on; the others find it in the cache.
+// wait waits for a load, until ctx is done or the cache is closed. To the caller who
+// started the load (leads) it returns the materials that are reserved for them, so that
+// one caller always gets on. The others look in the cache.
 func (c *Cache) wait(ctx context.Context, l *load, leads bool) (reserved copied, err error) {
 	select {
 	case <-l.done:
@@ -390,12 +392,13 @@ func (c *Cache) wait(ctx context.Context, l *load, leads bool) (reserved copied,
 	if leads {
 		l.abandon()
 	}
-	c.left(l)
+	c.stopWaiting(l)
 	return copied{}, err
 }
 
-// stale returns a use of a key past its age, if the key service is known to be out
-// for it, and has somebody look from time to time whether it is back.
+// stale returns a copy of materials that are past MaxAge, if a load to replace them has
+// met an outage. From time to time it starts a probe, which finds out whether the outage
+// is over.
 func (c *Cache) stale(id identity, n int64) copied {
 	if c.limits.StaleFor == 0 {
 		return copied{}
@@ -404,8 +407,8 @@ func (c *Cache) stale(id identity, n int64) copied {
 	if e == nil {
 		return copied{}
 	}
-	known, probe := e.outages.known(c.elapsed())
-	if !known {
+	out, probe := e.outages.state(c.elapsed())
+	if !out {
 		return copied{}
 	}
 	got := c.takeStale(e, n)

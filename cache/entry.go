@@ -12,15 +12,15 @@ import (
 	"github.com/go-sealring/sealring/keyring"
 )
 
-// An entry is one data key with its materials and what it has been used for.
-// What is not atomic is set before the entry can be found, except that the data
-// key is cleared under its shard's lock.
+// An entry is one data key with its materials, and counts of its use. Fields that are not
+// atomic are set before the entry is in the cache, and not changed then, but for two: the
+// data key is cleared under the shard's lock, and Cache.admit guards the last group.
 type entry struct {
 	id        identity
 	partition string
 
-	// One of these two pairs is set: the request, for loading again, and the
-	// materials once there are any.
+	// Of these, either the two for encrypting or the two for decrypting are set: the
+	// request, for loading again, and the materials once they are loaded.
 	encryptReq *keyring.EncryptionRequest
 	decryptReq *keyring.DecryptionRequest
 	encrypt    *keyring.EncryptionMaterials
@@ -31,24 +31,24 @@ type entry struct {
 	size      int64
 
 	messages, bytes atomic.Int64
-	used            atomic.Bool // since admission last looked
+	used            atomic.Bool // since admission.count last looked
 	refreshing      atomic.Bool
 
-	outages outages // that replacing the entry has met
+	outages outages // of loads to replace the entry
 
-	generation uint64 // of the cache, when loading began
+	generation uint64 // Cache.generation, when loading began
 
-	// Where the entry stands among others; guarded by Cache.admit.
+	// The place among other entries; guarded by Cache.admit.
 	list         *list
 	older, newer *entry
-	frequency    uint8  // when admission last looked
-	period       uint64 // of the history, at that time
+	frequency    uint8  // at the last look of admission.count
+	period       uint64 // history.period at that time
 }
 
 func newEncryptionEntry(id identity, partition string, req keyring.EncryptionRequest) *entry {
 	req.Context = maps.Clone(req.Context)
 	req.RequiredKeys = slices.Clone(req.RequiredKeys)
-	req.PlaintextLength = -1 // whoever comes next has another
+	req.PlaintextLength = -1 // those who share the entry have other lengths
 	return &entry{id: id, partition: partition, encryptReq: &req}
 }
 
@@ -63,8 +63,8 @@ func (e *entry) again() *entry {
 	return &entry{id: e.id, partition: e.partition, encryptReq: e.encryptReq, decryptReq: e.decryptReq}
 }
 
-// born starts the entry's age. The moment of its refresh is drawn from the last
-// quarter of it, so that keys made together do not fall due together.
+// born starts the entry's age at now. The time to replace it is random, in the last quarter
+// of MaxAge, so that data keys which were made together are not replaced together.
 func (e *entry) born(now time.Duration, limits *Limits) {
 	e.made = now
 	e.refreshAt = now + limits.MaxAge/4*3 + time.Duration(rand.Int64N(int64(limits.MaxAge/5)+1))
@@ -118,14 +118,14 @@ func (e *entry) wrappedBy(name string) bool {
 	return slices.ContainsFunc(keys, func(k keyring.EncryptedDataKey) bool { return k.KeyName() == name })
 }
 
-// clear overwrites the data key. Uses that were handed out have copies.
+// clear overwrites the data key. Copies that were handed out are not affected.
 func (e *entry) clear() {
 	e.encrypt.Clear()
 	e.decrypt.Clear()
 }
 
-// spend takes one message of n bytes off the limits, and says whether they held.
-// Decrypting has no such limits.
+// spend counts one message of n bytes, and returns false if that is past MaxMessages or
+// MaxBytes. For decrypting there are no such limits.
 func (e *entry) spend(n int64, limits *Limits) bool {
 	if e.encrypt == nil {
 		return true
@@ -150,9 +150,9 @@ func (e *entry) holds(n int64, limits *Limits) bool {
 		e.messages.Load() < limits.MaxMessages && (limits.MaxBytes == 0 || n <= limits.MaxBytes-e.bytes.Load())
 }
 
-// worn says whether most of the messages or bytes are spent, so that it is time
+// nearlySpent says whether most of the messages or bytes are spent, so that it is time
 // for another data key.
-func (e *entry) worn(limits *Limits) bool {
+func (e *entry) nearlySpent(limits *Limits) bool {
 	if e.encrypt == nil {
 		return false
 	}
@@ -160,8 +160,8 @@ func (e *entry) worn(limits *Limits) bool {
 		limits.MaxBytes >= 16 && e.bytes.Load() > limits.MaxBytes-limits.MaxBytes/8
 }
 
-// copied are materials for one use, with a data key of their own: to encrypt, to
-// decrypt, or none.
+// copied are materials for one message, with a data key of their own: for encrypting, for
+// decrypting, or none.
 type copied struct {
 	e *keyring.EncryptionMaterials
 	d *keyring.DecryptionMaterials
@@ -188,14 +188,15 @@ func (e *entry) copy() copied {
 
 func (c copied) none() bool { return c == copied{} }
 
-// answersEncryption checks a hit again, as far as that is cheap: the client that
-// gets it checks all.
+// answersEncryption says whether a copy answers a request, as far as that is cheap to see:
+// the client that gets it checks everything.
 func (c copied) answersEncryption(req *keyring.EncryptionRequest) bool {
 	return (req.Suite == 0 || c.e.Suite == req.Suite) && req.CommitmentPolicy.CheckEncrypt(c.e.Suite) == nil &&
 		len(c.e.DataKey) == c.e.Suite.DataKeyLen() && subtle.ConstantTimeCompare(c.e.DataKey, zeros[:len(c.e.DataKey)]) == 0
 }
 
-// answersDecryption does too. Somebody may have changed the context that is shared.
+// answersDecryption is the same for decrypting. The context is checked, since it is shared
+// and somebody may have changed it.
 func (c copied) answersDecryption(req *keyring.DecryptionRequest) bool {
 	return c.d.Suite == req.Suite && req.CommitmentPolicy.CheckDecrypt(c.d.Suite) == nil && len(c.d.DataKey) == c.d.Suite.DataKeyLen() &&
 		confirms(req.Reproduced, c.d.Context)

@@ -5,31 +5,32 @@ import (
 	"time"
 )
 
-// A history remembers the frequency of entries that gave way to others, and why
-// they went. It knows them by a hash whose seed is the cache's own, so that nobody
-// can have one entry taken for another.
+// A history remembers entries that were evicted: how frequently they were used, and by
+// which limit they had to go. It stores a hash of the identity. The hash has a seed of
+// the cache's own, so that nobody can choose two identities with the same hash.
 //
-// It goes by periods: twice as many evictions as there are entries. What went in
-// this period and in the one before is remembered, which is four times as many as
-// there are entries at the most. What the one before says counts
-// half, as do then the frequencies of the entries that are held.
+// Time is divided into periods. A period ends when there have been twice as many evictions
+// in it as the cache has entries. The history has the evictions of this period and of the
+// one before, and so at most four times as many entries as the cache. With each new
+// period, frequencies are halved: those from the period before by recall, and those of
+// entries in the cache by admission.count.
 type history struct {
-	recent, before map[uint64]memory
-	evictions      int    // in this period
-	period         uint64 // the number of this one
+	recent, before map[uint64]memory // evicted in this period, and in the one before
+	evictions      int               // in this period
+	period         uint64            // its number
 }
 
 // leastPeriod is the least number of evictions in a period, for small caches.
 const leastPeriod = 32
 
-// A memory is of one entry.
+// A memory is what the history has of one entry.
 type memory struct {
-	made      uint32 // in seconds of Cache.elapsed
+	made      uint32 // entry.made, in seconds
 	frequency uint8
 	why       uint8 // a Cause
 }
 
-// remember adds an entry that goes. The cache has as many entries as is said.
+// remember adds an entry that was evicted. entries is how many the cache has.
 func (h *history) remember(hash uint64, e *entry, why Cause, entries int) {
 	if h.evictions >= max(leastPeriod, 2*entries) {
 		h.before, h.recent = h.recent, nil
@@ -43,8 +44,9 @@ func (h *history) remember(hash uint64, e *entry, why Cause, entries int) {
 	h.recent[hash] = memory{uint32(e.made / time.Second), e.frequency, uint8(why)}
 }
 
-// recall returns the frequency that an entry begins with, which is one more than
-// when it went, and forgets that it did.
+// recall returns the frequency that a new entry begins with, and removes it from the
+// history. It is one for an entry that is not there. For one that is, it is what is
+// remembered, halved if that is from the period before, and one more for the new load.
 func (h *history) recall(hash uint64) uint8 {
 	m, ok := h.recent[hash]
 	if !ok {
@@ -55,10 +57,11 @@ func (h *history) recall(hash uint64) uint8 {
 	}
 	delete(h.recent, hash)
 	delete(h.before, hash)
-	return min(m.frequency+1, mostFrequent)
+	return min(m.frequency+1, maxFrequency)
 }
 
-// cause says why an entry gave way that would be young enough still, or 0.
+// cause returns the limit by which an entry was evicted, or 0 if it is not in the history
+// or would be too old by now.
 func (h *history) cause(hash uint64, now, maxAge time.Duration) Cause {
 	m, ok := h.recent[hash]
 	if !ok {
@@ -76,9 +79,9 @@ func (h *history) len() int { return len(h.recent) + len(h.before) }
 
 func (c *Cache) hash(id identity) uint64 { return maphash.String(c.seed, string(id)) }
 
-// gaveWay counts a miss if its entry was here and gave way to another, and returns
-// by which limit.
-func (c *Cache) gaveWay(id identity) Cause {
+// capacityMiss counts a miss in Stats.CapacityMisses if its entry was evicted for want of
+// room. It returns the limit that was reached, or 0.
+func (c *Cache) capacityMiss(id identity) Cause {
 	hash := c.hash(id)
 	c.admit.Lock()
 	why := c.admission.history.cause(hash, c.elapsed(), c.limits.MaxAge)

@@ -9,10 +9,11 @@ import (
 	"github.com/go-sealring/sealring/keyring"
 )
 
-// An identity tells entries apart: everything that materials depend on, each part
-// with its length before it, so that no two lists of parts read the same. Of a
-// long one it is the hash. Looking one up hashes it anyhow, by a cheaper hash, and
-// compares the whole.
+// An identity is the key of an entry in the cache. It consists of everything that
+// materials depend on, each part with its length before it, so that different parts never
+// make the same identity. One that would be too long is the SHA-256 of its parts. A short
+// one is not hashed, since that would take longer than the map's own hash, with which it
+// is looked up and then compared as a whole.
 type identity string
 
 const (
@@ -24,8 +25,8 @@ const (
 // maxIdentity is the longest identity in bytes that is kept as it is.
 const maxIdentity = 1024
 
-// The parts are appended by plain functions, and not by methods on a pointer:
-// so the buffer stays on the stack.
+// Plain functions append the parts, since with methods on a pointer the buffer would not
+// stay on the stack.
 
 func appendNumber(b []byte, n int) []byte { return binary.BigEndian.AppendUint64(b, uint64(n)) }
 
@@ -33,8 +34,8 @@ func appendPart[T string | []byte](b []byte, part T) []byte {
 	return append(appendNumber(b, len(part)), part...)
 }
 
-// setLength sets the length of the part that begins behind at, where
-// appendNumber left room for it.
+// setLength sets the length at index at to that of all bytes which follow it in b.
+// appendNumber has left room for it.
 func setLength(b []byte, at int) { binary.BigEndian.PutUint64(b[at:], uint64(len(b)-at-8)) }
 
 func appendHead(b []byte, kind byte, p keyring.CommitmentPolicy, s keyring.Suite, partition string) []byte {
@@ -43,8 +44,7 @@ func appendHead(b []byte, kind byte, p keyring.CommitmentPolicy, s keyring.Suite
 	return appendPart(b, partition)
 }
 
-// appendContext appends a context in its serialized form, which is one for each
-// context.
+// appendContext appends a context in its serialized form. Equal contexts have the same.
 func appendContext(b []byte, ec keyring.EncryptionContext) ([]byte, error) {
 	at := len(b)
 	b, err := ec.AppendBinary(appendNumber(b, 0))
@@ -52,7 +52,7 @@ func appendContext(b []byte, ec keyring.EncryptionContext) ([]byte, error) {
 	return b, err
 }
 
-// finish returns the identity that b's parts make.
+// finish returns the identity that consists of the parts in b: b itself, or its hash.
 func finish(b []byte) []byte {
 	if len(b) <= maxIdentity {
 		return b
@@ -61,7 +61,8 @@ func finish(b []byte) []byte {
 	return append(append(b[:0], hashed), sum[:]...)
 }
 
-// encryptionIdentity appends to b what names what a request to encrypt may share.
+// encryptionIdentity appends the identity of a request to encrypt to b, which is empty.
+// Requests with the same identity may share a data key.
 func encryptionIdentity(b []byte, req *keyring.EncryptionRequest, partition string) ([]byte, error) {
 	b = appendHead(b, forEncryption, req.CommitmentPolicy, req.Suite, partition)
 	b, err := appendContext(b, req.Context)
@@ -77,8 +78,9 @@ func encryptionIdentity(b []byte, req *keyring.EncryptionRequest, partition stri
 	return finish(b), nil
 }
 
-// decryptionIdentity appends to b what names what a request to decrypt may share,
-// with the pairs that the caller expects or without.
+// decryptionIdentity appends the identity of a request to decrypt to b, which is empty.
+// Requests with the same identity may share a data key. The pairs that the caller expects
+// are a part of it if reproduced says so.
 func decryptionIdentity(b []byte, req *keyring.DecryptionRequest, partition string, reproduced bool) ([]byte, error) {
 	b = appendHead(b, forDecryption, req.CommitmentPolicy, req.Suite, partition)
 	b = appendPart(b, req.Stored)
@@ -92,7 +94,7 @@ func decryptionIdentity(b []byte, req *keyring.DecryptionRequest, partition stri
 	return finish(b), nil
 }
 
-// shardOf returns the shard of an identity, which may be in bytes.
+// shardOf returns the shard of an identity that is given as bytes.
 func (c *Cache) shardOf(id []byte) *shard {
 	return &c.shards[maphash.Bytes(c.seed, id)%shardCount]
 }

@@ -6,8 +6,8 @@ import "time"
 // many goroutines there are.
 type Limits struct {
 	// MaxAge is how long a data key may be used after it was made or unwrapped.
-	// It must be set. Access that is revoked in a key's policy takes effect
-	// when the last data key from before has reached it.
+	// It must be set. If access is revoked in a key's policy, data keys from before go on
+	// being used until they reach MaxAge, or a load meets the refusal.
 	MaxAge time.Duration
 
 	// MaxMessages is the most messages to encrypt under one data key. Zero is
@@ -24,45 +24,59 @@ type Limits struct {
 	MaxEntries int
 
 	// MaxMemory is the most bytes to hold, by an estimate of all that a data key
-	// takes here: with its context, the wrapped keys, and the cache's own books,
-	// of which a small cache has some 50 KB more. Zero is 64 MiB, the least is 16
+	// takes here: with its context, the wrapped keys, and what the cache notes about it.
+	// Some 50 KB that every cache has are not counted. Zero is 64 MiB, the least is 16
 	// KiB. A data key that takes more than half of it is not kept.
 	//
 	// A data key with a few pairs of context and one KMS key takes about 2.5 KB.
 	// A tenant whose data is written and read has two, one for each, so that the
 	// default holds those of ten thousand tenants.
 	//
-	// Where not all have room, those that are used again and again stay: data keys
-	// that are used once, as a stranger's messages may have them loaded, do not
-	// displace them. Stats.CapacityMisses says what more room would save.
+	// When the room is used up, data keys that are used again and again stay. Those that
+	// are used once, as for a stranger's messages, do not displace them.
+	// Stats.CapacityMisses says what more room would save.
 	MaxMemory int64
 
-	// LoadTimeout is how long the manager may take for one request that callers
-	// wait for together. Zero is 10s. A key service that does not answer at all is
-	// known to be out when it has passed.
+	// LoadTimeout is how long the manager may take for one request, which several callers
+	// may wait for. Zero is 10s. A manager that takes longer counts as an outage.
 	LoadTimeout time.Duration
 
-	// NoRefresh switches off that a data key in use is replaced in the
-	// background when it nears MaxAge, MaxMessages or MaxBytes, at a moment that
-	// differs for each: with it, one caller in a while waits for the key service.
+	// NoRefresh stops the cache from replacing data keys in the background. Without it, a
+	// data key that is in use is replaced before it reaches MaxAge, MaxMessages or
+	// MaxBytes, so that no caller waits for the key service. With it, the first caller
+	// after that does.
 	NoRefresh bool
 
-	// MaxRefreshes is the most of these replacements at once, and also the most loads
-	// of a partition that go on when their callers have left. Zero is 4. With StaleFor,
-	// loads that replace a data key which is held go on too, however many they are.
+	// MaxRefreshes is the most data keys that are replaced in the background at once. It
+	// is also the most loads of each partition that go on when all of their callers have
+	// gone away. Zero is 4. With StaleFor two kinds of loads are not bounded: those that
+	// look in the background whether an outage is over, and those that replace a data key
+	// which the cache still holds, after their callers have gone away.
 	MaxRefreshes int
 
-	// StaleFor is how long past MaxAge a data key may still be used when the key
-	// service is unavailable. Zero, the default, is never. Each use is counted in
-	// Stats.
+	// StaleFor is how long past MaxAge a data key may still be used in an outage of the
+	// key service. Zero, the default, is never. Each such use is counted in Stats.
 	//
-	// It is unavailable for a data key when a load to replace it has failed for that
-	// reason in the last 30 seconds, or one that looks whether it is back is under
-	// way: when the manager's error is keyring.ErrUnavailable, has a method
-	// Unavailable() bool that says so, or is a timeout, and no part of it is a refusal.
-	// A refusal is keyring.ErrPolicy, or an error whose method Refused() bool says so,
-	// or whose Unavailable says no and that has no Refused. It ends the use of what
-	// was granted before, at any age.
+	// The use begins when
+	//   - the data key is past MaxAge, and
+	//   - a load to replace it has failed for an outage in the last 30 seconds, be it
+	//     before or after MaxAge. Until a load has failed, callers wait for it.
+	//
+	// While the data key is used, the cache tries in the background to replace it, every
+	// one to eight seconds. The use ends when
+	//   - such a load succeeds: its data key is used instead;
+	//   - a load, for whichever caller, meets a refusal: the data key is dropped, at any age;
+	//   - a load fails for another reason than an outage;
+	//   - the data key is StaleFor past MaxAge, has reached MaxMessages or MaxBytes, is
+	//     purged, or gives way to others;
+	//   - the last failed load is 30 seconds ago and none is under way, since nobody used
+	//     the data key: the next caller waits for a load again.
+	//
+	// An error is an outage when it is keyring.ErrUnavailable, has a method
+	// Unavailable() bool that returns true, or is a timeout, and no part of it is a
+	// refusal. It is a refusal when it is keyring.ErrPolicy, or has a method
+	// Refused() bool that returns true, or has no such method and an Unavailable that
+	// returns false.
 	StaleFor time.Duration
 
 	// OnEvent, if not nil, is called with what happens other than hits. Calls

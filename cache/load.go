@@ -10,33 +10,39 @@ import (
 	"time"
 )
 
-// A load is one call of the manager, for all who miss the same entry meanwhile.
+// A load is one call of the manager. Callers who miss the same entry while it lasts wait
+// for it together.
 type load struct {
 	id   identity
-	done chan struct{} // closed when the rest is set
+	done chan struct{} // closed when the next four fields are set
 
 	err error
-	// reserved is a use of what was loaded, set aside for whoever started the
-	// load, who may be gone by then.
+	// reserved are the materials for the caller who started the load. That use is
+	// counted already, so that others cannot use up the entry first.
 	reserved copied
-	kept     bool // others find it in the cache
-	purged   bool // it is not kept because of a purge
+	kept     bool // the entry is in the cache, where the other callers find it
+	purged   bool // the entry is not in the cache, because of a purge
 
-	ended    atomic.Bool // set by the first: the manager is done, or out of time
-	handover atomic.Bool // set by the first: reserved is there, or nobody waits
+	// ended is set when the manager returns, or when its time is up. Whichever comes
+	// first delivers; what comes second is dropped.
+	ended atomic.Bool
+
+	// handover is set by deliver, and by abandon. Whichever comes second clears reserved.
+	handover atomic.Bool
 
 	cancel    context.CancelFunc
-	cancelled atomic.Bool // since nobody waits
+	cancelled atomic.Bool // by giveUp
 
 	partition string
 
 	// Guarded by loads.mu.
-	waiting    int
-	background bool // goes on though nobody waits
-	orphan     bool // one of loads.orphans
+	waiting    int  // callers
+	background bool // goes on when no caller waits
+	orphan     bool // is in loads.orphans
 }
 
-// deliver hands over what came of the load.
+// deliver sets the result of the load and wakes the callers. If the one who started it
+// has abandoned it, deliver clears what was reserved for them.
 func (l *load) deliver(reserved copied, kept bool, err error) {
 	l.reserved, l.kept, l.err = reserved, kept, err
 	if !l.handover.CompareAndSwap(false, true) {
@@ -45,7 +51,8 @@ func (l *load) deliver(reserved copied, kept bool, err error) {
 	close(l.done)
 }
 
-// abandon says that whoever started the load takes nothing from it.
+// abandon is called when whoever started the load will not take what is reserved for
+// them. If that was delivered already, abandon clears it.
 func (l *load) abandon() {
 	if !l.handover.CompareAndSwap(false, true) {
 		<-l.done
@@ -53,22 +60,24 @@ func (l *load) abandon() {
 	}
 }
 
-// loads are the loads under way that others may wait for.
+// loads are the loads under way.
 type loads struct {
 	mu      sync.Mutex
-	running map[identity]*load
+	running map[identity]*load // those that callers may join
 
-	// orphans are those that nobody waits for, and that go on, the oldest first.
+	// orphans are loads that go on though their callers have gone away, the oldest
+	// first. Whoever comes next may join one.
 	orphans []*load
 }
 
-// mostPartitions is how many partitions may have as many orphans as they may have
-// before those of one are given up for another's.
-const mostPartitions = 16
+// Each partition may have Limits.MaxRefreshes orphans, and all partitions together
+// maxOrphanPartitions times as many.
+const maxOrphanPartitions = 16
 
-// join returns the load of an identity, which start begins if there is none, and
-// whether it did. It returns none when another has just ended whose result is in
-// the cache. No lock is held while the manager is asked.
+// join returns the load of an identity for the caller to wait for. If none is under way,
+// join has start begin one, and leads is true. It returns no load if one has just ended
+// whose result is in the cache. The lock is not held while the manager is asked: start
+// does that in another goroutine.
 func (c *Cache) join(id identity, n int64, start func() *load) (one *load, leads bool) {
 	c.loads.mu.Lock()
 	defer c.loads.mu.Unlock()
@@ -76,7 +85,7 @@ func (c *Cache) join(id identity, n int64, start func() *load) (one *load, leads
 		one.waiting++
 		return one, false
 	}
-	// A load is in the cache before it leaves.
+	// A load's result is in the cache before the load is taken out of running.
 	if c.usable(id, n) {
 		return nil, false
 	}
@@ -85,12 +94,12 @@ func (c *Cache) join(id identity, n int64, start func() *load) (one *load, leads
 	return one, true
 }
 
-// left says that one of those who waited for a load does so no longer. When nobody
-// does, the load goes on if its result may serve whoever comes next: one that replaces
-// an entry which may be used in an outage, since only its end tells of the outage, and
-// a few others of each partition. Else it is cancelled, and whoever comes next starts
-// another.
-func (c *Cache) left(l *load) {
+// stopWaiting is called when a caller goes away before its load has ended. If that was the
+// last caller, the load is cancelled, or goes on for whoever comes next. It goes on
+//   - if it replaces an entry that may be used in an outage (StaleFor): only the load's
+//     end tells of the outage;
+//   - or else as an orphan. If there are too many of those, the oldest is cancelled.
+func (c *Cache) stopWaiting(l *load) {
 	c.loads.mu.Lock()
 	defer c.loads.mu.Unlock()
 	l.waiting--
@@ -118,13 +127,13 @@ func (c *Cache) left(l *load) {
 			return
 		}
 	}
-	if len(c.loads.orphans) > mostPartitions*c.limits.MaxRefreshes {
+	if len(c.loads.orphans) > maxOrphanPartitions*c.limits.MaxRefreshes {
 		c.loads.drop(c.loads.orphans[0])
 	}
 }
 
-// drop has an orphan go on only as long as somebody waits for it, who may have come
-// meanwhile. Its lock is held.
+// drop cancels an orphan, unless callers have joined it again: then it goes on only for as
+// long as one of them waits. mu is held.
 func (l *loads) drop(orphan *load) {
 	l.forget(orphan)
 	if orphan.background = false; orphan.waiting == 0 {
@@ -133,7 +142,7 @@ func (l *loads) drop(orphan *load) {
 	}
 }
 
-// forget takes a load out of the orphans. Its lock is held.
+// forget takes a load out of orphans. mu is held.
 func (l *loads) forget(orphan *load) {
 	orphan.orphan = false
 	l.orphans = slices.DeleteFunc(l.orphans, func(o *load) bool { return o == orphan })
@@ -145,8 +154,8 @@ func (l *load) giveUp() {
 	l.cancel()
 }
 
-// leave takes a load that has ended out of the books.
-func (c *Cache) leave(l *load) {
+// unlist takes a load that has ended out of running and orphans.
+func (c *Cache) unlist(l *load) {
 	c.loads.mu.Lock()
 	defer c.loads.mu.Unlock()
 	if c.loads.running[l.id] == l {
@@ -157,16 +166,18 @@ func (c *Cache) leave(l *load) {
 	}
 }
 
-// startLoad asks the manager in a goroutine of its own: it outlives the caller's
-// context, whose values it keeps, since others may be waiting too. A manager that
-// does not end in time is given up. One caller is taken to wait.
+// startLoad starts a goroutine that asks the manager for an entry's materials, and
+// returns the load with one caller waiting. The manager gets the values of the caller's
+// context but not its end, since other callers may wait too. A manager that does not
+// return when LoadTimeout is over is not waited for.
 func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *load {
 	l := &load{id: id, partition: e.partition, done: make(chan struct{}), waiting: 1}
 	ctx, l.cancel = context.WithTimeout(context.WithoutCancel(ctx), c.limits.LoadTimeout)
 	c.admit.Lock()
 	e.generation = c.generation
 	c.admit.Unlock()
-	// Somewhat later than the context that tells the manager.
+	// Somewhat later than the manager's context ends, so that a manager which heeds it
+	// has the time to return its own error.
 	giveUp := time.AfterFunc(c.limits.LoadTimeout+c.limits.LoadTimeout/8, func() {
 		c.settle(id, errIgnoresContext)
 		c.end(l, copied{}, false, errIgnoresContext)
@@ -185,7 +196,8 @@ func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *
 	return l
 }
 
-// end ends a load that has not ended, and counts what came of it.
+// end delivers the result of a load, and counts it. A second call for a load, of a manager
+// that returned after its time was up, only clears what it brings.
 func (c *Cache) end(l *load, reserved copied, kept bool, err error) {
 	if !l.ended.CompareAndSwap(false, true) {
 		reserved.clear()
@@ -196,7 +208,7 @@ func (c *Cache) end(l *load, reserved copied, kept bool, err error) {
 	case err == nil:
 		told.Kind = Load
 	case l.cancelled.Load() || errors.Is(err, ErrClosed):
-		// It has no bearing on the manager.
+		// This says nothing of the manager.
 	case rejected(err):
 		c.counters.rejected.Add(1)
 		told = Event{Kind: LoadRejected, Err: err}
@@ -205,7 +217,7 @@ func (c *Cache) end(l *load, reserved copied, kept bool, err error) {
 		c.counters.failed.Add(1)
 		told = Event{Kind: LoadFailed, Err: err}
 	}
-	c.leave(l)
+	c.unlist(l)
 	l.deliver(reserved, kept, err)
 	// Last, since who is told may come back.
 	if told.Kind != 0 {
@@ -213,8 +225,8 @@ func (c *Cache) end(l *load, reserved copied, kept bool, err error) {
 	}
 }
 
-// refreshSoon replaces an entry in the background, unless that is being done or
-// enough is.
+// refreshSoon replaces an entry in the background, unless that is being done already, or
+// MaxRefreshes other entries are being replaced.
 func (c *Cache) refreshSoon(e *entry) {
 	if !e.refreshing.CompareAndSwap(false, true) {
 		return
@@ -227,31 +239,30 @@ func (c *Cache) refreshSoon(e *entry) {
 	}
 	go func() {
 		defer func() { <-c.refresh }()
-		// A failure shows to the caller who comes when the key has expired;
-		// until then a later hit tries again. So it does when what was loaded could
-		// not be kept, as after a purge.
+		// If that failed, or the new entry could not be kept, as after a purge, a later
+		// hit tries again. Callers see the error only once the old entry has expired.
 		if !c.replace(e) {
 			time.AfterFunc(min(c.limits.MaxAge/20, firstProbe), func() { e.refreshing.Store(false) })
 		}
 	}()
 }
 
-// probe looks in the background whether an outage is over for an entry. There is
-// one for each entry that is in use, in place of the callers who would ask.
+// probe tries in the background to replace an entry, to find out whether an outage is
+// over. It does so in place of the entry's callers, who need not wait.
 func (c *Cache) probe(e *entry) {
 	go func() {
-		defer e.outages.looked()
+		defer e.outages.probeEnded()
 		c.replace(e)
 	}()
 }
 
-// replace loads an entry's materials anew, or waits for whoever does, and says
-// whether there is nothing left to do.
+// replace loads an entry's materials anew, or waits for a load under way that does. It
+// says whether another entry is in this one's place now, or none.
 func (c *Cache) replace(e *entry) bool {
 	c.loads.mu.Lock()
 	l, others := c.loads.running[e.id]
 	if !others {
-		// A load is in the cache before it leaves.
+		// A load's result is in the cache before the load is taken out of running.
 		if c.find(e.id) != e {
 			c.loads.mu.Unlock()
 			return true
@@ -270,8 +281,8 @@ func (c *Cache) replace(e *entry) bool {
 	return l.err == nil && l.kept
 }
 
-// fill has the manager make the materials of an entry, inserts it, and returns
-// a use of n bytes of it, and whether the entry was kept.
+// fill has the manager make the materials of an entry, and inserts it. It returns a copy
+// of the materials for a message of n bytes, and whether the entry is in the cache.
 func (c *Cache) fill(ctx context.Context, l *load, e *entry, n int64) (reserved copied, kept bool, err error) {
 	stop := context.AfterFunc(c.ctx, l.cancel)
 	defer stop()
@@ -286,7 +297,7 @@ func (c *Cache) fill(ctx context.Context, l *load, e *entry, n int64) (reserved 
 		case !l.cancelled.Load():
 			c.settle(e.id, err)
 		default:
-			// Only a refusal means something after that.
+			// A cancelled load fails for that reason: only a refusal says more.
 			if _, refusal := verdict(err); refusal {
 				c.settle(e.id, err)
 			}
@@ -294,7 +305,7 @@ func (c *Cache) fill(ctx context.Context, l *load, e *entry, n int64) (reserved 
 		return copied{}, false, err
 	}
 	e.born(now, &c.limits)
-	e.spend(n, &c.limits) // a message that is past the limits alone does not come here
+	e.spend(n, &c.limits) // succeeds: cachesEncryption turns away a message over MaxBytes
 	reserved = e.copy()
 	if kept = c.insert(e); !kept {
 		l.purged = c.admission.fits(e)
@@ -303,8 +314,8 @@ func (c *Cache) fill(ctx context.Context, l *load, e *entry, n int64) (reserved 
 	return reserved, kept, nil
 }
 
-// call asks the manager, and turns a panic into an error: it would end the
-// program from a goroutine that the caller cannot guard.
+// call asks the manager. It turns a panic into an error, since the caller cannot recover
+// from one in this goroutine, and it would end the program.
 func (c *Cache) call(ctx context.Context, e *entry) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

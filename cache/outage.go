@@ -12,35 +12,35 @@ import (
 )
 
 const (
-	// outageMemory is how long after a load failed for an outage the key service is
-	// taken to be out. Limits.StaleFor documents it.
+	// outageMemory is how long the key service is taken to be out after a load has met
+	// an outage. Limits.StaleFor documents it.
 	outageMemory = 30 * time.Second
 
-	// The key service is looked at again in the background once a moment has passed
-	// since the last failure. The moment doubles with each.
+	// How long after the last failure the background tries again: firstProbe after the
+	// first one, twice as long after each further one, and lastProbe at the most.
 	firstProbe = time.Second
 	lastProbe  = 8 * time.Second
 )
 
-// outages are what is known of the key service by failures to replace one entry.
+// outages records the loads that were to replace one entry and met an outage.
 type outages struct {
 	mu       sync.Mutex
 	failures int
-	last     time.Duration // the moment of the last, by Cache.elapsed
-	probing  bool          // a background load looks whether it is over
+	last     time.Duration // when the last of them failed, by Cache.elapsed
+	probing  bool          // a load to find out whether the outage is over is under way
 }
 
-// met records a load that failed for an outage.
-func (o *outages) met(now time.Duration) {
+// recordFailure records a load that met an outage.
+func (o *outages) recordFailure(now time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.failures++
 	o.last = now
 }
 
-// known says whether the key service is known to be out, and whether it is time
-// to look whether it is back: then the caller does, and calls looked.
-func (o *outages) known(now time.Duration) (known, probe bool) {
+// state says whether the key service is taken to be out, and whether it is time for a
+// probe. If so, the caller must start one, which calls probeEnded at its end.
+func (o *outages) state(now time.Duration) (out, probe bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.failures == 0 {
@@ -57,17 +57,16 @@ func (o *outages) known(now time.Duration) (known, probe bool) {
 	return true, o.probing
 }
 
-// looked ends what known began.
-func (o *outages) looked() {
+// probeEnded says that a probe has ended.
+func (o *outages) probeEnded() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.probing = false
 }
 
-// settle deals with the entry that was to be replaced, when loading failed. An
-// outage leaves it, for StaleFor. A refusal ends what was granted before. Of
-// another error nothing is known, so that the entry lives to its age, and not
-// past it.
+// settle decides about the entry that a load was to replace, if there is one, when the
+// load has failed. After a refusal the entry is dropped. After an outage it is kept, for
+// StaleFor. After any other error it is kept up to MaxAge and not longer.
 func (c *Cache) settle(id identity, err error) {
 	e := c.find(id)
 	if e == nil {
@@ -78,22 +77,22 @@ func (c *Cache) settle(id identity, err error) {
 	case refusal:
 		c.drop(e, Purged)
 	case outage:
-		e.outages.met(now)
+		e.outages.recordFailure(now)
 	case now-e.made >= c.limits.MaxAge:
 		c.drop(e, Purged)
 	}
 }
 
-// unavailable says whether an error comes from an outage, and no key service has
-// said no.
+// unavailable says whether an error is an outage, and no part of it is a refusal.
 func unavailable(err error) bool {
 	outage, refusal := verdict(err)
 	return outage && !refusal
 }
 
-// verdict says whether an error comes from an outage, and whether a key service, or
-// a policy, has said no. Parts of an error that are neither, as another keyring's
-// that has no key for a message, say nothing.
+// verdict says whether a part of an error is an outage, and whether one is a refusal by a
+// key service or a policy. Limits.StaleFor says what makes an error one or the other. A
+// part that is neither, such as the error of a keyring that has no key for the message,
+// changes nothing.
 func verdict(err error) (outage, refusal bool) {
 	if err == nil {
 		return false, false
@@ -136,8 +135,8 @@ func verdict(err error) (outage, refusal bool) {
 	return outage, refusal
 }
 
-// rejected says whether an error blames the request, and not the key service: what
-// the caller expects, or a message that no key here has wrapped.
+// rejected says whether the request is to blame for an error, and not the key service: the
+// caller expects what does not hold, or no key here has wrapped the message.
 func rejected(err error) bool {
 	if errors.Is(err, message.ErrBlamesMessage) {
 		outage, _ := verdict(err)
@@ -156,8 +155,8 @@ func rejected(err error) bool {
 	return false
 }
 
-// ofService says whether a part of an error comes from a key service: it says whether
-// that is unavailable or has refused, or is a timeout.
+// ofService says whether a part of an error comes from a key service: it is an outage, a
+// refusal, or has a method that could say so.
 func ofService(err error) bool {
 	outage, refusal := verdict(err)
 	var u interface{ Unavailable() bool }
@@ -165,7 +164,8 @@ func ofService(err error) bool {
 	return outage || refusal || errors.As(err, &u) || errors.As(err, &r)
 }
 
-// asUnavailable has an error that comes from an outage be [keyring.ErrUnavailable].
+// asUnavailable returns err, wrapped with [keyring.ErrUnavailable] if it is an outage and
+// does not wrap that already.
 func asUnavailable(err error) error {
 	if !unavailable(err) || errors.Is(err, keyring.ErrUnavailable) {
 		return err

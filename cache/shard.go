@@ -2,8 +2,8 @@ package cache
 
 import "sync"
 
-// Entries are spread over shards by their identity, so that hits on different
-// keys do not meet at one lock.
+// Entries are spread over shards by their identity, so that hits on different entries
+// seldom wait for the same lock.
 const shardCount = 16
 
 type shard struct {
@@ -11,7 +11,7 @@ type shard struct {
 	entries map[identity]*entry
 }
 
-// find returns the entry that id names, good or not.
+// find returns the entry with an identity, which may be expired or used up, or nil.
 func (c *Cache) find(id identity) *entry {
 	s := c.shard(id)
 	s.mu.RLock()
@@ -19,16 +19,17 @@ func (c *Cache) find(id identity) *entry {
 	return s.entries[id]
 }
 
-// take returns a copy of the materials of an entry, or of none, for one message of
-// n bytes, or none when they are not good, and the entry if it is to be replaced
-// soon. The entry is of shard s, which is read-locked, and unlocked then.
-func (c *Cache) take(s *shard, e *entry, n int64) (got copied, worn *entry) {
+// take returns a copy of the materials of entry e for one message of n bytes. It returns no
+// materials if e is nil, expired or used up, and drops e if it is of no use to anybody. It
+// returns e as due if it is time to replace it. The caller has read-locked e's shard s,
+// and take unlocks it.
+func (c *Cache) take(s *shard, e *entry, n int64) (got copied, due *entry) {
 	if e == nil {
 		s.mu.RUnlock()
 		return copied{}, nil
 	}
-	// Read under the lock, so that no entry is younger than this moment unless
-	// the clock went back: then every age is uncertain.
+	// The clock is read under the lock, and so after e was inserted. If e seems to be
+	// made later than now, the clock went back, and e's age is unknown.
 	now := c.elapsed()
 	age := now - e.made
 	switch {
@@ -46,23 +47,23 @@ func (c *Cache) take(s *shard, e *entry, n int64) (got copied, worn *entry) {
 	}
 	got = e.copy()
 	s.mu.RUnlock()
-	// Written only when it changes, to keep the line in every core's cache.
+	// Set only if it is not set, since a write takes the cache line from other cores.
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
-	if now >= e.refreshAt || e.worn(&c.limits) {
+	if now >= e.refreshAt || e.nearlySpent(&c.limits) {
 		return got, e
 	}
 	return got, nil
 }
 
-// staleNow says whether an entry is past its age, and may be used in an outage.
+// staleNow says whether an entry is past MaxAge, and by less than StaleFor.
 func (c *Cache) staleNow(e *entry) bool {
 	age := c.elapsed() - e.made
 	return age >= c.limits.MaxAge && age < c.limits.MaxAge+c.limits.StaleFor
 }
 
-// takeStale is take for an outage.
+// takeStale returns a copy of the materials of an entry that staleNow is true of, or none.
 func (c *Cache) takeStale(e *entry, n int64) copied {
 	s := c.shard(e.id)
 	s.mu.RLock()
@@ -76,7 +77,7 @@ func (c *Cache) takeStale(e *entry, n int64) copied {
 	return e.copy()
 }
 
-// usable says whether take would give something, without taking it.
+// usable says whether take would return materials. It counts no use.
 func (c *Cache) usable(id identity, n int64) bool {
 	e := c.find(id)
 	if e == nil {
@@ -86,8 +87,9 @@ func (c *Cache) usable(id identity, n int64) bool {
 	return age >= 0 && age < c.limits.MaxAge && e.holds(n, &c.limits)
 }
 
-// insert puts an entry in its place, in that of an older one if there is one,
-// and makes room. It says whether the entry is kept.
+// insert puts an entry into the cache, in place of an older one with the same identity if
+// there is one, and evicts others if they are too many. It returns false if the entry may
+// not be kept: it is too large, the cache is closed, or there was a purge.
 func (c *Cache) insert(e *entry) bool {
 	if !c.admission.fits(e) {
 		return false
@@ -109,7 +111,7 @@ func (c *Cache) insert(e *entry) bool {
 		c.remove(victim, why)
 		c.admission.gone(victim, c.hash(victim.id), why)
 	}
-	// At once, so that nobody finds neither of them.
+	// In one step, so that there is no moment at which nobody finds either of them.
 	s := c.shard(e.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,7 +142,7 @@ func (c *Cache) remove(e *entry, why Cause) {
 	c.lost(why)
 }
 
-// lost counts an entry that is gone. Cache.admit is held.
+// lost counts an entry that was removed. Cache.admit is held.
 func (c *Cache) lost(why Cause) {
 	c.counters.evicted[why].Add(1)
 	if c.limits.OnEvent != nil {
@@ -169,8 +171,8 @@ func (c *Cache) purge(match func(*entry) bool, why Cause) {
 	}
 }
 
-// release gives admit back, and tells of what went meanwhile: not earlier, since
-// who is told may come back.
+// release unlocks admit, and then calls OnEvent for entries that were removed: not before,
+// since OnEvent may call the cache.
 func (c *Cache) release() {
 	gone := c.gone
 	c.gone = nil

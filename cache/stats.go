@@ -5,36 +5,37 @@ import "fmt"
 // Stats are counts since a cache was made, and its present size.
 type Stats struct {
 	// Hits are requests that were answered from the cache at once, Misses those
-	// that were not, and Bypasses those that the cache does not serve. Shared
-	// are misses that waited for a load which another had started.
+	// that were not, and Bypasses those that the cache passes on to the manager. Shared
+	// are misses that waited for a load which another caller had started.
 	Hits, Misses, Shared, Bypasses uint64
 
-	// CapacityMisses are the misses of data keys that were held and gave way to
-	// others, by MaxEntries or MaxMemory, and would still be young enough: what
-	// a larger cache would save. It is a little less where many more are in use
-	// than there is room for, since of what gave way long ago nothing is known.
+	// CapacityMisses are misses that a larger cache would save: the data key was in the
+	// cache, had to give way to others by MaxEntries or MaxMemory, and would still be
+	// young enough. The count is somewhat too low when far more data keys are in use
+	// than there is room for, since the cache forgets those that gave way long ago.
 	CapacityMisses uint64
 
 	// Loads are requests to the manager, and Refreshes those of them that were made
 	// in the background.
 	Loads, Refreshes uint64
 
-	// LoadsFailed are loads that failed, other than LoadsRejected: those are the
-	// request's fault, for a wrong encryption context or a message that no key here
-	// has wrapped. A load that was cancelled since nobody waited for it is in
-	// neither.
+	// LoadsRejected are loads that failed by the request's fault: a wrong encryption
+	// context, or a message that no key here has wrapped. LoadsFailed are all other
+	// loads that failed. A load that was cancelled, since its callers had gone away, is
+	// in neither.
 	LoadsFailed, LoadsRejected uint64
 
 	// StaleUses are uses of a data key past its age, in an outage.
 	StaleUses uint64
 
-	// CallsSaved are requests that cost no load.
+	// CallsSaved are the hits and misses less the loads, or zero.
 	CallsSaved uint64
 
 	// Evicted are entries that are gone, by cause.
 	Evicted map[Cause]uint64
 
-	// Entries and Bytes are what is held now; Bytes is an estimate.
+	// Entries and Bytes are the data keys in the cache now, and an estimate of the memory
+	// that they take.
 	Entries int
 	Bytes   int64
 }

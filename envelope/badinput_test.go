@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -405,7 +406,7 @@ func TestFrameCount(t *testing.T) {
 
 func TestRefuseSigned(t *testing.T) {
 	plaintext := []byte("plaintext")
-	for _, s := range keyring.Suites() {
+	for _, s := range suite.IDs[keyring.Suite]() {
 		msg := encrypt(t, newClient(t, optionsFor(s, 100)), plaintext)
 		counting := &countingKeyring{Keyring: zeroKey(t)}
 		o := optionsFor(s, 100)
@@ -429,7 +430,7 @@ func TestPolicies(t *testing.T) {
 	for _, policy := range []keyring.CommitmentPolicy{
 		keyring.RequireEncryptRequireDecrypt, keyring.RequireEncryptAllowDecrypt, keyring.ForbidEncryptAllowDecrypt,
 	} {
-		for _, s := range keyring.Suites() {
+		for _, s := range suite.IDs[keyring.Suite]() {
 			_, err := envelope.New(zeroKey(t), &envelope.Options{Suite: s, CommitmentPolicy: policy})
 			if s.Commits() == (policy == keyring.ForbidEncryptAllowDecrypt) {
 				require.ErrorIs(t, err, envelope.ErrPolicy)

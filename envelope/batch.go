@@ -36,11 +36,11 @@ type Opened struct {
 // in their order: a message that cannot be decrypted harms no other. Neither the
 // messages nor the contexts are kept; they must not change during the call.
 //
-// The materials manager is asked once for all messages that have the suite, the stored
-// encryption context, the wrapped data keys and the expected context in common, and
-// for at most [Options].MaxUnwraps such groups at the same time; in suites that derive
-// no keys, for each message. Options.Concurrency messages are decrypted at once, each
-// as by Decrypt. All goroutines have ended when this returns. When ctx is done,
+// Messages form a group if they have the same suite, stored encryption context, wrapped
+// data keys and expected context. The materials manager is asked once for each group, and
+// for at most [Options].MaxUnwraps groups at the same time. In suites that derive no keys,
+// each message is a group of its own. Options.Concurrency messages are decrypted at once,
+// each as by Decrypt. All goroutines have ended when this returns. When ctx is done,
 // messages that have not been decrypted have its error.
 //
 // If the manager panics, no further call is made, and DecryptBatch panics with the
@@ -54,7 +54,7 @@ func (d *Decrypter) DecryptBatch(ctx context.Context, msgs []Sealed) []Opened {
 		msgs:    msgs,
 		headers: make([]message.Header, len(msgs)),
 		opened:  make([]Opened, len(msgs)),
-		ready:   make(chan share, len(msgs)), // enough, so that nobody waits to hand on
+		ready:   make(chan share, len(msgs)), // room for all, so that sending never waits
 	}
 	r.findGroups()
 	r.run()
@@ -75,10 +75,10 @@ type batchRun struct {
 	headers []message.Header // parsed if opened has no error
 	opened  []Opened
 	groups  []*group
-	ready   chan share
+	ready   chan share // messages whose data key is unwrapped
 
 	once     sync.Once
-	panicked any // what the first call of the manager panicked with that did
+	panicked any // the value of the first panic of the manager
 	stopped  atomic.Bool
 }
 
@@ -96,8 +96,9 @@ type share struct {
 	messages []int
 }
 
-// errNotDone is the error of a message until it is done. It stays if a manager, or a
-// context of the caller's own making, ends the goroutine that calls it.
+// errNotDone is the error of each message at first, in place of which its result is put. It
+// stays if a manager, or a context that the caller has written, calls runtime.Goexit in the
+// goroutine that works on the message.
 var errNotDone = errors.New("envelope: decrypt: the goroutine that worked on it was ended")
 
 // findGroups parses the headers and puts messages that share a data key into one group.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/internal/leaktest"
+	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -143,7 +144,7 @@ func TestDecryptBatchWaitsTogether(t *testing.T) {
 
 func TestDecryptBatchSharesDataKeys(t *testing.T) {
 	leaktest.AtEnd(t, envelopeFuncs)
-	for _, s := range keyring.Suites() {
+	for _, s := range suite.IDs[keyring.Suite]() {
 		t.Run(s.String(), func(t *testing.T) {
 			const keys = 3
 			var clients [keys]*envelope.Client

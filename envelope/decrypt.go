@@ -13,13 +13,16 @@ import (
 // Decrypt returns the plaintext of a message. Nothing is released before all of
 // the message has been verified. Neither argument is kept or changed.
 //
-// Every pair of ec must hold for the message. A pair that the message stores
-// must be equal there. A pair that it does not store must have been given when it
-// was written, to a client whose manager left it out of the message: that is
-// authenticated, and fails otherwise. Pairs that the message stores and ec does
-// not have are accepted; nil accepts all, and then the caller should look at the
-// context: what [ParseHeader] says of a message is authentic once Decrypt has
-// succeeded on the same bytes.
+// Every pair of ec must hold for the message:
+//   - A pair that the message stores must have the same value there.
+//   - A pair that the message does not store must have been given when the message was
+//     written, to a client that left it out of the message, as with
+//     [keyring.NewRequiredContextManager]. It is authenticated: if it is not the same,
+//     or never was given, Decrypt fails.
+//
+// Pairs that the message stores and ec lacks are accepted. With a nil ec every context is
+// accepted: then look at it. What [ParseHeader] returns for the same bytes is authentic
+// once Decrypt has succeeded.
 //
 // See the errors of this package for what fails how.
 func (d *Decrypter) Decrypt(ctx context.Context, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {

@@ -231,3 +231,42 @@ func ExampleParseHeader() {
 	// wrapped by: payments kek-2026
 	// frames of 4096 bytes
 }
+
+// Messages are signed, so that whoever can only decrypt cannot write messages that look
+// like the client's. The signature stands at the end.
+func ExampleOptions_sign() {
+	ctx := context.Background()
+	key := make([]byte, 32)
+	rand.Read(key)
+	kr, err := keyring.NewRawAES("payments", "kek-2026", key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := envelope.New(kr, &envelope.Options{Sign: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	msg, err := client.Encrypt(ctx, []byte("blood group 0+"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("signed:", h.Suite.Signs())
+	plaintext, err := client.Decrypt(ctx, msg, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", plaintext)
+
+	msg[len(msg)-1] ^= 1 // in the signature
+	_, err = client.Decrypt(ctx, msg, nil)
+	fmt.Println("altered:", errors.Is(err, envelope.ErrSignature))
+	// Output:
+	// signed: true
+	// blood group 0+
+	// altered: true
+}

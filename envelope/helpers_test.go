@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -56,7 +57,7 @@ func newClient(t testing.TB, o *envelope.Options) *envelope.Client {
 
 // eachSuite runs a test with a client for every suite.
 func eachSuite(t *testing.T, frameLen int, test func(t *testing.T, c *envelope.Client)) {
-	for _, s := range keyring.Suites() {
+	for _, s := range suite.IDs[keyring.Suite]() {
 		t.Run(fmt.Sprintf("%04X", uint16(s)), func(t *testing.T) {
 			test(t, newClient(t, optionsFor(s, frameLen)))
 		})

@@ -78,8 +78,8 @@ func (d *Decrypter) verifyHeader(o *opener, m *keyring.DecryptionMaterials) erro
 	if err != nil {
 		return err
 	}
-	// First of all, and in constant time: nothing is tried under a key that
-	// the message does not commit to.
+	// The first thing that is done under this key, and in constant time: nothing is
+	// tried under a key that the message does not commit to.
 	if subtle.ConstantTimeCompare(got, h.Commitment) != 1 {
 		return fmt.Errorf("header: %w", ErrCommitment)
 	}
@@ -172,12 +172,12 @@ func (o *opener) parseNonFramed(b []byte) (part, error) {
 	if len(b) < message.NonFramedPrefix {
 		return part{need: message.NonFramedPrefix}, nil
 	}
-	n := binary.BigEndian.Uint64(b[suite.NonceLen:])
+	n := binary.BigEndian.Uint64(b[suite.IVLen:])
 	if n > uint64(o.maxNonFramed) {
 		return part{}, fmt.Errorf("%w: non-framed body of %d bytes, this client reads %d (Options.MaxNonFramedLength)",
 			ErrLimit, n, o.maxNonFramed)
 	}
-	p := part{final: true, prefix: message.NonFramedPrefix, n: int(n), seq: 1, iv: b[:suite.NonceLen]}
+	p := part{final: true, prefix: message.NonFramedPrefix, n: int(n), seq: 1, iv: b[:suite.IVLen]}
 	p.need = p.prefix + p.n + suite.TagLen
 	p.whole = len(b) >= p.need
 	return p, nil

@@ -12,10 +12,10 @@ import (
 // Options adjust a client. The zero value, like nil, is the safest choice.
 // Constructors copy them.
 type Options struct {
-	// Sign has messages signed with ECDSA, under a key pair that is made for each data
-	// key, so that who can only decrypt cannot write messages that look like yours.
-	// It costs a signature for each message, and a Reader vouches for what it gave only
-	// at the end.
+	// Sign signs messages with ECDSA, under a key pair that is made for each data key. So
+	// whoever can only decrypt cannot write messages that look like yours. It costs a
+	// signature for each message, and only at the end of a stream can a Reader say that
+	// the plaintext is authentic.
 	Sign bool
 
 	// Suite is the algorithm suite to encrypt with, for readers that need a certain
@@ -32,28 +32,28 @@ type Options struct {
 	// the least that a range read opens. Each frame adds 32 bytes. Zero is 4096.
 	FrameLength int
 
-	// MaxStreamLength, if set, is the most bytes of plaintext that a Writer
-	// takes; more is ErrLimit. It lets a cache with a limit on bytes serve
-	// streams, each of which counts as that long.
+	// MaxStreamLength, if set, is the most bytes of plaintext that a Writer takes. To
+	// write more is ErrLimit. A cache with Limits.MaxBytes serves streams only if this is
+	// set, and counts each stream as that long.
 	MaxStreamLength int64
 
-	// Concurrency is how many goroutines may work on one message at once, once
-	// it is long enough to gain from it: about 128 KiB. They never outlive the
-	// call that started them. One means the caller's alone. Zero is GOMAXPROCS.
+	// Concurrency is the most goroutines that work on one message at once, the caller's
+	// included. Zero is GOMAXPROCS. Only messages of more than about 128 KiB are worked on
+	// by several. The goroutines have ended when the call that started them returns.
 	Concurrency int
 
 	// MaxUnwraps is how many calls of the materials manager, each of which may wait for
 	// a key service, DecryptBatch makes at once. Zero is 16.
 	MaxUnwraps int
 
-	// RefuseSigned refuses to decrypt signed messages, with ErrPolicy and right
-	// after the header. Of a signed stream only the end says whether to trust
-	// it; this is for programs that act on plaintext before.
+	// RefuseSigned refuses to decrypt signed messages, with ErrPolicy, right after the
+	// header. It is for programs that act on plaintext before the end of a stream: whether
+	// to trust a signed one, only its end says.
 	RefuseSigned bool
 
 	// MaxEncryptedDataKeys is the most wrapped data keys a message may have, and
-	// so bounds the keyring's work. It holds for writing too. Zero is 64; 65535,
-	// which the format ends at, is no limit.
+	// so bounds the keyring's work. It holds for writing too. Zero is 64. The format
+	// allows 65535.
 	MaxEncryptedDataKeys int
 
 	// MaxHeaderLength is the longest header in bytes. It holds for writing too.
@@ -96,7 +96,7 @@ func (o *Options) withDefaults() (Options, error) {
 		c.Suite = keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384
 	case c.Suite == 0:
 		c.Suite = c.CommitmentPolicy.DefaultSuite()
-	case !c.Suite.Valid():
+	case suite.ByID(uint16(c.Suite)) == nil:
 		return c, invalid("Options.Suite %v", c.Suite)
 	case c.Sign && !c.Suite.Signs():
 		return c, invalid("Options.Sign is set, and Options.Suite %v does not sign: leave Suite zero", c.Suite)

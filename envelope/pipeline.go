@@ -25,7 +25,7 @@ type batch struct {
 // A frameState is what sealing or opening a frame overwrites: a goroutine needs its own.
 type frameState struct {
 	aad message.BodyAAD
-	iv  [suite.NonceLen]byte
+	iv  [suite.IVLen]byte
 }
 
 // useOwnMemory makes n bytes of the batch's own memory what the result goes to.
@@ -45,13 +45,13 @@ func (b *batch) useOwnMemory(n int) {
 type pipeline struct {
 	work      func(*batch)
 	hashInput func(*batch) // if not nil: next calls it for each batch, in their order
-	goHelp    func()       // help and nudgeScheduler: a method value for each go
-	goNudge   func()       // statement would be an allocation
+	goHelp    func()       // help, made once: each go p.help() would allocate
+	goNudge   func()       // nudgeScheduler, likewise
 
 	ring     []batch
 	first    int  // index of the oldest batch in flight
 	inFlight int  // batches that were started and not given back
-	unhashed int  // the newest of them, which hashInput was not called for yet
+	unhashed int  // how many of those, the newest, hashInput was not called for yet
 	draining bool // see full
 
 	helpers int            // how many there may be; if none, start does the work
@@ -252,7 +252,8 @@ func (p *pipeline) stop() {
 }
 
 func (p *pipeline) stopHelpers() {
-	// If anything is queued still, a source is ending this goroutine, in stop.
+	// A batch is left in the queue only if a source has called runtime.Goexit in this
+	// goroutine while stop emptied the queue.
 	p.emptyQueue(func(b *batch) {
 		b.err = errGoexit
 		b.done <- struct{}{}
@@ -261,7 +262,7 @@ func (p *pipeline) stopHelpers() {
 		p.queue <- nil
 	}
 	p.wait.Wait()
-	// A helper that a source has ended did not receive its nil.
+	// If a source has called runtime.Goexit in a helper, that one's nil is left.
 	p.emptyQueue(func(*batch) {})
 }
 
@@ -277,8 +278,8 @@ func (p *pipeline) emptyQueue(f func(*batch)) {
 	}
 }
 
-// discard forgets what is in flight, which is plaintext, and clears it. What was given
-// back stays as it is.
+// discard drops the batches in flight, and clears the plaintext in them. Batches that were
+// given back stay as they are.
 func (p *pipeline) discard() {
 	p.reset(func(b *batch) { clear(b.out) })
 }

@@ -25,10 +25,10 @@ type Reader struct {
 	src    source
 	opener *opener
 	pipe   *pipeline
-	unread []byte // verified and not yet given to the caller; part of a batch, or of last
+	unread []byte // verified, for the next calls to return; part of a batch, or of last
 	last   []byte // the content of the final frame, or of a non-framed body
-	piece  int    // how many bytes Read next opens at once, about, if they do not go into p
-	err    error  // what comes after unread, and is returned by all calls to come
+	piece  int    // about how many bytes Read opens next, if not into p
+	err    error  // what all calls return once unread is empty
 }
 
 var (
@@ -100,15 +100,15 @@ func (h headerReader) Read(p []byte) (int, error) {
 // signature verified.
 func (r *Reader) Header() *Header { return newHeader(r.opener.header, dataKeys(r.opener.header)) }
 
-// Read implements [io.Reader]. On error p holds nothing of use beyond the bytes
-// that were counted. Errors stick. Of a source that is read where it is, p must not
-// overlap the memory.
+// Read implements [io.Reader]. Only the bytes of p that it counts are plaintext; those
+// behind them are of no use. Once Read has returned an error, all later calls return it
+// too. If the source is a bytes.Reader, p must not overlap its bytes.
 func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 && r.err == nil {
 		return 0, nil
 	}
 	r.src.begin(len(p))
-	// What a long Read asks for is opened in its place.
+	// If p is long enough for a frame, frames are opened into it, without a copy.
 	if len(r.unread) == 0 && r.pipe.inFlight == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
 		if len(r.atHand()) == 0 {
 			r.readPart()
@@ -117,7 +117,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 			return n, nil
 		}
 	}
-	// One batch after the other: a stream that is read bit by bit starts no goroutine.
+	// One batch after another: a stream that is read in small pieces starts no goroutine.
 	for len(r.unread) == 0 {
 		frames := r.atHand()
 		switch {
@@ -144,7 +144,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 // have set r.err when it returns, whatever n is.
 func (r *Reader) readInto(p []byte) (n int) {
 	returned := false
-	// Who recovers from a panic must not read on behind the batch that it was in.
+	// If the caller recovers from a panic, later calls must fail: the batch in which the
+	// panic was is missing.
 	defer unlessReturned(&returned, func() { r.fail(errPanicked) })
 	defer r.pipe.stop()
 	o, room := r.opener, p
@@ -190,14 +191,15 @@ func (r *Reader) fillBatch(b *batch, frames []byte) error {
 	return nil
 }
 
-// WriteTo implements [io.WriterTo]: it writes the rest of the plaintext to w,
-// frames as they are verified. Errors of the message stick; those of w do not,
-// and the plaintext that w did not take is still to be read.
+// WriteTo implements [io.WriterTo]: it writes the rest of the plaintext to w, each frame
+// once it has been verified. After an error of the message or of its source, all later
+// calls return that error. After an error of w, the plaintext that w did not take can
+// still be read.
 //
-// With a concurrency of more than one, the source is read by another goroutine
-// while this one writes to w, but for the first reads and those after the source
-// gave less than was asked of it. An error is returned once such a read has ended:
-// close the source to end one that waits.
+// If Options.Concurrency is not one, WriteTo may read the source in another goroutine
+// while it writes to w. It does so only while the source returns as many bytes as it is
+// asked for. That goroutine has ended when WriteTo returns: so an error is returned only
+// when its read has ended. If that read waits for long, closing the source ends it.
 func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 	// If w is a Writer, an error must stick to it as in its own ReadFrom, so that
 	// closing it does not pass off what was read as the whole.

@@ -143,7 +143,7 @@ func (s *sealer) appendRegular(dst, plaintext []byte) ([]byte, error) {
 }
 
 // reserveNumbers gives away the sequence numbers of the next n regular frames, from seq+1
-// on. A number is given away once, since it is the frame's nonce.
+// on. A number is given away once, since it is the frame's IV.
 func (s *sealer) reserveNumbers(n int) (seq uint32, err error) {
 	if s.done {
 		return 0, errEnded
@@ -168,7 +168,7 @@ func (s *sealer) sealFrames(dst, plaintext []byte, seq uint32, state *frameState
 		frame := plaintext[:s.frameLen]
 		plaintext = plaintext[s.frameLen:]
 		seq++
-		iv := state.nonce(seq)
+		iv := state.frameIV(seq)
 		dst = message.AppendRegularPrefix(dst, seq, iv)
 		dst = s.aead.Seal(dst, iv, frame, state.aad.Regular(seq, len(frame)))
 	}
@@ -216,7 +216,7 @@ func (s *sealer) appendFinal(dst, plaintext []byte) ([]byte, error) {
 	}
 	s.done = true
 	s.seq++
-	iv := s.state.nonce(s.seq)
+	iv := s.state.frameIV(s.seq)
 	start := len(dst)
 	dst = message.AppendFinalPrefix(dst, s.seq, iv, len(plaintext))
 	dst = s.aead.Seal(dst, iv, plaintext, s.state.aad.Final(s.seq, len(plaintext)))
@@ -234,9 +234,9 @@ func (s *sealer) appendFinal(dst, plaintext []byte) ([]byte, error) {
 // errEnded keeps a sealer that is misused from writing anything behind the final frame.
 var errEnded = errors.New("the message has its final frame already")
 
-// nonce returns the nonce of the frame with number seq: zeros, then the number. The next
+// frameIV returns the IV of the frame with number seq: zeros, then the number. The next
 // call overwrites it.
-func (f *frameState) nonce(seq uint32) []byte {
-	binary.BigEndian.PutUint32(f.iv[suite.NonceLen-4:], seq)
+func (f *frameState) frameIV(seq uint32) []byte {
+	binary.BigEndian.PutUint32(f.iv[suite.IVLen-4:], seq)
 	return f.iv[:]
 }

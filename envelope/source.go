@@ -6,12 +6,12 @@ import (
 	"io"
 )
 
-// A source is what a stream takes from: a window on bytes that have arrived and were not
-// used yet. It waits for more only in fill, and in settle for what ahead has begun, so
-// that what has arrived can be used without waiting.
+// A source gives a stream its input. Its window has the bytes that have arrived and have
+// not been used. Two methods wait until more arrives: fill, and settle, which waits for the
+// read that ahead has begun. All others return at once.
 type source interface {
-	// begin is called first in every call of the user, who has the reader between
-	// calls. The user takes about n bytes in this call, or everything.
+	// begin is called at the beginning of every call of the user. Between two calls the
+	// user may use the reader too. In this one, about n bytes will be taken, or everything.
 	begin(n int)
 
 	// expectFrames says that batches of frames of n bytes are taken, with some bytes
@@ -26,25 +26,25 @@ type source interface {
 	// io.EOF included.
 	fill(n int) error
 
-	// lend has the bytes at hand stay as they are for b until giveBack.
+	// lend keeps the bytes in the window unchanged, for b to use, until giveBack.
 	lend(b *batch)
 	giveBack(b *batch)
 
-	// ahead begins to read what follows the window, if that is likely to be there and
-	// worth it. When something can be received from what it returns, which may be nil,
-	// settle puts what was read into the window without waiting.
+	// ahead begins a read of what follows the window, in another goroutine, if the reader
+	// is likely to have it. When the channel that it returns has an element, the read
+	// has ended, and settle does not wait. The channel is nil if there is no such read.
 	ahead() <-chan struct{}
 
-	// settle waits for a read that is under way. It is called last in every call of
-	// the user that reads ahead.
+	// settle waits for the read that ahead has begun, and puts what it has read into the
+	// window. It is called at the end of every call of the user that reads ahead.
 	settle()
 
-	// close clears what the source has of its own, but for what batches were lent.
-	// The window is empty from then on.
+	// close clears the source's own memory, except what is lent to batches. The window is
+	// empty from then on.
 	close()
 }
 
-// everything is what a user takes who reads to the end.
+// everything is the n of a call that reads to the end.
 const everything = -1
 
 // newSource returns a source that takes from r. Out of a bytes.Reader it takes without a
@@ -104,8 +104,8 @@ func (c *capture) Write(p []byte) (int, error) {
 	return 0, nil
 }
 
-// careful reads from a reader that may break the rules: it returns a count that
-// can be, and does not ask forever.
+// careful reads from a reader that may break the rules of io.Reader: it never returns an
+// impossible count, and gives up after many reads that return nothing.
 type careful struct{ io.Reader }
 
 func (c careful) Read(p []byte) (int, error) {

@@ -222,17 +222,21 @@ func (w *Writer) writeOut(p []byte) error {
 	return nil
 }
 
-// ReadFrom implements [io.ReaderFrom]: it encrypts src to its end, and does not
-// close the message. An error of src sticks like one of the destination, so that
-// a Close after it does not pass off what was read as the whole. io.Copy calls
-// it, unless the source has a WriteTo of its own: then look at Copy's error
-// before Close. A [Reader] as the source is safe either way.
+// ReadFrom implements [io.ReaderFrom]: it encrypts src to its end. It does not close the
+// message. After an error of src or of the destination, all later calls return that error,
+// Close too, so that the part which was read does not become a whole message.
 //
-// With a concurrency of more than one, src is read by another goroutine while
-// this one writes to the destination, but for the first reads and those after
-// src gave less than was asked of it. An error is returned once such a read has
-// ended: close src to end one that waits. A bytes.Reader is read where it is: its
-// bytes must not change during the call.
+// io.Copy calls ReadFrom, unless the source has a method WriteTo. Then the Writer does not
+// see the source's errors: check the error of io.Copy before you call Close. A [Reader] as
+// the source is an exception, whose errors the Writer does see.
+//
+// If Options.Concurrency is not one, ReadFrom may read src in another goroutine while it
+// writes to the destination. It does so only while src returns as many bytes as it is
+// asked for. That goroutine has ended when ReadFrom returns: so an error is returned only
+// when its read has ended. If that read waits for long, closing src ends it.
+//
+// If src is a bytes.Reader, its bytes are encrypted without a copy, and must not change
+// during the call.
 func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 	if w.err != nil {
 		return 0, w.err

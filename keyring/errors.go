@@ -98,8 +98,8 @@ func (e *NoMatchError) Error() string {
 	return b.String()
 }
 
-// wrappedByOthers names the keys that would be needed. The names are anybody's,
-// and so are quoted and cut.
+// wrappedByOthers returns the text for a message that other keys have wrapped, with their
+// names. Anybody may have written those, so they are quoted and cut.
 func (e *NoMatchError) wrappedByOthers() string {
 	const most, longest = 4, 200
 	var names []string

@@ -1,10 +1,10 @@
 // Package keyring makes and unwraps data keys: the keys that package envelope
 // encrypts messages with.
 //
-// A keyring holds or reaches wrapping keys. [NewRawAES], [NewRawRSA],
-// [NewRawECDH] and [NewMulti] are local ones; those for AWS KMS are in the
-// packages below this one. Most programs make a keyring, hand it to
-// envelope.New, and use nothing else from here.
+// A keyring wraps data keys under a wrapping key, and unwraps them. [NewRawAES],
+// [NewRawRSA] and [NewRawECDH] return keyrings whose wrapping keys are in the program, and
+// [NewMulti] combines several keyrings. Those for AWS KMS are in package awskms. Most
+// programs make a keyring, hand it to envelope.New, and use nothing else from here.
 //
 //	kr, err := keyring.NewRawAES("payments", "kek-2026", key)
 //	if err != nil {

@@ -152,7 +152,7 @@ func (d *defaultEncryptionManager) EncryptionMaterials(ctx context.Context, req 
 	if s == 0 {
 		s = req.CommitmentPolicy.DefaultSuite()
 	}
-	if !s.Valid() {
+	if !s.valid() {
 		return nil, invalid("suite %v", s)
 	}
 	if err := req.CommitmentPolicy.CheckEncrypt(s); err != nil {
@@ -205,7 +205,7 @@ func (d *defaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if !req.Suite.Valid() {
+	if !req.Suite.valid() {
 		return nil, invalid("suite %v", req.Suite)
 	}
 	if err := req.CommitmentPolicy.CheckDecrypt(req.Suite); err != nil {
@@ -243,8 +243,8 @@ func (d *defaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 	return m, nil
 }
 
-// reproduce returns the whole context of a message, which may be stored with more
-// pairs, and the keys of the pairs that it does not store, sorted.
+// reproduce returns the whole encryption context of a message: stored, with the pairs of
+// reproduced that it lacks added to it. It also returns the keys of those pairs, sorted.
 func reproduce(stored, reproduced EncryptionContext) (whole EncryptionContext, required []string, err error) {
 	for k, v := range reproduced {
 		got, ok := stored[k]
@@ -267,7 +267,8 @@ func reproduce(stored, reproduced EncryptionContext) (whole EncryptionContext, r
 	}
 	maps.Copy(whole, reproduced)
 	if err := message.CheckContext(whole); err != nil {
-		// The sender chose how much is stored, and the caller how much to expect.
+		// It is the caller's fault only if the expected pairs alone are too long. Else the
+		// sender has chosen what is stored.
 		if message.CheckContext(reproduced) != nil {
 			return nil, nil, invalid("%v", err)
 		}

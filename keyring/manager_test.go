@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/internal/message"
+	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -50,7 +51,7 @@ func TestPolicy(t *testing.T) {
 		{keyring.RequireEncryptAllowDecrypt, true, false, true, true},
 		{keyring.ForbidEncryptAllowDecrypt, false, true, true, true},
 	} {
-		for _, s := range keyring.Suites() {
+		for _, s := range suite.IDs[keyring.Suite]() {
 			encrypts, decrypts := c.encrypts, c.decrypts
 			if !s.Commits() {
 				encrypts, decrypts = c.encryptsPlain, c.decryptsUncommmitting
@@ -72,7 +73,7 @@ func TestPolicy(t *testing.T) {
 func TestManagerRoundTrip(t *testing.T) {
 	m := newManager(t, newRawAES(t, "kek", 256))
 	ec := keyring.EncryptionContext{"tenant": "42"}
-	for _, s := range keyring.Suites() {
+	for _, s := range suite.IDs[keyring.Suite]() {
 		t.Run(s.String(), func(t *testing.T) {
 			policy := encryptionPolicy(s)
 			e, err := m.EncryptionMaterials(t.Context(), keyring.EncryptionRequest{

@@ -33,8 +33,8 @@ type EncryptedDataKey struct {
 
 // KeyName returns the name of the wrapping key for people to read: an ARN, a
 // raw key's name, the recipient's public key in hexadecimal for key agreement.
-// It is a reading of bytes that anybody may have written, empty where they
-// make no name.
+// It is made of bytes that anybody may have written, and empty if they are no
+// name.
 func (k EncryptedDataKey) KeyName() string {
 	if k.ProviderID == ecdhwrap.RawProviderID || k.ProviderID == ecdhwrap.KMSProviderID {
 		info, err := ecdhwrap.ParseInfo(k.ProviderInfo)
@@ -46,7 +46,7 @@ func (k EncryptedDataKey) KeyName() string {
 	name := k.ProviderInfo
 	if at := len(name) - rawAESInfoLen; at > 0 &&
 		binary.BigEndian.Uint32(name[at:]) == 8*suite.TagLen &&
-		binary.BigEndian.Uint32(name[at+4:]) == suite.NonceLen {
+		binary.BigEndian.Uint32(name[at+4:]) == suite.IVLen {
 		name = name[:at]
 	}
 	if !utf8.Valid(name) {
@@ -102,10 +102,10 @@ func (m *EncryptionMaterials) Stored() ([]byte, error) {
 	return message.AppendStored(nil, stored, m.EncryptedDataKeys)
 }
 
-// Serialize does once what Stored does for each message: for these materials and
-// copies that are made of them from then on. A manager that keeps materials calls
-// it. It brings nothing where there are RequiredKeys. The fields may be changed after
-// it: what was serialized is used as long as it says the same.
+// Serialize keeps the result of Stored in the materials, and in copies that are made of
+// them from then on, so that Stored need not make it for each message. A manager that
+// hands out the same materials more than once calls it. It has no effect if there are
+// RequiredKeys. The fields may still be changed: Stored compares them with what is kept.
 func (m *EncryptionMaterials) Serialize() error {
 	m.serialized = nil
 	b, err := m.Stored()
@@ -115,7 +115,7 @@ func (m *EncryptionMaterials) Serialize() error {
 	return err
 }
 
-// serializedHolds says whether what was serialized is what there is to store.
+// serializedHolds says whether what Serialize has kept still fits the fields.
 func (m *EncryptionMaterials) serializedHolds() bool {
 	return m.serialized != nil && len(m.RequiredKeys) == 0 &&
 		message.StoresJust(*m.serialized, m.Context) && message.StoresKeys(*m.serialized, m.EncryptedDataKeys)
@@ -151,7 +151,7 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 	case len(m.EncryptedDataKeys) == 0:
 		return badMaterials("no encrypted data key")
 	case isZero(m.DataKey):
-		// What is left of a key that its manager handed out and kept.
+		// A manager handed out a slice that it shares, and somebody has cleared it.
 		return badMaterials("the data key is all zeros, as after Clear")
 	case m.Suite.Signs() != (m.SigningKey != nil):
 		return badMaterials("suite %v with a signing key: %t", m.Suite, m.SigningKey != nil)
@@ -183,8 +183,8 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 	return checkRequired(m.RequiredKeys, m.Context)
 }
 
-// storesJust says whether what the header will store is known to be the caller's
-// context and nothing else.
+// storesJust says whether the header will store the caller's context and nothing else. It
+// is false if that is not cheap to tell.
 func (m *EncryptionMaterials) storesJust(req *EncryptionRequest) bool {
 	return len(m.RequiredKeys) == 0 && len(req.RequiredKeys) == 0 && m.serialized != nil &&
 		message.StoresJust(*m.serialized, req.Context) && message.StoresJust(*m.serialized, m.Context)
@@ -248,8 +248,9 @@ func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
 	case m.VerificationKey != nil && m.VerificationKey.Curve != m.Suite.row().Curve:
 		return badMaterials("verification key on another curve than suite %v", m.Suite)
 	}
-	// Whoever can decrypt could rewrite a signed message as an unsigned one of
-	// the same data key; the pair, which wrapped keys are bound to, gives it away.
+	// Whoever can decrypt could make an unsigned message of a signed one, under the same
+	// data key. Its context would still have the pair, since wrapped keys are bound to
+	// that: so a suite and a pair that do not fit each other are an error.
 	var encoded string
 	if m.VerificationKey != nil {
 		encoded = encodePublicKey(m.VerificationKey)
@@ -272,7 +273,7 @@ func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
 		if got, ok := m.Context[k]; !ok || got != v {
 			return badMaterials("the caller's pair %q is missing from the encryption context or changed", k)
 		}
-		// A pair that is neither stored nor required would be believed unchecked.
+		// A pair that is neither stored nor required would not be authenticated.
 		if !isStored && !slices.Contains(m.RequiredKeys, k) {
 			return badMaterials("the caller's pair %q would not be authenticated", k)
 		}
@@ -281,7 +282,7 @@ func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
 }
 
 func checkDataKey(s Suite, key []byte) error {
-	if !s.Valid() {
+	if !s.valid() {
 		return badMaterials("suite %v", s)
 	}
 	if len(key) != s.DataKeyLen() {
@@ -323,8 +324,8 @@ func badMaterials(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalidMaterials, fmt.Sprintf(format, args...))
 }
 
-// checkName refuses what cannot stand in a header as a raw keyring's namespace
-// or name.
+// checkName returns an error for a namespace or name of a raw keyring that a header cannot
+// hold.
 func checkName(what, s string, most int) error {
 	switch {
 	case s == "":
@@ -337,7 +338,8 @@ func checkName(what, s string, most int) error {
 	return nil
 }
 
-// checkNamespace also refuses what would pass for a KMS keyring's provider ID.
+// checkNamespace is checkName for a namespace, which must not look like the provider ID of
+// a KMS keyring.
 func checkNamespace(s string) error {
 	if strings.HasPrefix(s, "aws-kms") {
 		return invalid("namespace %q: those that begin with \"aws-kms\" belong to the KMS keyrings", s)

@@ -154,8 +154,9 @@ func (k *multiDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, 
 	return failed
 }
 
-// nameOnce has at most one of the reasons name the keys that the message was wrapped
-// by: the first, and none if a key was tried, since its own reason names it.
+// nameOnce sees to it that the text of the reasons names the keys which wrapped the message
+// at most once: it removes the names from all reasons but the first, and from that too if
+// some keyring has tried a key, since the reason of that names the key.
 func nameOnce(reasons []error) {
 	named := slices.ContainsFunc(reasons, func(err error) bool {
 		noMatch, ok := err.(*NoMatchError)

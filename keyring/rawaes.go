@@ -13,7 +13,7 @@ import (
 
 // rawAESInfoLen is what follows the key's name in the provider info: tag length
 // in bits, IV length in bytes, IV.
-const rawAESInfoLen = 4 + 4 + suite.NonceLen
+const rawAESInfoLen = 4 + 4 + suite.IVLen
 
 type rawAES struct {
 	namespace, name string
@@ -59,9 +59,9 @@ func (k *rawAES) OnEncrypt(ctx context.Context, m *EncryptionMaterials) error {
 		info := make([]byte, 0, len(k.name)+rawAESInfoLen)
 		info = append(info, k.name...)
 		info = binary.BigEndian.AppendUint32(info, 8*suite.TagLen)
-		info = binary.BigEndian.AppendUint32(info, suite.NonceLen)
-		info = info[:len(info)+suite.NonceLen]
-		iv := info[len(info)-suite.NonceLen:]
+		info = binary.BigEndian.AppendUint32(info, suite.IVLen)
+		info = info[:len(info)+suite.IVLen]
+		iv := info[len(info)-suite.IVLen:]
 		rand.Read(iv)
 		return EncryptedDataKey{
 			ProviderID:   k.namespace,
@@ -81,7 +81,7 @@ func (k *rawAES) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []E
 				return nil, err
 			}
 		}
-		iv := edk.ProviderInfo[len(edk.ProviderInfo)-suite.NonceLen:]
+		iv := edk.ProviderInfo[len(edk.ProviderInfo)-suite.IVLen:]
 		dataKey, err := k.aead.Open(nil, iv, edk.Ciphertext, aad)
 		if err != nil {
 			return nil, errors.New("does not authenticate: another wrapping key, another encryption context, or altered")
@@ -95,5 +95,5 @@ func (k *rawAES) matches(edk EncryptedDataKey) bool {
 	at := len(k.name)
 	return edk.ProviderID == k.namespace && len(info) == at+rawAESInfoLen && string(info[:at]) == k.name &&
 		binary.BigEndian.Uint32(info[at:]) == 8*suite.TagLen &&
-		binary.BigEndian.Uint32(info[at+4:]) == suite.NonceLen
+		binary.BigEndian.Uint32(info[at+4:]) == suite.IVLen
 }

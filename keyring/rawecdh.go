@@ -180,7 +180,7 @@ func (k *rawECDHDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials
 	})
 }
 
-// ecdhInfo also takes keys that a KMS keyring wrapped: the bytes are the same.
+// ecdhInfo also accepts keys of the keyring awskms.ECDH, whose format is the same.
 func ecdhInfo(edk EncryptedDataKey) (ecdhwrap.Info, bool) {
 	if edk.ProviderID != ecdhwrap.RawProviderID && edk.ProviderID != ecdhwrap.KMSProviderID {
 		return ecdhwrap.Info{}, false

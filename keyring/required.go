@@ -58,8 +58,8 @@ func (r *requiredContextManager) EncryptionMaterials(ctx context.Context, req En
 	if err != nil {
 		return nil, err
 	}
-	// Only the client that asked knows the whole request, but it does not know
-	// of these keys, so that they are checked here.
+	// The client checks the materials as well, but does not know that these keys are
+	// required.
 	if err := m.Check(req); err != nil {
 		m.Clear()
 		return nil, err

@@ -32,22 +32,13 @@ const (
 	SuiteAES256GCMHKDFSHA512CommitECDSAP384 Suite = 0x0578
 )
 
-// Suites returns all suites, in the order of their IDs.
-func Suites() []Suite {
-	var all []Suite
-	for _, s := range suite.All() {
-		all = append(all, Suite(s.ID))
-	}
-	return all
-}
-
 func (s Suite) row() *suite.Suite { return suite.ByID(uint16(s)) }
 
-// Valid says whether s is one of the suites above.
-func (s Suite) Valid() bool { return s.row() != nil }
+// valid says whether s is one of the suites above.
+func (s Suite) valid() bool { return s.row() != nil }
 
-// DataKeyLen returns the length of the suite's data key in bytes: 16, 24 or 32,
-// and zero for an invalid suite.
+// DataKeyLen returns the length of the suite's data key in bytes: 16, 24 or 32. It is
+// zero if s is none of the suites above.
 func (s Suite) DataKeyLen() int {
 	if r := s.row(); r != nil {
 		return r.KeyLen

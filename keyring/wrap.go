@@ -6,14 +6,13 @@ import (
 	"slices"
 )
 
-// wrap is what OnEncrypt does in every local keyring around its own
-// cryptography: it generates the data key if need be, and changes m only when
-// all went well.
+// wrap is the OnEncrypt of the local keyrings. It generates a data key if m has none, has
+// seal wrap it, and changes m only if that succeeds.
 func wrap(ctx context.Context, m *EncryptionMaterials, k fmt.Stringer, seal func(dataKey []byte) (EncryptedDataKey, error)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !m.Suite.Valid() {
+	if !m.Suite.valid() {
 		return fmt.Errorf("%v: %w", k, invalid("suite %v", m.Suite))
 	}
 	generated := m.DataKey == nil
@@ -32,14 +31,15 @@ func wrap(ctx context.Context, m *EncryptionMaterials, k fmt.Stringer, seal func
 	return nil
 }
 
-// maxPrivate is how many wrapped keys of one message a keyring tries if each takes it
-// an operation with a private key, which may take milliseconds: whoever sends a message
-// says how many keys it has. The keyrings for AWS KMS stop there too.
+// maxPrivate is the most wrapped keys of one message that a keyring with a private key
+// tries. Each costs an operation with that key, which may take milliseconds, and whoever
+// sends a message decides how many there are. It is the default of the keyrings for AWS
+// KMS too.
 const maxPrivate = 10
 
-// unwrap is what OnDecrypt does in every local keyring around its own
-// cryptography: it tries the keys that match in order, at most so many if most is
-// above zero, and collects why they fail.
+// unwrap is the OnDecrypt of the local keyrings. It has open unwrap the keys that match, in
+// order, until one succeeds. If most is above zero, it tries at most that many. If none
+// succeeds, it returns the reasons of all.
 func unwrap(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey, k fmt.Stringer, most int,
 	matches func(EncryptedDataKey) bool, open func(EncryptedDataKey) ([]byte, error)) error {
 	if m.DataKey != nil {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/envelope/tinkaead"
+	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -256,7 +257,7 @@ func TestOthersMessages(t *testing.T) {
 }
 
 func TestLongAssociatedData(t *testing.T) {
-	for _, s := range keyring.Suites() {
+	for _, s := range suite.IDs[keyring.Suite]() {
 		policy := keyring.RequireEncryptRequireDecrypt
 		if !s.Commits() {
 			policy = keyring.ForbidEncryptAllowDecrypt

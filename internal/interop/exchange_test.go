@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -82,7 +83,7 @@ var unicode = keyring.EncryptionContext{
 
 func TestBodies(t *testing.T) {
 	pair := aesPair(t, "interop", "aes", 32)
-	for _, s := range keyring.Suites() {
+	for _, s := range suite.IDs[keyring.Suite]() {
 		t.Run(s.String(), func(t *testing.T) {
 			for _, frameLen := range []int{1, 512, 4096} {
 				c := newExchange(s)
@@ -106,7 +107,7 @@ func TestBodies(t *testing.T) {
 func TestKeyrings(t *testing.T) {
 	for _, k := range allKeyPairs(t) {
 		t.Run(k.name, func(t *testing.T) {
-			for _, s := range keyring.Suites() {
+			for _, s := range suite.IDs[keyring.Suite]() {
 				c := newExchange(s)
 				c.reproduced = c.context
 				for _, d := range k.directions() {
@@ -157,7 +158,7 @@ func TestContexts(t *testing.T) {
 
 func TestContradictedContexts(t *testing.T) {
 	pair := aesPair(t, "interop", "aes", 32)
-	for _, s := range keyring.Suites() {
+	for _, s := range suite.IDs[keyring.Suite]() {
 		c := newExchange(s)
 		for _, reproduced := range []keyring.EncryptionContext{{"tenant": "43"}, {"tenant": "42", "row": "7"}} {
 			c.reproduced = reproduced
@@ -171,7 +172,7 @@ func TestContradictedContexts(t *testing.T) {
 // TestRequiredContexts has pairs that are authenticated and not stored.
 func TestRequiredContexts(t *testing.T) {
 	pair := aesPair(t, "interop", "aes", 32)
-	for _, s := range keyring.Suites() {
+	for _, s := range suite.IDs[keyring.Suite]() {
 		t.Run(s.String(), func(t *testing.T) {
 			for _, required := range [][]string{{"🔑", "～"}, {"z", "é", "ключ"}, slices.Sorted(maps.Keys(unicode))} {
 				c := newExchange(s)
@@ -202,7 +203,7 @@ func TestRequiredContexts(t *testing.T) {
 
 func TestPolicies(t *testing.T) {
 	pair := aesPair(t, "interop", "aes", 32)
-	for _, s := range keyring.Suites() {
+	for _, s := range suite.IDs[keyring.Suite]() {
 		for p := range awsPolicies {
 			c := newExchange(s)
 			c.readerPolicy = p

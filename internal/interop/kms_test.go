@@ -17,6 +17,7 @@ import (
 	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -71,7 +72,7 @@ func (s service) multiRegion() []keyPair {
 	arn := s.CreateMultiRegionKey(here, kmstest.SymmetricDefault)
 	replica := s.Replicate(arn, there)
 	keyrings := func(region, arn string) (keyring.Keyring, mpltypes.IKeyring) {
-		o, err := awskms.NewMRKAware(awskms.Config{Client: s.client(region), KeyID: arn})
+		o, err := awskms.New(awskms.Config{Client: s.client(region), KeyID: arn, MRKAware: true})
 		require.NoError(s.t, err)
 		a, err := awsProviders(s.t).CreateAwsKmsMrkKeyring(s.t.Context(), mpltypes.CreateAwsKmsMrkKeyringInput{
 			KmsClient: s.client(region), KmsKeyId: arn,
@@ -82,7 +83,7 @@ func (s service) multiRegion() []keyPair {
 	oHere, aHere := keyrings(here, arn)
 	oThere, aThere := keyrings(there, replica)
 
-	o, err := awskms.NewMRKDiscovery(awskms.DiscoveryConfig{Client: s.client(there), Accounts: []string{account(arn)}})
+	o, err := awskms.NewDiscovery(awskms.DiscoveryConfig{Client: s.client(there), Accounts: []string{account(arn)}, MRKAware: true})
 	require.NoError(s.t, err)
 	a, err := awsProviders(s.t).CreateAwsKmsMrkDiscoveryKeyring(s.t.Context(), mpltypes.CreateAwsKmsMrkDiscoveryKeyringInput{
 		KmsClient:       s.client(there),
@@ -178,18 +179,18 @@ func TestKMSKeyrings(t *testing.T) {
 
 	for _, k := range pairs {
 		t.Run(k.name, func(t *testing.T) {
-			for _, suite := range keyring.Suites() {
-				c := newExchange(suite)
+			for _, s := range suite.IDs[keyring.Suite]() {
+				c := newExchange(s)
 				c.reproduced = c.context
 				for _, d := range k.directions() {
 					// Whoever has an RSA key's public half can write: a signature
 					// would prove nothing, and the specification forbids it.
-					if suite.Signs() && strings.HasPrefix(k.name, "KMS RSA") {
+					if s.Signs() && strings.HasPrefix(k.name, "KMS RSA") {
 						_, err := d.writer.encrypt(t, c, []byte("plaintext"))
-						require.Error(t, err, "%v: %v", suite, d)
+						require.Error(t, err, "%v: %v", s, d)
 						continue
 					}
-					d.passes(t, c, 519, suite.String())
+					d.passes(t, c, 519, s.String())
 				}
 			}
 		})

@@ -9,10 +9,10 @@ import (
 // Sizes in bytes of what surrounds the content on the wire.
 const (
 	// RegularOverhead is sequence number, IV and tag.
-	RegularOverhead = 4 + suite.NonceLen + suite.TagLen
+	RegularOverhead = 4 + suite.IVLen + suite.TagLen
 
 	// FinalOverhead is end marker, sequence number, IV, content length and tag.
-	FinalOverhead = 4 + 4 + suite.NonceLen + 4 + suite.TagLen
+	FinalOverhead = 4 + 4 + suite.IVLen + 4 + suite.TagLen
 
 	// RegularPrefix and FinalPrefix are the parts that stand before the content.
 	RegularPrefix = RegularOverhead - suite.TagLen
@@ -20,7 +20,7 @@ const (
 
 	// NonFramedPrefix is what stands before a non-framed body's content: IV
 	// and content length.
-	NonFramedPrefix = suite.NonceLen + 8
+	NonFramedPrefix = suite.IVLen + 8
 )
 
 const (
@@ -77,9 +77,9 @@ func ParseFramePrefix(b []byte) (p FramePrefix, ok bool) {
 	return FramePrefix{
 		Final: true,
 		Seq:   binary.BigEndian.Uint32(b[4:]),
-		IV:    b[8 : 8+suite.NonceLen],
+		IV:    b[8 : 8+suite.IVLen],
 		Len:   FinalPrefix,
-		N:     binary.BigEndian.Uint32(b[8+suite.NonceLen:]),
+		N:     binary.BigEndian.Uint32(b[8+suite.IVLen:]),
 	}, true
 }
 

@@ -139,8 +139,8 @@ func (h *Header) parse(f *fields, limits Limits) error {
 		if r := f.uint32("reserved bytes"); r != 0 {
 			f.fail("reserved bytes are not zero")
 		}
-		if n := f.uint8("IV length"); n != suite.NonceLen {
-			f.fail("IV length is %d, not %d", n, suite.NonceLen)
+		if n := f.uint8("IV length"); n != suite.IVLen {
+			f.fail("IV length is %d, not %d", n, suite.IVLen)
 		}
 	}
 	h.FrameLength = f.uint32("frame length")
@@ -160,7 +160,7 @@ func (h *Header) parse(f *fields, limits Limits) error {
 	h.BodyLen = f.off
 
 	if version == 1 {
-		h.IV = f.bytes(suite.NonceLen, "IV")
+		h.IV = f.bytes(suite.IVLen, "IV")
 	} else {
 		h.IV = HeaderIV[:]
 	}
@@ -173,14 +173,14 @@ func (h *Header) parse(f *fields, limits Limits) error {
 	return nil
 }
 
-// HeaderIV is the nonce of the header's tag: zeros, by the format in version 2, and as
+// HeaderIV is the IV of the header's tag: zeros, by the format in version 2, and as
 // this library writes version 1. Nobody changes it.
 //
-// Header and frames are authenticated under one key, which must never see a nonce
-// twice. A frame's nonce is its sequence number, and the first frame has number 1: so no
-// frame has the header's nonce. Nor may a second header be written under the same key,
+// Header and frames are authenticated under one key, which must never see an IV
+// twice. A frame's IV is its sequence number, and the first frame has number 1: so no
+// frame has the header's IV. Nor may a second header be written under the same key,
 // even with the same data key wrapped anew; who re-encrypts makes a new message.
-var HeaderIV [suite.NonceLen]byte
+var HeaderIV [suite.IVLen]byte
 
 // skipDataKeys goes past the wrapped keys, of which it stops at the first past the
 // limit.
@@ -271,7 +271,7 @@ func (h *Header) AppendBody(dst []byte) ([]byte, error) {
 		dst = append(dst, contentFramed)
 	}
 	if h.Suite.Version == 1 {
-		dst = append(dst, 0, 0, 0, 0, suite.NonceLen)
+		dst = append(dst, 0, 0, 0, 0, suite.IVLen)
 	}
 	dst = binary.BigEndian.AppendUint32(dst, h.FrameLength)
 	return append(dst, h.Commitment...), nil
@@ -320,7 +320,7 @@ func AppendStored[K ~struct {
 func (h *Header) Len() int {
 	n := 1 + 2 + h.Suite.MessageIDLen() + len(h.Stored) + 1 + 4 + suite.TagLen
 	if h.Suite.Version == 1 {
-		n += 1 + 4 + 1 + suite.NonceLen
+		n += 1 + 4 + 1 + suite.IVLen
 	}
 	if h.Suite.Commits {
 		n += suite.CommitmentLen

@@ -32,7 +32,7 @@ func newHeader(s *suite.Suite) *Header {
 			{},
 		},
 		FrameLength: 4096,
-		IV:          make([]byte, suite.NonceLen),
+		IV:          make([]byte, suite.IVLen),
 		Tag:         []byte("0123456789abcdef"),
 	}
 	if s.Version == 1 {

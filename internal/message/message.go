@@ -31,7 +31,7 @@
 // The fields before the last two are the header's body. The tag is that of AES-GCM over no
 // plaintext; the additional data is the header's body and, serialized like the stored
 // ones, the pairs of the encryption context that the message does not store. [HeaderIV]
-// is the nonce.
+// is the IV.
 //
 // # Body in frames
 //

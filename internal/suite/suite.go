@@ -12,9 +12,10 @@ import (
 	_ "crypto/sha512" // crypto.SHA384 and crypto.SHA512
 )
 
-// Sizes in bytes that all suites share.
+// Sizes in bytes that all suites share. An IV, as the format calls it, is a nonce of
+// AES-GCM: one that no key is used with twice.
 const (
-	NonceLen      = 12
+	IVLen         = 12
 	TagLen        = 16
 	CommitmentLen = 32
 )
@@ -61,6 +62,28 @@ func (s *Suite) MessageIDLen() int {
 	return 32
 }
 
+// The suites. A new row is enough for a suite that combines what others have. Beside it:
+//
+//   - suite_test.go: the number of suites, and the structure of its ID if that differs.
+//   - index, below: more bits, if TestTable finds that two rows share a place.
+//   - keyring/suite.go: its constant; then go test ./internal/apitext -update.
+//   - keyring/policy.go, DefaultSuite, and envelope/options.go, Options.Sign: if it is
+//     to be a default. COMPATIBILITY.md says when it may.
+//   - README.md and CHANGELOG.md: the number of suites, and that it is new.
+//
+// And where it is unlike the others:
+//
+//   - another cipher, IV or tag: aead.go and the sizes above, which all suites share.
+//   - a data key of more than 32 bytes: cache/entry.go, whose copies have 32.
+//   - another derivation: envelope/derive.go. A suite that commits with another hash than
+//     SHA-512: envelope/kdf.go, which is written for that one.
+//   - another signature than ECDSA: envelope/sign.go and open.go, and the key pair in
+//     keyring/manager.go and materials.go.
+//   - another header, or a message ID of another length: MessageIDLen, and
+//     internal/message/header.go.
+//
+// Tests that go through all suites take IDs, and so the new one; a message of another
+// SDK must be added for it (CONTRIBUTING.md, Vectors).
 var table = [...]Suite{
 	{ID: 0x0014, Name: "AES-128-GCM, no key derivation", Version: 1, KeyLen: 16},
 	{ID: 0x0046, Name: "AES-192-GCM, no key derivation", Version: 1, KeyLen: 24},
@@ -82,8 +105,8 @@ var table = [...]Suite{
 
 // ByID returns the suite with the given ID, or nil if the format has none.
 func ByID(id uint16) *Suite {
-	// A suite is asked for many times for a message. No two rows have the same
-	// low five bits and high byte.
+	// An array, since this is called many times for each message. No two rows have the
+	// same place in it, which three bits of the high byte and five of the low one make.
 	if s := index[id>>8&7][id&31]; s != nil && s.ID == id {
 		return s
 	}
@@ -97,6 +120,15 @@ var index = func() (index [8][32]*Suite) {
 	}
 	return index
 }()
+
+// IDs returns the ID of every suite, in order, as a type of the caller's.
+func IDs[T ~uint16]() []T {
+	ids := make([]T, len(table))
+	for i := range table {
+		ids[i] = T(table[i].ID)
+	}
+	return ids
+}
 
 // All returns every suite, in order of ID.
 func All() []*Suite {

@@ -30,15 +30,16 @@ func parseARN(s string) (arn, error) {
 	return a, nil
 }
 
-// isName says whether s is made of letters, digits, hyphens and the extra
-// characters: headers are anybody's, and what they name ends up in logs.
+// isName says whether s is not empty, and consists of letters, digits, hyphens and the
+// extra characters. Nothing else is accepted, since anybody can write a header, and the
+// names in it end up in logs.
 func isName(s, extra string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && !strings.ContainsRune(extra, r)
 	})
 }
 
-// parseKeyARN parses the ARN of a key, no alias.
+// parseKeyARN parses the ARN of a key. That of an alias is an error.
 func parseKeyARN(s string) (arn, error) {
 	a, err := parseARN(s)
 	if err == nil && (a.kind != "key" || strings.Contains(a.id, "/")) {
@@ -69,9 +70,9 @@ func (a arn) related(b arn) bool {
 // A keyID is a key as the caller names it: key ARN, alias ARN, key ID or alias.
 type keyID struct {
 	text  string
-	arn   arn    // of an ARN
-	alias bool   // alias or alias ARN
-	bare  string // the key ID, of a key ID
+	arn   arn    // if text is an ARN
+	alias bool   // text is an alias or the ARN of one
+	bare  string // text, if it is a key ID
 }
 
 func parseKeyID(s string) (keyID, error) {
@@ -94,8 +95,20 @@ func parseKeyID(s string) (keyID, error) {
 	}
 }
 
-// mayAnswer says whether KMS may answer with the key of this ARN when asked for
-// k. Which key an alias stands for only KMS knows.
+// mayAnswer says whether KMS may answer with the key of this ARN when asked for k. It
+// compares as much as k tells: all of a key ARN, the ID of a key ID, partition, region
+// and account of an alias ARN. Of a mere alias it compares nothing, but the ARN must be
+// that of a key: only KMS knows which key an alias stands for.
+//
+// Each call to KMS is followed by a comparison. They are all here:
+//
+//	GenerateDataKey     wrapping.wrapped            mayAnswer
+//	Encrypt             wrapping.wrapped            mayAnswer
+//	Decrypt             decrypting.unwrap           equal to the ARN that match wants
+//	Decrypt, RSA        RSADecrypter.unwrap         equal to the keyring's ARN
+//	GetPublicKey        agreement.fetchPublicKey    mayAnswer; the answer is the key from then on
+//	DeriveSharedSecret  agreement.derive            mayAnswer
+//	DescribeKey         ResolveKey                  mayAnswer
 func (k keyID) mayAnswer(answered string) bool {
 	a, err := parseKeyARN(answered)
 	switch {

@@ -285,7 +285,7 @@ func TestDecryptKeys(t *testing.T) {
 func TestEncrypterRefusesWhatDecrypts(t *testing.T) {
 	s := newServer(t)
 	key := s.CreateKey(east, kmstest.SymmetricDefault)
-	for _, c := range []awskms.Config{{DecryptKeys: []string{key}}, {MaxCalls: 5}} {
+	for _, c := range []awskms.Config{{DecryptKeys: []string{key}}, {MaxCalls: 5}, {MRKAware: true}} {
 		c.Client, c.KeyID = newClient(s, east), key
 		_, err := awskms.NewEncrypter(c)
 		require.ErrorIs(t, err, keyring.ErrInvalidArgument)

@@ -14,10 +14,10 @@ import (
 // ProviderID is the provider ID of data keys that a symmetric KMS key wrapped.
 const ProviderID = "aws-kms"
 
-// A Client is what keyrings with symmetric keys need of a [kms.Client]. One that
-// wraps it, to count or to trace, hands on the options of each call; a method
-// Region() string lets constructors check that it asks the key's region, as they
-// do with a kms.Client.
+// A Client is what keyrings with symmetric keys need of a [kms.Client]. A type that
+// wraps one, to count or to trace calls, must pass on the options of each call. If it has
+// a method Region() string, constructors check that it asks the key's region, as they do
+// with a kms.Client.
 type Client interface {
 	GenerateDataKey(context.Context, *kms.GenerateDataKeyInput, ...func(*kms.Options)) (*kms.GenerateDataKeyOutput, error)
 	Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Options)) (*kms.EncryptOutput, error)
@@ -52,9 +52,9 @@ func userAgent(o *kms.Options) {
 }
 
 // callOptions returns the options of calls for a key in a region, which is empty if
-// it is not known. They keep a client that asks another region from sending
-// anything: one that wraps a [kms.Client] and does not tell its region is found out
-// so, since it hands the options on.
+// it is not known. With them, a client of another region sends nothing and returns a
+// regionError. So the check also reaches a client that wraps a [kms.Client] without
+// telling its region, since it passes the options on.
 func callOptions(region string, more ...func(*kms.Options)) []func(*kms.Options) {
 	options := append([]func(*kms.Options){userAgent}, more...)
 	if region == "" {
@@ -79,14 +79,14 @@ func regionOf(client any) string {
 	return ""
 }
 
-// plainRegion returns the region that an SDK's name of it stands for, which can ask for
-// FIPS endpoints.
+// plainRegion returns the region that a name in the SDK's options stands for. Such a name
+// can also demand FIPS endpoints: "fips-us-east-1" and "us-east-1-fips" are us-east-1.
 func plainRegion(name string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(name, "fips-"), "-fips")
 }
 
-// checkRegion refuses a client that asks another region than its key is in, which
-// would show only when the key is needed.
+// checkRegion returns an error if a client asks another region than its key is in. Else
+// that would be noticed only when the key is used.
 func checkRegion(client any, region string) error {
 	if asks := regionOf(client); asks != "" && asks != region {
 		return invalid("%v", &regionError{asks, region})
@@ -96,8 +96,7 @@ func checkRegion(client any, region string) error {
 
 const defaultMaxCalls = 10
 
-// wrapping is one key that data keys are wrapped with: how it is asked for, and
-// which answers are believed.
+// wrapping wraps data keys with one KMS key.
 type wrapping struct {
 	client      Client
 	id          keyID
@@ -182,17 +181,17 @@ func (w *wrapping) onEncrypt(ctx context.Context, m *keyring.EncryptionMaterials
 // maxCiphertext is the longest ciphertext in bytes that KMS takes.
 const maxCiphertext = 6144
 
-// decrypting is what it takes to have KMS in a region decrypt data keys.
+// decrypting unwraps data keys with KMS in one region.
 type decrypting struct {
 	client        DecryptClient
 	region        string
 	grantTokens   []string
 	options       []func(*kms.Options)
-	headerChooses bool // which key is asked, among those that are allowed
+	headerChooses bool // the message's header chooses the key, among those that are allowed
 }
 
-// unwrap asks KMS to decrypt a data key under the key that send names, and
-// believes the answer only if it comes from the key with the ARN want.
+// unwrap asks KMS to decrypt a data key under the key that send names. It returns an error
+// unless the answer comes from the key with the ARN want.
 func (d *decrypting) unwrap(ctx context.Context, m *keyring.DecryptionMaterials, send, want string, ciphertext []byte) ([]byte, error) {
 	const op = "Decrypt"
 	if n := len(ciphertext); n > maxCiphertext {
@@ -212,7 +211,8 @@ func (d *decrypting) unwrap(ctx context.Context, m *keyring.DecryptionMaterials,
 	if out.KeyId == nil || *out.KeyId != want {
 		clear(out.Plaintext)
 		if id := (keyID{bare: send}); out.KeyId != nil && id.mayAnswer(*out.KeyId) {
-			// The key that was asked answered. The header names an account of its own.
+			// The key that was asked has answered, and it is in another account than the
+			// header says: the message is to blame.
 			return nil, badContent(op, send, d.region, "%s", answeredAs(out.KeyId))
 		}
 		return nil, badAnswer(op, send, d.region, "%s", answeredAs(out.KeyId))

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A breaker remembers that a region does not answer, so that not every call waits
-// for its timeout. While it is open the region is asked last or not at all; after
-// the cooldown one call at a time tries it again.
+// A breaker remembers that a region does not answer, so that not each call has to wait
+// for the timeout. While it is open, the region is down: it is asked last or not at all.
+// After the cooldown, one call at a time tries the region again. Any answer closes it.
 type breaker struct {
 	cooldown time.Duration
 	timeout  time.Duration // how long the region may take
@@ -16,20 +16,19 @@ type breaker struct {
 	open    bool
 	until   time.Time // when it may be tried again
 	probing bool      // a call with the turn probe is under way
-	misses  int       // in a row, while closed
-	slow    int       // likewise
-	waits   bool      // asking costs time: its last failure was a timeout
-	tried   time.Time // when it was last asked, or could have been, while open
-	lastErr error     // what opened it
+	misses  int       // failures since the last answer
+	slow    int       // results tooSlow since the last answer
+	waits   bool      // the last result was timedOut: asking costs time
+	tried   time.Time // while open: when needed last let a call try, or when it opened
+	lastErr error     // the last failure that opened it, or kept it open
 
-	// waited is how long calls have waited in vain since the last answer, that had
-	// less time than the region may take. Those of several at once count once.
+	// waited is how long calls have waited without an answer since the last one. Only
+	// cutShort calls count, and time in which several waited counts once.
 	waited time.Duration
-	from   time.Time // up to when that is counted
+	from   time.Time // the time up to which waited is counted
 }
 
-// A turn is what a call to a region is, as the breaker sees it. Each must be
-// reported, once.
+// A turn says how a call may ask a region. Each turn must be reported once.
 type turn int
 
 const (
@@ -53,29 +52,28 @@ func (b *breaker) admit() turn {
 	}
 }
 
-// A result is what a call told of the region.
+// A result is what the calls of one turn have shown of the region.
 type result int
 
 const (
-	nothing  result = iota // it was not made, or its caller went away
-	answered               // also with a refusal
-	failing                // see Error.Unavailable
-	timedOut               // failing, after all the time that a region may take
-	tooSlow                // it had not answered at all when one that was asked later had
-	cutShort               // it had less time than it may take, and no answer came
+	nothing  result = iota // no call was sent, or the caller went away
+	answered               // KMS answered, be it with a refusal
+	failing                // it failed otherwise: goOn says which errors are failures
+	timedOut               // no answer came in all the time that a region may take
+	tooSlow                // no answer had come when a region that was asked later answered
+	cutShort               // no answer came in the shorter time that the caller had
 )
 
-// Failures that cost little open a breaker only when they come in a row, since
-// one dropped connection says little of a region. A timeout opens it at once, if
-// the region had all the time that the configuration gives it: a caller in a hurry
-// says nothing of a region.
+// How many results failing or tooSlow in a row open a breaker. One is not enough, since a
+// dropped connection says little of a region, and costs little time. timedOut opens it at
+// once.
 const (
 	missesToOpen = 2
 	slowToOpen   = 3
 )
 
-// report takes what came of a turn, and says whether it opened or closed the
-// breaker.
+// report takes the result of a turn. It says whether the breaker has opened or closed by
+// that. waited is for cutShort, and err is the error of the calls.
 func (b *breaker) report(t turn, r result, waited time.Duration, err error) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -115,8 +113,8 @@ func (b *breaker) report(t turn, r result, waited time.Duration, err error) (cha
 	return b.open && !wasOpen
 }
 
-// waitedInVain adds up the time that calls without an answer have waited, and says
-// whether it is as long as the region may take.
+// waitedInVain adds the time that a cutShort call has waited, and says whether it is in all
+// as long as the region may take.
 func (b *breaker) waitedInVain(d time.Duration) bool {
 	now := time.Now()
 	if since := now.Sub(b.from); since < d {
@@ -127,11 +125,14 @@ func (b *breaker) waitedInVain(d time.Duration) bool {
 	return b.waited >= b.timeout
 }
 
-// needed says whether the region, which is down, is not to be asked by a call that
-// another region has served, and why it is down. A call that needs it asks it all the
-// same, unless that costs time for nothing: after the cooldown, while another call
-// tries it again, and once in a second before. One that does not need it asks it after
-// the cooldown, if it is quick to fail.
+// needed decides whether a call asks the region, which is down, to wrap a data key that
+// another region has made. needs says that MinRegions is not reached without it. down means
+// not to ask it, and why is what took it down.
+//
+//	                        needs                       does not need
+//	fails at once (!waits)  ask                         ask after the cooldown
+//	costs time (waits)      ask after the cooldown,     do not ask
+//	                        and once a second before
 func (b *breaker) needed(needs bool) (why error, down bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -153,6 +154,6 @@ func (b *breaker) needed(needs bool) (why error, down bool) {
 	}
 }
 
-// retryEvery is how often a region that does not answer is asked before the cooldown is
-// over, by calls that fail without it.
+// retryEvery is how often needed lets a call ask a region that costs time, before the
+// cooldown is over.
 const retryEvery = time.Second

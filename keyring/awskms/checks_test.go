@@ -42,12 +42,13 @@ func everyKeyring(t *testing.T, s *kmstest.Server) map[string]kmsKeyring {
 	key, mrk := s.CreateKey(east, kmstest.SymmetricDefault), s.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
 	strict, err := awskms.New(awskms.Config{Client: client, KeyID: key, GrantTokens: []string{"grant"}})
 	require.NoError(t, err)
-	aware, err := awskms.NewMRKAware(awskms.Config{Client: client, KeyID: mrk, GrantTokens: []string{"grant"}})
+	aware, err := awskms.New(awskms.Config{Client: client, KeyID: mrk, MRKAware: true, GrantTokens: []string{"grant"}})
 	require.NoError(t, err)
 	config := awskms.DiscoveryConfig{Client: client, Accounts: []string{"111122223333"}, GrantTokens: []string{"grant"}}
 	discovery, err := awskms.NewDiscovery(config)
 	require.NoError(t, err)
-	mrkDiscovery, err := awskms.NewMRKDiscovery(config)
+	config.MRKAware = true
+	mrkDiscovery, err := awskms.NewDiscovery(config)
 	require.NoError(t, err)
 	regions, err := awskms.NewMultiRegion(awskms.MultiRegionConfig{
 		Regions: []awskms.RegionKey{{Client: client, KeyARN: key, GrantTokens: []string{"grant"}}},
@@ -168,7 +169,7 @@ func TestAnswersAreChecked(t *testing.T) {
 				// else is not the message's fault.
 				assert.Equal(t, !strings.Contains(what, "plaintext"), e.Unavailable())
 				assert.Equal(t, e.Unavailable(), errors.Is(err, keyring.ErrUnavailable))
-				assert.ErrorContains(t, err, "was not believed")
+				assert.ErrorContains(t, err, "the answer is of no use")
 			})
 		}
 	}

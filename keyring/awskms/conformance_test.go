@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/stretchr/testify/require"
 
+	suites "github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -50,13 +51,15 @@ func TestConformance(t *testing.T) {
 	require.NoError(t, err)
 	run("discovery", keyringtest.Keyring{Encrypter: strict(key), Decrypter: discovery, Stranger: elsewhere})
 
-	inEast, err := awskms.NewMRKAware(awskms.Config{Client: client, KeyID: mrk})
+	inEast, err := awskms.New(awskms.Config{Client: client, KeyID: mrk, MRKAware: true})
 	require.NoError(t, err)
-	inWest, err := awskms.NewMRKAware(awskms.Config{Client: newClient(s, west), KeyID: replica})
+	inWest, err := awskms.New(awskms.Config{Client: newClient(s, west), KeyID: replica, MRKAware: true})
 	require.NoError(t, err)
 	run("multi-Region key", keyringtest.Keyring{LooseInfo: true, Encrypter: inEast, Decrypter: inWest, Stranger: strict(other)})
 
-	mrkDiscovery, err := awskms.NewMRKDiscovery(awskms.DiscoveryConfig{Client: newClient(s, west), Accounts: []string{"111122223333"}})
+	mrkDiscovery, err := awskms.NewDiscovery(awskms.DiscoveryConfig{
+		Client: newClient(s, west), Accounts: []string{"111122223333"}, MRKAware: true,
+	})
 	require.NoError(t, err)
 	run("multi-Region discovery", keyringtest.Keyring{LooseInfo: true, Encrypter: inEast, Decrypter: mrkDiscovery, Stranger: elsewhere})
 
@@ -69,7 +72,7 @@ func TestConformance(t *testing.T) {
 		run("regions, "+name, keyringtest.Keyring{LooseInfo: name == "replicas", Encrypter: k, Decrypter: k, Stranger: strict(other)})
 	}
 
-	unsigned := slices.DeleteFunc(keyring.Suites(), keyring.Suite.Signs)
+	unsigned := slices.DeleteFunc(suites.IDs[keyring.Suite](), keyring.Suite.Signs)
 	rsaKey, otherRSA := s.CreateKey(east, kmstest.RSA2048), s.CreateKey(east, kmstest.RSA2048)
 	for _, algorithm := range []types.EncryptionAlgorithmSpec{"", types.EncryptionAlgorithmSpecRsaesOaepSha1} {
 		k, err := awskms.NewRSA(awskms.RSAConfig{Client: client, KeyARN: rsaKey, PublicKey: rsaPublicKey(t, s, rsaKey), Algorithm: algorithm})

@@ -27,6 +27,10 @@ type DiscoveryConfig struct {
 	// excludes Accounts.
 	AnyAccount bool
 
+	// MRKAware lets a data key that was wrapped by a multi-Region key in another region
+	// be unwrapped: the replica in this region is asked.
+	MRKAware bool
+
 	// GrantTokens go with every request.
 	GrantTokens []string
 
@@ -45,28 +49,9 @@ var _ keyring.Decrypter = (*Discovery)(nil)
 // the region that the config allows, without a list of keys.
 //
 // Source: framework/aws-kms/aws-kms-discovery-keyring.md of the AWS Encryption
-// SDK specification.
+// SDK specification, and aws-kms-mrk-discovery-keyring.md there for
+// DiscoveryConfig.MRKAware.
 func NewDiscovery(c DiscoveryConfig) (*Discovery, error) {
-	return newDiscovery(c, "AWS KMS discovery", func(named arn, region string) (arn, bool) {
-		return named, named.region == region
-	})
-}
-
-// NewMRKDiscovery is [NewDiscovery], but for a data key that was wrapped by a
-// multi-Region key in another region it asks the replica in this one.
-//
-// Source: framework/aws-kms/aws-kms-mrk-discovery-keyring.md of the AWS
-// Encryption SDK specification.
-func NewMRKDiscovery(c DiscoveryConfig) (*Discovery, error) {
-	return newDiscovery(c, "AWS KMS multi-Region discovery", func(named arn, region string) (arn, bool) {
-		if named.multiRegion() {
-			return named.in(region), true
-		}
-		return named, named.region == region
-	})
-}
-
-func newDiscovery(c DiscoveryConfig, name string, local func(named arn, region string) (arn, bool)) (*Discovery, error) {
 	if c.Client == nil {
 		return nil, invalid("DiscoveryConfig.Client is nil")
 	}
@@ -89,7 +74,11 @@ func newDiscovery(c DiscoveryConfig, name string, local func(named arn, region s
 	if c.Partition == "" {
 		c.Partition = "aws"
 	}
-	base, err := newUnwrapping(c.Client, keyringName{kind: name, key: "in " + c.Region,
+	kind := "AWS KMS discovery"
+	if c.MRKAware {
+		kind = "AWS KMS multi-Region discovery"
+	}
+	base, err := newUnwrapping(c.Client, keyringName{kind: kind, key: "in " + c.Region,
 		remedy: "the key must be in this region, and in the partition and an account of the DiscoveryConfig"}, c.Region, c.GrantTokens, c.MaxCalls)
 	if err != nil {
 		return nil, err
@@ -100,8 +89,10 @@ func newDiscovery(c DiscoveryConfig, name string, local func(named arn, region s
 		if named.partition != c.Partition || !c.AnyAccount && !slices.Contains(accounts, named.account) {
 			return "", "", false
 		}
-		use, ok := local(named, c.Region)
-		return use.String(), use.String(), ok
+		if c.MRKAware && named.multiRegion() {
+			named = named.in(c.Region)
+		}
+		return named.String(), named.String(), named.region == c.Region
 	}
 	return &Discovery{base}, nil
 }

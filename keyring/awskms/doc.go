@@ -10,25 +10,30 @@
 //		log.Fatal(err)
 //	}
 //
-// [New] uses one key and [NewMulti] several. [NewMRKAware] takes the replicas of
-// a multi-Region key for one another; [NewMultiRegion] asks further regions when
-// the nearest does not answer. [NewDiscovery] and [NewMRKDiscovery] decrypt with
-// whatever key a message names, within accounts that the caller allows. [NewRSA]
-// and [NewECDH] use asymmetric KMS keys.
+// [New] uses one key and [NewMulti] several. [NewDiscovery] decrypts with whatever key
+// a message names, within accounts that the caller allows. With MRKAware in their
+// configs, one replica of a multi-Region key unwraps what another wrapped.
+// [NewMultiRegion] asks further regions when the nearest does not answer. [NewRSA] and
+// [NewECDH] use asymmetric KMS keys.
 //
-// Every request names its key, and every answer's key is compared with the one
-// that was asked for. How many calls to unwrap one message may cost is bounded by
-// the MaxCalls of each keyring, and of each region, whatever the header lists;
-// beside that there are the SDK's own retries.
+// Every request names its key, and every answer's key is compared with the one that was
+// asked for, as far as that was named. kms:Decrypt must be answered with one exact ARN.
+// For other calls, a key ID is compared with the ARN's ID, and an alias ARN with its
+// region and account. For an alias alone any key's ARN will do, since only KMS knows
+// which key an alias stands for.
+//
+// MaxCalls bounds the calls to unwrap one message, for each keyring and each region,
+// whatever the header lists. The SDK's own retries come on top.
 //
 // The package never loads configuration: make a client with the AWS SDK, by
 // kms.NewFromConfig, and hand it over. Package kmstest has a KMS to run tests on.
 //
 // # Permissions
 //
-// What a caller must be allowed, by IAM policy or key policy. NewMRKAware is as New,
-// NewMRKAwareMulti as NewMulti, NewMRKDiscovery as NewDiscovery, and each half of a
-// keyring needs its own column.
+// The actions that IAM policy or key policy must allow the caller. A keyring that only
+// encrypts, such as [NewEncrypter], needs those of the first column; one that only
+// decrypts, such as [NewRSADecrypter], those of the second. MRKAware adds none: the
+// replica in the caller's own region is asked.
 //
 //	                to encrypt                           to decrypt
 //	New             kms:GenerateDataKey                  kms:Decrypt
@@ -47,9 +52,9 @@
 //
 // # A key policy
 //
-// The keyrings with symmetric keys send KMS the whole encryption context, pairs that
-// the message does not store included. So a statement can let a service use a key for
-// its own tenant's table alone:
+// Keyrings with symmetric keys send the whole encryption context to KMS, also pairs that
+// the message does not store. So a policy can demand certain pairs. This statement lets a
+// role use the key for one table of one tenant, and for nothing else:
 //
 //	{
 //	  "Sid": "OrdersOfTenant42",
@@ -63,18 +68,19 @@
 //	  }}
 //	}
 //
-// Each pair can stand in a condition kms:EncryptionContext:KEY, the set of keys in
-// kms:EncryptionContextKeys, and all of it is in CloudTrail in the clear. Signed
-// messages add the pair aws-crypto-public-key, which differs for each data key: allow
-// it where a condition lists the keys. [NewRSA] and [NewECDH] bind the context
-// themselves and send KMS none: there it can be in no condition and in no log.
+// The condition kms:EncryptionContext:KEY tests one pair, and kms:EncryptionContextKeys
+// the keys of all pairs. CloudTrail logs the whole context in the clear. Signed messages
+// add the pair aws-crypto-public-key, with another value for each data key: a condition
+// that lists the keys must allow it. [NewRSA] and [NewECDH] bind the context to the wrapped
+// key without KMS, and do not send it: no condition can test it there, and no log has it.
 //
 // # Aliases and rotation
 //
-// To rotate to a new key, make it Config.KeyID and list the old one's ARN in
-// Config.DecryptKeys. An alias is enough to encrypt, with [NewEncrypter]. For [New],
-// list in DecryptKeys the ARNs of the keys that the alias stands for or has stood for:
-// messages name keys by ARN, and an alias can be pointed elsewhere.
+// To rotate to a new key, make it Config.KeyID and list the old key's ARN in
+// Config.DecryptKeys. To encrypt only, with [NewEncrypter], an alias as KeyID is enough.
+// To decrypt too, with [New], list in DecryptKeys the ARNs of all keys that the alias
+// stands for or has stood for, since messages name keys by ARN. [ResolveKey] tells the
+// present one.
 //
 // # Errors
 //

@@ -170,8 +170,8 @@ func (a *agreement) fetchPublicKey(ctx context.Context) (*ecdh.PublicKey, error)
 	if out.KeyUsage != types.KeyUsageTypeKeyAgreement {
 		return nil, invalid("KMS key %s is for %s, not for key agreement", clip(a.id.text), out.KeyUsage)
 	}
-	// From here on the key is the one that was answered: an alias may be pointed
-	// at another, whose secrets would not be those of this public key.
+	// From here on the key that answered is used: an alias may later be pointed at
+	// another key, whose secrets do not fit this public key.
 	if a.id, err = parseKeyID(*out.KeyId); err != nil {
 		return nil, err
 	}
@@ -274,7 +274,7 @@ func (k *ECDHDecrypter) OnDecrypt(ctx context.Context, m *keyring.DecryptionMate
 	})
 }
 
-// onDecrypt also takes keys that a raw keyring wrapped: the bytes are the same.
+// onDecrypt also accepts keys of a raw ECDH keyring, whose format is the same.
 func (a *agreement) onDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
 	matches func(ecdhwrap.Info) bool, peer func(ecdhwrap.Info) (*ecdh.PublicKey, error)) error {
 	return tryKeys(ctx, keyringName{"AWS KMS ECDH", clip(a.id.text), ""}, a.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {

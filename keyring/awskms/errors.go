@@ -18,6 +18,57 @@ import (
 
 // An Error is a call to KMS that failed. It unwraps to the AWS SDK's error, or
 // to the context's when the call was cut off by it.
+//
+// What it says depends on what happened, and so does what a [MultiRegion] makes of it:
+// whether it asks the next region, and whether it counts the failure against this one.
+//
+//	what happened, or Code                     Unavailable  Refused  next region  counts
+//	no answer: not reached, cut off, timed out yes          no       yes          yes (1)
+//	the caller's deadline passed               yes          no       no           yes (1)
+//	status 5xx, 408 or 429 (2)                 yes          no       yes          yes
+//	throttling, LimitExceededException         yes          no       yes          yes
+//	KMSInternalException,                      yes          no       yes          yes
+//	  KeyUnavailableException,
+//	  DependencyTimeoutException and such
+//	ExpiredTokenException,                     yes          no       yes          yes
+//	  RequestTimeTooSkewed and such
+//	an answer without a code, or unreadable    yes          no       yes          yes
+//	InvalidAnswer: another key answered, or    yes          no       yes          yes
+//	  what KMS made has a wrong length
+//	no credentials could be had                yes          no       yes          no
+//	credentials were refused by the service    no           no       yes          no
+//	  that gives them
+//	credentials or signature were refused by   no           no       yes          yes
+//	  KMS: UnrecognizedClientException,
+//	  InvalidSignatureException and such
+//	SerializationException,                    no           no       yes          yes
+//	  UnknownOperationException
+//	KMSInvalidStateException, if its message   no           no       yes          yes
+//	  does not say that something is pending
+//	AccessDeniedException, DisabledException,  no           yes      no (3)       no
+//	  NotFoundException, and every code that
+//	  is in no other row
+//	InvalidCiphertextException,                no           no       no           no
+//	  IncorrectKeyException
+//	unwrapping: ValidationException, status    no           no       no           no
+//	  413, 414 or 431, a ciphertext that is
+//	  too long, or no valid request to send
+//	unwrapping: InvalidAnswer, since the       no           no       no           no
+//	  message holds no data key of the suite,
+//	  or names another account
+//	wrapping: no valid request to send         no           no       yes          no
+//	the client asks another region             no           no       no (3)       no
+//	the caller cancelled                       no           no       no           no
+//
+// (1) A call that had less than AttemptTimeout, since the caller's deadline was near,
+// counts only together with others: once they have waited for AttemptTimeout in all, and
+// none was answered. (2) A code in a row with no for both Unavailable and Refused goes
+// before the status. (3) But to wrap a data key that another region has made, where
+// MinRegions is less than all, the next region is asked after every error but the
+// caller's own.
+//
+// With HedgeAfter, a region that had not answered when one that was asked later had
+// counts too. Three of those in a row take it down.
 type Error struct {
 	// Operation is the KMS operation: "Decrypt".
 	Operation string
@@ -29,8 +80,9 @@ type Error struct {
 	Region string
 
 	// Code is the service's error code, such as "AccessDeniedException"; empty
-	// when no answer came, and "InvalidAnswer" for one that was not believed,
-	// because it came from another key or has a data key of another length.
+	// when no answer came or it had no code. It is "InvalidAnswer" for a success that
+	// is of no use: it came from another key than was asked, or what it holds has
+	// another length than it must.
 	Code string
 
 	// RequestID is AWS's ID of the request; empty when no answer came.
@@ -38,28 +90,29 @@ type Error struct {
 
 	status      int // of the HTTP answer; zero when none came
 	verdict     verdict
-	credentials bool   // they could not be had
-	headerChose bool   // the key that was asked
-	notSent     bool   // it was found before that KMS cannot do it
+	credentials bool   // there were none to send the call with
+	headerChose bool   // the message's header chose the key
+	notSent     bool   // the call was not sent, since it would have been in vain
 	message     string // the service's own
 	err         error
 }
 
-// A verdict is what a failed call tells of the service and the key.
+// A verdict is what a failed call shows of the service and the key. The table at [Error]
+// says what follows from each.
 type verdict int
 
 const (
-	// outage: no answer came that says no. It is the verdict of everything that
-	// is not known to be another: an answer that says no has a code.
+	// outage: the service did not decide. It is the verdict of every failure that none
+	// of the others fits: whatever says no has a code.
 	outage verdict = iota
 	// refused: the service answered that the key may not or cannot be used.
 	refused
 	// mismatched: the service answered that what the message has is not what the
 	// key wrapped, or it holds what no data key is. The message is to blame.
 	mismatched
-	// undecided: the service answered no before it came to the key, or about the key
-	// and not for good: credentials or a signature that it does not take, an external
-	// key store that it does not reach. No other service gave credentials, either.
+	// undecided: the service answered no, but before it looked at the key, or not for
+	// good: it does not take the credentials or the signature, or does not reach an
+	// external key store. Or the service that gives credentials refused them.
 	undecided
 	// misdirected: the call was not made, since the client asks another region.
 	misdirected
@@ -67,11 +120,11 @@ const (
 	cancelled
 )
 
-// newError describes the failure of a call, and lets a context that is done
-// show through whatever the SDK made of it.
+// newError returns the Error for a call under ctx that failed with err. If ctx is done, it
+// wraps ctx's error too, whatever the SDK made of that.
 func newError(ctx context.Context, operation, keyID, region string, err error) *Error {
 	e := &Error{Operation: operation, KeyID: keyID, Region: region, err: err}
-	// What could not be parsed holds the answer, and that a data key.
+	// An answer that could not be parsed is kept in the error. It may hold a data key.
 	var unparsed *smithy.DeserializationError
 	if errors.As(err, &unparsed) {
 		clear(unparsed.Snapshot)
@@ -79,8 +132,8 @@ func newError(ctx context.Context, operation, keyID, region string, err error) *
 	}
 	var api smithy.APIError
 	isAPI := errors.As(err, &api)
-	// An operation inside the operation is one to get credentials. What it says
-	// is not said of the key.
+	// If an operation has failed inside the operation, the inner one was to get
+	// credentials. Its code says nothing of the key.
 	var outer, inner *smithy.OperationError
 	if errors.As(err, &outer) {
 		e.credentials = errors.As(outer.Err, &inner) || strings.HasPrefix(outer.Err.Error(), noIdentity)
@@ -163,9 +216,9 @@ func beforeTheKey(code string) bool {
 	return false
 }
 
-// saysNo says whether a service's answer is a refusal: it has a code, and one that
-// does not stand for a failure of its own, for too many requests, for credentials that
-// have merely run out, or for a clock that is wrong.
+// saysNo says whether a service's answer is a refusal: it has a code, and that stands
+// neither for a failure of the service, nor for too many requests, credentials that have
+// run out, or a clock that is wrong.
 func saysNo(answer smithy.APIError) bool {
 	switch code := answer.ErrorCode(); code {
 	case "", unknownCode:
@@ -186,7 +239,7 @@ func throttling(code string) bool {
 	return is || code == "LimitExceededException"
 }
 
-// under adds the error of a context that is done.
+// under adds ctx's error if ctx is done.
 func (e *Error) under(ctx context.Context) *Error {
 	if cause := ctx.Err(); cause != nil && !errors.Is(e.err, cause) {
 		e.err = reasons{cause, e.err}
@@ -226,7 +279,7 @@ func (e *Error) sentence() string {
 	}
 	switch e.Code {
 	case invalidAnswer:
-		return " was not believed: " + oneLine(e.err)
+		return " failed, since the answer is of no use: " + oneLine(e.err)
 	case "AccessDeniedException":
 		return fmt.Sprintf(" denied: the caller's IAM policy and the key's policy must allow kms:%s on this key, and either may be what is missing%s", e.Operation, e.said())
 	case "DisabledException":
@@ -287,8 +340,8 @@ func (e *Error) throttled() bool {
 
 // Unavailable says whether the key could not be asked just then, so that asking
 // later or elsewhere makes sense: the service was not reached, timed out, throttled,
-// failed by itself or answered with what cannot be read or believed, or there were
-// no credentials to ask with. Then the error is [keyring.ErrUnavailable] too. A call
+// failed by itself, or answered with what cannot be read or must not be believed, or
+// there were no credentials to ask with. Then the error is [keyring.ErrUnavailable] too. A call
 // that the service refused, and one whose caller went away, is none.
 func (e *Error) Unavailable() bool { return e.verdict == outage }
 
@@ -309,26 +362,28 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// invalidAnswer is the Code of an answer that was not believed. It is not one of
-// the service's.
+// invalidAnswer is the Code of a success that is of no use. It is not one of the
+// service's. There are two kinds: badAnswer is KMS's fault, or that of whoever stands
+// between, and badContent is the message's.
 const invalidAnswer = "InvalidAnswer"
 
-// badAnswer is the error for an answer that must not be believed.
+// badAnswer is the error for an answer that must not be believed: it is not from the
+// key that was asked, or KMS itself would not give it.
 func badAnswer(operation, keyID, region, format string, args ...any) *Error {
 	return &Error{Operation: operation, KeyID: keyID, Region: region, Code: invalidAnswer,
 		err: fmt.Errorf("KMS answered with %s", fmt.Sprintf(format, args...))}
 }
 
-// badContent is the error for an answer that can be believed, and holds what the
-// message must not: whoever may wrap with the key can have made it.
+// badContent is the error for an answer that can be believed: the key unwrapped what the
+// message has, and that is no data key for it. Whoever may wrap with the key can have
+// made such a message.
 func badContent(operation, keyID, region, format string, args ...any) *Error {
 	e := badAnswer(operation, keyID, region, format, args...)
 	e.verdict = mismatched
 	return e
 }
 
-// tooLongForKMS is the error for a ciphertext that KMS would not take, and that it is
-// not asked about.
+// tooLongForKMS is the error for a ciphertext that is not sent, since KMS would not take it.
 func tooLongForKMS(operation, keyID, region string, n int) error {
 	return &Error{Operation: operation, KeyID: keyID, Region: region, verdict: mismatched, notSent: true,
 		err: fmt.Errorf("the ciphertext is %d bytes, KMS takes %d", n, maxCiphertext)}

@@ -626,8 +626,8 @@ func evidenceDiscovery(t *testing.T, s *service, key string) {
 				// A client that tells its region must be of the one in the config.
 				c.config.Client = struct{ awskms.DecryptClient }{c.config.Client}
 			}
-			for _, newDiscovery := range []func(awskms.DiscoveryConfig) (*awskms.Discovery, error){awskms.NewDiscovery, awskms.NewMRKDiscovery} {
-				k, err := newDiscovery(c.config)
+			for _, c.config.MRKAware = range []bool{false, true} {
+				k, err := awskms.NewDiscovery(c.config)
 				require.NoError(t, err)
 				if c.unwraps {
 					unwraps(t, k, m)

@@ -121,6 +121,50 @@ func ExampleNewEncrypter() {
 	// Output: true
 }
 
+// An alias is resolved when the program starts, so that a keyring under the alias can
+// decrypt too: messages name keys by ARN.
+func ExampleResolveKey() {
+	ctx := context.Background()
+	server, err := kmstest.New(kmstest.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	keyARN := server.CreateKey("us-east-1", kmstest.SymmetricDefault)
+	server.Alias("alias/orders", keyARN)
+	kmsClient := newClient(server, "us-east-1") // in a program: kms.NewFromConfig(cfg)
+
+	resolved, err := awskms.ResolveKey(ctx, kmsClient, "alias/orders")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(resolved == keyARN)
+	kr, err := awskms.New(awskms.Config{
+		Client:      kmsClient,
+		KeyID:       "alias/orders",
+		DecryptKeys: []string{resolved}, // and the ARNs of keys that it stood for before
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := envelope.New(kr, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	msg, err := client.Encrypt(ctx, []byte("order"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	plaintext, err := client.Decrypt(ctx, msg, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", plaintext)
+	// Output:
+	// true
+	// order
+}
+
 // A reader takes whatever key a message names, as long as it is of the accounts that are
 // listed.
 func ExampleNewDiscovery() {

@@ -29,6 +29,13 @@ type Config struct {
 	// stands for now. [NewEncrypter] needs none.
 	DecryptKeys []string
 
+	// MRKAware lets a data key that was wrapped by a replica of a multi-Region key be
+	// unwrapped by another replica of it: the one that KeyID or DecryptKeys names, in
+	// its own region. Without it the replicas of a multi-Region key are different
+	// keys. Keys that are not multi-Region are the same either way. It is about
+	// decrypting alone, and so [NewEncrypter] refuses it.
+	MRKAware bool
+
 	// GrantTokens go with every request.
 	GrantTokens []string
 
@@ -53,66 +60,44 @@ var _ keyring.Keyring = (*Keyring)(nil)
 
 // New returns a keyring for one KMS key. A data key is wrapped with
 // kms:GenerateDataKey, or kms:Encrypt where another keyring made it, and unwrapped
-// with kms:Decrypt. Replicas of a multi-Region key are different keys to it.
+// with kms:Decrypt.
 //
 // A Config that could encrypt and not decrypt is refused: an alias without
 // DecryptKeys.
 //
 // Source: framework/aws-kms/aws-kms-keyring.md of the AWS Encryption SDK
-// specification.
+// specification, and aws-kms-mrk-keyring.md there for Config.MRKAware.
 func New(c Config) (*Keyring, error) {
-	return newKeyring(c, false)
-}
-
-// NewMRKAware is [New] for a multi-Region key: a data key that any replica
-// wrapped is unwrapped with the one that the Config names, in its region. Keys
-// that are not multi-Region are treated as by New.
-//
-// Source: framework/aws-kms/aws-kms-mrk-keyring.md of the AWS Encryption SDK
-// specification.
-func NewMRKAware(c Config) (*Keyring, error) {
-	return newKeyring(c, true)
+	e, err := newEncrypter(c)
+	if err != nil {
+		return nil, err
+	}
+	match, region, err := strictMatch(c, e.wrapping.id, e.wrapping.region)
+	if err != nil {
+		return nil, err
+	}
+	name := keyringName{kind: "AWS KMS", key: clip(c.KeyID), remedy: "list in Config.DecryptKeys the ARNs of keys that were used before"}
+	u, err := newUnwrapping(c.Client, name, region, c.GrantTokens, c.MaxCalls)
+	if err != nil {
+		return nil, err
+	}
+	u.match = match
+	return &Keyring{e, u}, nil
 }
 
 // NewMulti returns a keyring that wraps each data key with several KMS keys, the
 // first of which generates it. All must succeed. Each may be unwrapped.
 //
-// Source: framework/aws-kms/aws-kms-multi-keyrings.md of the AWS Encryption SDK
-// specification.
-func NewMulti(generator Config, others ...Config) (keyring.Keyring, error) {
-	return newMulti(New, generator, others)
-}
-
-// NewMRKAwareMulti is [NewMulti] with keyrings as [NewMRKAware] makes them. No two
-// may be replicas of one key: the second would wrap what the first can unwrap.
+// Each Config has its own MRKAware. Two that both have it set must not name replicas of
+// one multi-Region key: the second would wrap again what the first can unwrap already.
 //
-// Source: framework/aws-kms/aws-kms-mrk-multi-keyrings.md of the AWS Encryption
-// SDK specification.
-func NewMRKAwareMulti(generator Config, others ...Config) (keyring.Keyring, error) {
-	var twice []string
-	seen := map[string]string{}
-	for _, c := range append([]Config{generator}, others...) {
-		id, err := parseKeyID(c.KeyID)
-		if err != nil {
-			return nil, err
-		}
-		key := id.bare + id.arn.id
-		if id.alias || !strings.HasPrefix(key, "mrk-") {
-			continue
-		}
-		if other, ok := seen[key]; ok {
-			twice = append(twice, other, c.KeyID)
-		}
-		seen[key] = c.KeyID
+// Source: framework/aws-kms/aws-kms-multi-keyrings.md of the AWS Encryption SDK
+// specification, and aws-kms-mrk-multi-keyrings.md there for Config.MRKAware.
+func NewMulti(generator Config, others ...Config) (keyring.Keyring, error) {
+	if err := checkReplicas(append([]Config{generator}, others...)); err != nil {
+		return nil, err
 	}
-	if len(twice) > 0 {
-		return nil, invalid("replicas of one multi-Region key: %q", twice)
-	}
-	return newMulti(NewMRKAware, generator, others)
-}
-
-func newMulti(newOne func(Config) (*Keyring, error), generator Config, others []Config) (keyring.Keyring, error) {
-	first, err := newOne(generator)
+	first, err := New(generator)
 	if err != nil {
 		return nil, err
 	}
@@ -123,18 +108,46 @@ func newMulti(newOne func(Config) (*Keyring, error), generator Config, others []
 			return nil, invalid("key %q is listed twice", clip(c.KeyID))
 		}
 		seen[c.KeyID] = true
-		if children[i], err = newOne(c); err != nil {
+		if children[i], err = New(c); err != nil {
 			return nil, err
 		}
 	}
 	return keyring.NewMulti(first, children...)
 }
 
+// checkReplicas returns an error if two configs that are MRKAware name replicas of one
+// multi-Region key. An alias may stand for any key, and so is not compared.
+func checkReplicas(configs []Config) error {
+	var replicas []string
+	seen := map[string]string{}
+	for _, c := range configs {
+		if !c.MRKAware {
+			continue
+		}
+		id, err := parseKeyID(c.KeyID)
+		if err != nil {
+			return err
+		}
+		key := id.bare + id.arn.id
+		if id.alias || !strings.HasPrefix(key, "mrk-") {
+			continue
+		}
+		if other, ok := seen[key]; ok {
+			replicas = append(replicas, other, c.KeyID)
+		}
+		seen[key] = c.KeyID
+	}
+	if len(replicas) > 0 {
+		return invalid("replicas of one multi-Region key, with Config.MRKAware: %q", replicas)
+	}
+	return nil
+}
+
 // NewEncrypter returns the encrypting half of [New]. It needs no DecryptKeys, also
 // where KeyID is an alias, and sends no kms:Decrypt.
 func NewEncrypter(c Config) (*Encrypter, error) {
-	if len(c.DecryptKeys) > 0 || c.MaxCalls != 0 {
-		return nil, invalid("Config.DecryptKeys and Config.MaxCalls are for decrypting, which an Encrypter does not")
+	if len(c.DecryptKeys) > 0 || c.MaxCalls != 0 || c.MRKAware {
+		return nil, invalid("Config.DecryptKeys, Config.MaxCalls and Config.MRKAware are for decrypting, which an Encrypter does not")
 	}
 	return newEncrypter(c)
 }
@@ -163,27 +176,9 @@ func newEncrypter(c Config) (*Encrypter, error) {
 	}}, nil
 }
 
-func newKeyring(c Config, mrkAware bool) (*Keyring, error) {
-	e, err := newEncrypter(c)
-	if err != nil {
-		return nil, err
-	}
-	match, region, err := strictMatch(c, e.wrapping.id, e.wrapping.region, mrkAware)
-	if err != nil {
-		return nil, err
-	}
-	name := keyringName{kind: "AWS KMS", key: clip(c.KeyID), remedy: "list in Config.DecryptKeys the ARNs of keys that were used before"}
-	u, err := newUnwrapping(c.Client, name, region, c.GrantTokens, c.MaxCalls)
-	if err != nil {
-		return nil, err
-	}
-	u.match = match
-	return &Keyring{e, u}, nil
-}
-
-// strictMatch returns the match for the keys that a Config lists, and their region
-// if the client and KeyID do not tell it.
-func strictMatch(c Config, id keyID, region string, mrkAware bool) (match, string, error) {
+// strictMatch returns the match for the keys that a Config lists, and their region. The
+// region it is given is empty if neither the client nor KeyID tells it.
+func strictMatch(c Config, id keyID, region string) (match, string, error) {
 	var own []arn
 	switch {
 	case id.alias && len(c.DecryptKeys) == 0:
@@ -212,7 +207,7 @@ func strictMatch(c Config, id keyID, region string, mrkAware bool) (match, strin
 		own = append(own, a)
 	}
 	matches := func(own, named arn) bool { return own == named }
-	if mrkAware {
+	if c.MRKAware {
 		matches = arn.related
 	}
 	return func(named arn) (send, want string, ok bool) {
@@ -220,7 +215,7 @@ func strictMatch(c Config, id keyID, region string, mrkAware bool) (match, strin
 			send := own[i].String()
 			return send, send, true
 		}
-		if mrkAware && named.multiRegion() {
+		if c.MRKAware && named.multiRegion() {
 			named = named.in(region)
 		}
 		// KMS finds the key of a bare ID in the caller's own account.

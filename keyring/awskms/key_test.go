@@ -104,13 +104,13 @@ func TestMRKAware(t *testing.T) {
 	mrk := s.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
 	replica := s.Replicate(mrk, west)
 	config := func(region, arn string) awskms.Config {
-		return awskms.Config{Client: newClient(s, region), KeyID: arn}
+		return awskms.Config{Client: newClient(s, region), KeyID: arn, MRKAware: true}
 	}
-	inEast, err := awskms.NewMRKAware(config(east, mrk))
+	inEast, err := awskms.New(config(east, mrk))
 	require.NoError(t, err)
-	inWest, err := awskms.NewMRKAware(config(west, replica))
+	inWest, err := awskms.New(config(west, replica))
 	require.NoError(t, err)
-	strictWest, err := awskms.New(config(west, replica))
+	strictWest, err := awskms.New(awskms.Config{Client: newClient(s, west), KeyID: replica})
 	require.NoError(t, err)
 
 	m := wrapNew(t, inEast)
@@ -125,14 +125,53 @@ func TestMRKAware(t *testing.T) {
 
 	// A key that is not multi-Region is bound to its region.
 	single := s.CreateKey(east, kmstest.SymmetricDefault)
-	inEast, err = awskms.NewMRKAware(config(east, single))
+	inEast, err = awskms.New(config(east, single))
 	require.NoError(t, err)
-	bare, err := awskms.NewMRKAware(config(west, mrk[strings.LastIndex(mrk, "/")+1:]))
+	bare, err := awskms.New(config(west, mrk[strings.LastIndex(mrk, "/")+1:]))
 	require.NoError(t, err)
 	unwraps(t, bare, m)
-	elsewhere, err := awskms.NewMRKAware(config(west, strings.Replace(single, east, west, 1)))
+	elsewhere, err := awskms.New(config(west, strings.Replace(single, east, west, 1)))
 	require.NoError(t, err)
 	refuses(t, elsewhere, wrapNew(t, inEast).EncryptedDataKeys)
+}
+
+// TestMultiMRKAware has a keyring of several keys, each of which is MRKAware or not.
+func TestMultiMRKAware(t *testing.T) {
+	s := newServer(t)
+	mrk, single := s.CreateMultiRegionKey(east, kmstest.SymmetricDefault), s.CreateKey(east, kmstest.SymmetricDefault)
+	replica := s.Replicate(mrk, west)
+	config := func(region, arn string, mrkAware bool) awskms.Config {
+		return awskms.Config{Client: newClient(s, region), KeyID: arn, MRKAware: mrkAware}
+	}
+	writer, err := awskms.New(config(west, replica, false))
+	require.NoError(t, err)
+	byReplica := wrapNew(t, writer)
+
+	for name, c := range map[string]struct {
+		generator, other awskms.Config
+		unwraps          bool // what a replica in the west wrapped, though the west is out
+	}{
+		"the generator":        {config(east, mrk, true), config(east, single, false), true},
+		"the other":            {config(east, single, false), config(east, mrk, true), true},
+		"neither":              {config(east, mrk, false), config(east, single, false), false},
+		"one of two replicas":  {config(east, mrk, true), config(west, replica, false), true},
+		"none of two replicas": {config(east, mrk, false), config(west, replica, false), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, err := awskms.NewMulti(c.generator, c.other)
+			require.NoError(t, err)
+			m := wrapNew(t, k)
+			require.Len(t, m.EncryptedDataKeys, 2)
+			unwraps(t, k, m)
+			s.Outage(west, kmstest.InternalError)
+			defer s.Restore(west)
+			if c.unwraps {
+				unwraps(t, k, byReplica)
+			} else {
+				refuses(t, k, byReplica.EncryptedDataKeys)
+			}
+		})
+	}
 }
 
 func TestDiscovery(t *testing.T) {
@@ -169,11 +208,8 @@ func TestDiscovery(t *testing.T) {
 			if c.config.Client == nil {
 				c.config.Client = newClient(s, east)
 			}
-			newDiscovery := awskms.NewDiscovery
-			if c.mrk {
-				newDiscovery = awskms.NewMRKDiscovery
-			}
-			k, err := newDiscovery(c.config)
+			c.config.MRKAware = c.mrk
+			k, err := awskms.NewDiscovery(c.config)
 			require.NoError(t, err)
 			if !c.unwraps {
 				refuses(t, k, c.keys)
@@ -199,7 +235,8 @@ func TestConfigsRefused(t *testing.T) {
 	newKey := func(c awskms.Config) func() error {
 		return func() error {
 			_, err := awskms.New(c)
-			_, errMRK := awskms.NewMRKAware(c)
+			c.MRKAware = true
+			_, errMRK := awskms.New(c)
 			require.Equal(t, err == nil, errMRK == nil)
 			return err
 		}
@@ -230,8 +267,8 @@ func TestConfigsRefused(t *testing.T) {
 			return err
 		},
 		"replicas of one key": func() error {
-			_, err := awskms.NewMRKAwareMulti(awskms.Config{Client: client, KeyID: mrk},
-				awskms.Config{Client: newClient(s, west), KeyID: s.Replicate(mrk, west)})
+			_, err := awskms.NewMulti(awskms.Config{Client: client, KeyID: mrk, MRKAware: true},
+				awskms.Config{Client: newClient(s, west), KeyID: s.Replicate(mrk, west), MRKAware: true})
 			return err
 		},
 		"client of another region": newKey(awskms.Config{Client: newClient(s, west), KeyID: key}),

@@ -33,9 +33,9 @@ type MultiRegionConfig struct {
 	Regions []RegionKey
 
 	// MinRegions is the least number of regions that must be able to unwrap a
-	// new data key, or else encrypting fails. Zero means all. One is best
-	// effort. A message for fewer than all is announced as [Degraded], and so
-	// OnEvent must be set unless all are required.
+	// new data key; with fewer, encrypting fails. Zero means all. A data key for
+	// fewer than all is reported as an event [Degraded]: so OnEvent must be set if
+	// MinRegions is less than all.
 	//
 	// A replica of a multi-Region key counts, without a call, as soon as any of
 	// its siblings has wrapped the data key.
@@ -45,16 +45,17 @@ type MultiRegionConfig struct {
 	// error of a region that took longer wraps context.DeadlineExceeded.
 	AttemptTimeout time.Duration
 
-	// HedgeAfter, if positive, is when the next region is asked to unwrap
-	// beside one that has not answered yet. It costs calls to save time.
+	// HedgeAfter, if positive, is how long a region may take to unwrap before the next
+	// one is asked too. The first data key that arrives is used. So slow regions cost
+	// more calls, and less time.
 	HedgeAfter time.Duration
 
-	// Cooldown is how long a region that did not answer is asked last, before
-	// one call tries it again. Zero is 10s.
+	// Cooldown is how long a region that is down is asked last. After it, one call at a
+	// time tries the region again. Zero is 10s.
 	Cooldown time.Duration
 
-	// OnEvent, if not nil, is called with what happens on the way. Calls come
-	// from several goroutines at once and hold up the keyring while they last.
+	// OnEvent, if not nil, is called for each [Event], by several goroutines at once. The
+	// keyring waits until it returns.
 	OnEvent func(Event)
 
 	// MaxCalls is the most calls to KMS that unwrapping one message's data key
@@ -66,8 +67,8 @@ type MultiRegionConfig struct {
 type EventKind int
 
 const (
-	// RegionFailed is a region that did not do its work: it timed out, could
-	// not be reached, throttled, or failed by itself.
+	// RegionFailed is a failure that counts against a region, as the table at [Error]
+	// says: it timed out, could not be reached, throttled, or failed by itself.
 	RegionFailed EventKind = iota + 1
 
 	// RegionDown is a region that is asked last from now on.
@@ -95,7 +96,7 @@ func (k EventKind) String() string {
 	return fmt.Sprintf("EventKind(%d)", int(k))
 }
 
-// An Event is something that a [MultiRegion] did beside what it returned.
+// An Event is something that happened to a [MultiRegion] which its results do not show.
 type Event struct {
 	Kind EventKind
 
@@ -105,7 +106,7 @@ type Event struct {
 	// Missing are the regions that cannot unwrap the data key, for Degraded.
 	Missing []string
 
-	// Err is why, if something failed.
+	// Err is the cause, if there is one.
 	Err error
 }
 
@@ -120,7 +121,7 @@ type MultiRegion struct {
 	onEvent    func(Event)
 }
 
-// region is one region's key and what is known of its health.
+// region is one region's key, and the breaker that remembers how the region answers.
 type region struct {
 	wrapping
 	decrypting decrypting
@@ -136,21 +137,24 @@ var _ keyring.Keyring = (*MultiRegion)(nil)
 // regions' keys are not its replicas, they wrap it too, as MinRegions says.
 //
 // To decrypt, regions whose key can unwrap are asked in order. The next is asked
-// when one times out, cannot be reached, throttles, or fails by itself, and
-// beside one that is slow if HedgeAfter is set. A region that refuses ends the
-// search: denied access, a disabled key or a wrong encryption context is the
-// cause to hear of, and not to be covered up by what another region says. While
-// the first region answers, no other is asked.
+// when one times out, cannot be reached, throttles, or fails by itself. With HedgeAfter,
+// the next is also asked when one is slow. After a refusal no further region is asked:
+// denied access, a disabled key or a wrong encryption context is what the caller must
+// learn, and the answer of another region would hide it. While the first region answers,
+// no other is asked. The table at [Error] has each case.
 //
-// A region that once takes longer than AttemptTimeout, or fails otherwise twice in a
-// row, is down: it is asked last, and to wrap a data key that another region has made
-// only where MinRegions needs it, and not more than once a second if it does not answer
-// at all. After the Cooldown one call tries it again. Of a caller's deadline each region
-// gets a share, so that there is time left for the next; one that does not answer within
-// a share that is shorter than AttemptTimeout is not down for it, unless calls have
-// waited for as long in all and none was answered.
+// A region goes down when a call takes AttemptTimeout, or when calls fail otherwise twice
+// in a row. A region that is down is asked last. To wrap a data key that another region
+// has made, it is asked only if MinRegions needs it, and if it does not answer at all, not
+// more than once a second. After the Cooldown one call at a time tries it again.
 //
-// The SDK's own retries are switched off where another region is the retry.
+// If the caller has a deadline, each region gets a share of the time that is left, so that
+// there is some for the next. A call whose share was shorter than AttemptTimeout does not
+// take its region down, unless such calls have waited for AttemptTimeout in all and none
+// was answered.
+//
+// The SDK's own retries are switched off, except to wrap with a key that has no replica
+// in another region: there the SDK tries twice.
 func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 	if len(c.Regions) == 0 {
 		return nil, invalid("MultiRegionConfig.Regions is empty")
@@ -213,7 +217,7 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 			timeout: c.AttemptTimeout,
 		})
 	}
-	// Where no replica can take a region's place, the SDK tries twice to wrap.
+	// If no replica can wrap in a region's place, the SDK tries twice.
 	for _, r := range k.regions {
 		if !slices.ContainsFunc(k.regions, func(other *region) bool { return other != r && other.id.arn.related(r.id.arn) }) {
 			r.options = callOptions(r.region, attempts(2))
@@ -231,18 +235,19 @@ func (k *MultiRegion) String() string {
 	return k.name.String()
 }
 
-// A candidate is a region that may be asked, and the turn that it is asked with.
+// A candidate is a region that may be asked, and its turn from the breaker, which must be
+// reported once.
 type candidate struct {
 	*region
 	turn turn
 
-	// beaten is set when a region that was asked later has answered earlier.
+	// beaten is set when a region that was asked later has answered first.
 	beaten *atomic.Bool
 }
 
-// order returns regions as they are to be asked: those that are down last, each
-// group in the caller's order. Whoever gets it sees to it that each turn is
-// reported.
+// order returns regions in the order in which to ask them: first those that are up, then
+// those that are down, in both cases as the config lists them. The caller must report each
+// turn, by regionCalls.end or by release.
 func order(regions []*region) []candidate {
 	var up, down []candidate
 	for _, r := range regions {
@@ -256,81 +261,115 @@ func order(regions []*region) []candidate {
 	return append(up, down...)
 }
 
-// release gives back turns that were not used.
+// release reports turns that were not used.
 func release(candidates []candidate) {
 	for _, c := range candidates {
 		c.breaker.report(c.turn, nothing, 0, nil)
 	}
 }
 
-// ask makes one region's calls, each of them with its share of the time that the
-// caller has left, and reports what they tell of the region. The caller's
-// context is ctx; limited may end before it, when the answer is not needed
-// any more. Left is how many regions can still be asked, this one included.
-func (k *MultiRegion) ask(ctx, limited context.Context, c candidate, left int, call func(attempt func(func(context.Context) error) error) error) (err error) {
-	what := nothing
-	heard := false // any answer
-	var waited time.Duration
-	defer func() {
-		if what == tooSlow {
-			err = fmt.Errorf("%w: %s had not answered when a region that was asked later had", keyring.ErrUnavailable, c.region.region)
-		}
-		// Before anybody is told, so that a panic there leaves no turn open.
-		changed := c.breaker.report(c.turn, what, waited, err)
-		switch {
-		case what == failing || what == timedOut:
-			k.onEvent(Event{Kind: RegionFailed, Region: c.region.region, Err: err})
-			fallthrough
-		case what == tooSlow, what == cutShort:
-			if changed {
-				k.onEvent(Event{Kind: RegionDown, Region: c.region.region, Err: err})
-			}
-		case changed:
-			k.onEvent(Event{Kind: RegionUp, Region: c.region.region})
-		}
-	}()
-	err = call(func(do func(context.Context) error) error {
-		timeout, whole := c.timeout, true
-		if deadline, ok := ctx.Deadline(); ok {
-			if share := time.Until(deadline) / time.Duration(left); share < timeout {
-				timeout, whole = share, false
-			}
-		}
-		attempt, cancel := context.WithTimeout(limited, timeout)
-		defer cancel()
-		began := time.Now()
-		err := do(attempt)
-		var e *Error
-		switch isKMS := errors.As(err, &e); {
-		case heard:
-			// It answered just before: the call is to blame, not the region.
-		case err == nil:
-			heard, what = true, answered
-		case isKMS && (e.notSent || e.credentials):
-			what = nothing // it was not asked
-		case errors.Is(ctx.Err(), context.Canceled):
-			what = nothing
-		case ctx.Err() == nil && limited.Err() != nil:
-			if what = nothing; c.beaten.Load() {
-				what = tooSlow
-			}
-		case ctx.Err() == nil && !goOn(err):
-			heard, what = true, answered
-		case ctx.Err() == nil && attempt.Err() == nil:
-			what = failing
-		case ctx.Err() == nil && whole:
-			what = timedOut
-		default:
-			// The caller had less time than the region may take.
-			what, waited = cutShort, waited+time.Since(began)
-		}
-		return err
-	})
+// regionCalls are the calls to one region that one data key takes: one to wrap it, or as
+// many to unwrap it as the header has wrapped keys for the region. They are made one
+// after another by do. After the last of them end tells the breaker, and OnEvent, what
+// they have shown of the region.
+type regionCalls struct {
+	candidate
+	onEvent func(Event)
+
+	ctx     context.Context // the caller's
+	limited context.Context // ends before ctx when the answer is not needed any more
+	left    int             // how many regions can still be asked, this one included
+
+	result result
+	heard  bool          // any answer came
+	waited time.Duration // by calls that were cut short
+}
+
+// do makes one call, with the region's share of the time that the caller has left, and
+// notes what it shows of the region.
+func (r *regionCalls) do(call func(context.Context) error) error {
+	timeout, whole := r.share()
+	ctx, cancel := context.WithTimeout(r.limited, timeout)
+	defer cancel()
+	began := time.Now()
+	err := call(ctx)
+	if r.heard {
+		return err // It answered just before: the call is to blame, not the region.
+	}
+	r.result = r.judge(ctx, err, whole)
+	switch r.result {
+	case answered:
+		r.heard = true
+	case cutShort:
+		r.waited += time.Since(began)
+	}
 	return err
 }
 
-// goOn says whether another region may be asked after an error: after an outage, and
-// when this one has not come to a decision about the key.
+// share returns how long a call may take, and whether that is as long as the region may
+// take: less if the caller's deadline leaves less for each region.
+func (r *regionCalls) share() (timeout time.Duration, whole bool) {
+	if deadline, ok := r.ctx.Deadline(); ok {
+		if share := time.Until(deadline) / time.Duration(r.left); share < r.timeout {
+			return share, false
+		}
+	}
+	return r.timeout, true
+}
+
+// judge returns what the first call, or one after calls without an answer, shows of the
+// region. Its context was ctx; whole says whether it had as long as the region may take.
+func (r *regionCalls) judge(ctx context.Context, err error, whole bool) result {
+	var e *Error
+	switch isKMS := errors.As(err, &e); {
+	case err == nil:
+		return answered
+	case isKMS && (e.notSent || e.credentials):
+		return nothing // it was not asked
+	case errors.Is(r.ctx.Err(), context.Canceled):
+		return nothing
+	case r.ctx.Err() != nil:
+		return cutShort // the caller had less time than the region may take
+	case r.limited.Err() != nil && r.beaten.Load():
+		return tooSlow
+	case r.limited.Err() != nil:
+		return nothing
+	case !goOn(err):
+		return answered
+	case ctx.Err() == nil:
+		return failing
+	case whole:
+		return timedOut
+	default:
+		return cutShort
+	}
+}
+
+// end reports to the breaker what the calls have shown, and tells OnEvent. It takes the
+// error that they ended with, and returns the one to report to the caller. It must be
+// called, once, also when a call panics: defer it.
+func (r *regionCalls) end(err error) error {
+	name := r.region.region
+	if r.result == tooSlow {
+		err = fmt.Errorf("%w: %s had not answered when a region that was asked later had", keyring.ErrUnavailable, name)
+	}
+	// Before anybody is told, so that a panic there leaves no turn open.
+	changed := r.breaker.report(r.turn, r.result, r.waited, err)
+	if r.result == failing || r.result == timedOut {
+		r.onEvent(Event{Kind: RegionFailed, Region: name, Err: err})
+	}
+	switch {
+	case !changed:
+	case r.result == answered:
+		r.onEvent(Event{Kind: RegionUp, Region: name})
+	default:
+		r.onEvent(Event{Kind: RegionDown, Region: name, Err: err})
+	}
+	return err
+}
+
+// goOn says whether another region may be asked after an error: after an outage, and after
+// an answer that KMS gave before it looked at the key.
 func goOn(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && (e.verdict == outage || e.verdict == undecided)
@@ -374,8 +413,8 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 			release(order[i : i+1])
 			continue
 		case c.turn == lastResort && len(covered) > 0:
-			// To wait for a region that is down would cost every message its
-			// timeout. For want of any other it is asked.
+			// To wait for a region that is down would cost each message its timeout.
+			// It is asked only if the other regions are not enough.
 			why, down := c.breaker.needed(len(covered) < k.minRegions)
 			if down {
 				release(order[i : i+1])
@@ -383,9 +422,7 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 				continue
 			}
 		}
-		err := k.ask(ctx, ctx, c, len(order)-i, func(attempt func(func(context.Context) error) error) error {
-			return attempt(func(ctx context.Context) error { return c.onEncrypt(ctx, m) })
-		})
+		err := k.wrapIn(ctx, c, len(order)-i, m)
 		if err == nil {
 			cover(c.region)
 			continue
@@ -393,8 +430,8 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 		if cause := ctx.Err(); cause != nil {
 			return append(reasons{cause, err}, failures...)
 		}
-		// A region that refuses to make the data key is misconfigured, and
-		// another making it in its place would hide that.
+		// A region that refuses to make the data key is misconfigured. If another
+		// made it instead, nobody would notice.
 		if !goOn(err) && (m.DataKey == nil || k.minRegions == len(k.regions)) {
 			return append(reasons{err}, failures...)
 		}
@@ -414,6 +451,13 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 		k.onEvent(Event{Kind: Degraded, Missing: missing, Err: failures})
 	}
 	return nil
+}
+
+// wrapIn wraps the data key of m with one region's key, or has that make it.
+func (k *MultiRegion) wrapIn(ctx context.Context, c candidate, left int, m *keyring.EncryptionMaterials) (err error) {
+	calls := regionCalls{candidate: c, onEvent: k.onEvent, ctx: ctx, limited: ctx, left: left}
+	defer func() { err = calls.end(err) }()
+	return calls.do(func(ctx context.Context) error { return c.onEncrypt(ctx, m) })
 }
 
 // OnDecrypt implements [keyring.Decrypter].
@@ -449,19 +493,22 @@ func (r *region) canUnwrap(edk keyring.EncryptedDataKey) bool {
 
 // unwrapIn tries the data keys that one region's key can unwrap. The error that
 // decides whether another region is asked comes first.
-func (k *MultiRegion) unwrapIn(r *region, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
-	attempt func(func(context.Context) error) error) (dataKey []byte, err error) {
+func (k *MultiRegion) unwrapIn(ctx, limited context.Context, c candidate, left int,
+	m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) (dataKey []byte, err error) {
+	calls := regionCalls{candidate: c, onEvent: k.onEvent, ctx: ctx, limited: limited, left: left}
+	defer func() { err = calls.end(err) }()
+	r := c.region
 	var failed reasons
-	calls := 0
+	made := 0
 	for _, edk := range keys {
 		if !r.canUnwrap(edk) {
 			continue
 		}
-		if calls++; calls > k.maxCalls {
+		if made++; made > k.maxCalls {
 			failed = append(failed, fmt.Errorf("more encrypted data keys in %s than MaxCalls, which is %d", r.region, k.maxCalls))
 			break
 		}
-		err := attempt(func(ctx context.Context) (err error) {
+		err := calls.do(func(ctx context.Context) (err error) {
 			dataKey, err = r.decrypting.unwrap(ctx, m, r.id.text, r.id.text, edk.Ciphertext)
 			return err
 		})
@@ -476,9 +523,9 @@ func (k *MultiRegion) unwrapIn(r *region, m *keyring.DecryptionMaterials, keys [
 	return nil, failed
 }
 
-// race asks regions in order: the next when one fails so that it may go on, or
-// when it is time to hedge. It returns the first data key, or why there is none,
-// what decided it first. No goroutine outlives it.
+// race asks regions in order. It asks the next one when goOn says so of an error, or when
+// HedgeAfter has passed. It returns the first data key that arrives, or all errors, first
+// the one that ended the search. All its goroutines have ended when it returns.
 func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) ([]byte, []error) {
 	type outcome struct {
 		place   int // in order
@@ -489,7 +536,8 @@ func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.De
 	outcomes := make(chan outcome, len(order))
 	var running sync.WaitGroup
 	defer func() {
-		// Those that lost are told, waited for, and what they brought is cleared.
+		// Calls that have not ended are cancelled and waited for, and data keys that they
+		// bring are cleared.
 		cancel()
 		running.Wait()
 		close(outcomes)
@@ -510,10 +558,7 @@ func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.De
 		pending++
 		running.Go(func() {
 			o := outcome{place: place}
-			o.err = k.ask(ctx, limited, c, left, func(attempt func(func(context.Context) error) error) (err error) {
-				o.dataKey, err = k.unwrapIn(c.region, m, keys, attempt)
-				return err
-			})
+			o.dataKey, o.err = k.unwrapIn(ctx, limited, c, left, m, keys)
 			outcomes <- o
 		})
 		if k.hedgeAfter > 0 {
@@ -537,8 +582,8 @@ func (k *MultiRegion) race(ctx context.Context, order []candidate, m *keyring.De
 			case goOn(o.err):
 				failed = append(failed, o.err)
 			default:
-				// No other region is asked to cover it up, but one that was asked
-				// earlier may still answer.
+				// No further region is asked, since its answer would hide this error. One
+				// that was asked before may still answer.
 				failed = slices.Insert(failed, 0, o.err)
 				refused, hedge = true, nil
 			}

@@ -158,8 +158,8 @@ func checkUnsigned(s keyring.Suite) error {
 	return nil
 }
 
-// contextDigest is what stands before the data key in the wrapped bytes, since
-// RSA has nowhere else to bind a context.
+// contextDigest returns the hash of an encryption context. It is encrypted in front of the
+// data key, and so bound to it: RSA has no other place for that.
 func contextDigest(ec keyring.EncryptionContext) ([]byte, error) {
 	serialized, err := ec.AppendBinary(nil)
 	digest := sha512.Sum384(serialized)
@@ -182,7 +182,8 @@ func (k *RSAEncrypter) OnEncrypt(ctx context.Context, m *keyring.EncryptionMater
 	if generated {
 		m.GenerateDataKey()
 	}
-	// At its length at once, so that no piece of the key is left elsewhere.
+	// Allocated at its full length, since a slice that grows leaves a part of the key
+	// behind.
 	plaintext = append(make([]byte, 0, len(plaintext)+len(m.DataKey)), plaintext...)
 	plaintext = append(plaintext, m.DataKey...)
 	defer clear(plaintext)
@@ -203,7 +204,8 @@ func (k *RSAEncrypter) OnEncrypt(ctx context.Context, m *keyring.EncryptionMater
 // OnDecrypt implements [keyring.Decrypter].
 func (k *RSADecrypter) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 	if err := checkUnsigned(m.Suite); err != nil {
-		// As a reason, since beside other keyrings it is no fault of the caller's.
+		// As a reason of ErrNoMatchingKey, since another child of a multi-keyring may
+		// unwrap the data key.
 		return keyring.NoMatch(k.String(), keys, err)
 	}
 	return tryKeys(ctx, keyringName{"AWS KMS RSA", k.key.String(), ""}, k.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {

@@ -9,13 +9,13 @@ import (
 	"github.com/go-sealring/sealring/keyring"
 )
 
-// A match says whether a keyring may unwrap a data key that the header says was
-// wrapped by the named key: under which key ID to ask, and with which ARN KMS
-// must answer.
+// A match says whether a keyring may unwrap a data key which, as the header says, was
+// wrapped by the key named. If so, send is the key ID to ask KMS for, and want is the ARN
+// that KMS must answer with.
 type match func(named arn) (send, want string, ok bool)
 
-// unwrapping is what the keyrings with symmetric keys do to decrypt; they differ
-// in the match.
+// unwrapping is the decrypting half of the keyrings with symmetric keys. They differ in
+// the match.
 type unwrapping struct {
 	decrypting
 	name     keyringName
@@ -23,8 +23,8 @@ type unwrapping struct {
 	match    match
 }
 
-// newUnwrapping returns all of it but the match, for keys in a region, which is
-// empty if it is not known.
+// newUnwrapping returns an unwrapping for keys in a region, which is empty if it is not
+// known. The caller sets the match.
 func newUnwrapping(client DecryptClient, name keyringName, region string, grantTokens []string, maxCalls int) (unwrapping, error) {
 	maxCalls, err := checkMaxCalls(maxCalls)
 	return unwrapping{
@@ -45,7 +45,7 @@ func (u *unwrapping) String() string { return u.name.String() }
 // A keyringName names a keyring in errors.
 type keyringName struct {
 	kind string
-	key  string // its key or region, which is left out where a reason names it
+	key  string // its key or region; left out of an error whose reasons name it
 
 	// remedy is what to do when a message names none of the keyring's keys.
 	remedy string
@@ -86,10 +86,10 @@ func (u *unwrapping) OnDecrypt(ctx context.Context, m *keyring.DecryptionMateria
 // An attempt unwraps one encrypted data key, with a call to KMS.
 type attempt func() ([]byte, error)
 
-// tryKeys makes the attempts that there are for the encrypted data keys, in order
-// and until one succeeds, and sets the data key of m. It makes at most maxCalls of
-// them, and collects why they fail. With neither attempt nor error a key is
-// another keyring's.
+// tryKeys unwraps one of the encrypted data keys and sets it as that of m. For each of them
+// it asks attemptFor, which returns an attempt, or an error for a key that cannot be tried,
+// or neither for a key of another keyring. It makes the attempts in order until one
+// succeeds, and at most maxCalls of them. If none does, it returns the reasons of all.
 func tryKeys(ctx context.Context, name keyringName, maxCalls int, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
 	attemptFor func(keyring.EncryptedDataKey) (attempt, error)) error {
 	if m.DataKey != nil {
@@ -123,7 +123,8 @@ func tryKeys(ctx context.Context, name keyringName, maxCalls int, m *keyring.Dec
 			}
 		}
 		failed = append(failed, fmt.Errorf("encrypted data key %d: %w", i+1, err))
-		// The next call would meet the same outage, unless it is one of this key alone.
+		// After an outage nothing more is asked: it would only cost the same time again.
+		// After one that may be of this key alone, other keys are.
 		if goOn(err) {
 			if !ofOneKey(err) {
 				return name.noMatch(keys, failed)
@@ -141,7 +142,7 @@ func tryKeys(ctx context.Context, name keyringName, maxCalls int, m *keyring.Dec
 	return name.noMatch(keys, failed)
 }
 
-// checkMaxCalls returns the most calls for what a config says.
+// checkMaxCalls returns the MaxCalls that a config means: the default for zero.
 func checkMaxCalls(n int) (int, error) {
 	if n < 0 {
 		return 0, invalid("MaxCalls is %d", n)
@@ -152,8 +153,8 @@ func checkMaxCalls(n int) (int, error) {
 	return n, nil
 }
 
-// ofOneKey says whether an outage may be one of the key that was asked, since KMS
-// answered for it.
+// ofOneKey says whether an outage may be one of the key that was asked, and not of the
+// region: KMS answered, with a code other than throttling.
 func ofOneKey(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.status != 0 && e.Code != "" && !e.throttled()

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -60,7 +61,7 @@ func Run(t *testing.T, k Keyring) {
 		t.Fatal("keyringtest: neither Encrypter nor Decrypter is set")
 	}
 	if k.Suites == nil {
-		k.Suites = keyring.Suites()
+		k.Suites = suite.IDs[keyring.Suite]()
 	}
 	type testCase struct {
 		name             string

@@ -129,7 +129,7 @@ func (k *Keyring) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !m.Suite.Valid() {
+	if m.Suite.DataKeyLen() == 0 {
 		return fmt.Errorf("%v: %w: suite %v", k, keyring.ErrInvalidArgument, m.Suite)
 	}
 	// m is changed only at the end, even if the AEAD panics.
