@@ -189,6 +189,7 @@ func gather[T any](r *run, records []*T, f func(i int, record reflect.Value)) {
 	var seen map[*T]int
 	if len(records) > 1 {
 		seen = make(map[*T]int, len(records))
+		r.jobs = slices.Grow(r.jobs, len(records)*len(r.table.plan.columns))
 	}
 	for i, p := range records {
 		if p == nil {
