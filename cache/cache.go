@@ -49,10 +49,10 @@ type Cache struct {
 	manager keyring.MaterialsManager
 	limits  Limits
 
-	// confirmsAlone says that the manager answers the same whether or not the caller
+	// ignoresStoredPairs says that the manager answers the same whether or not the caller
 	// expects pairs that the message stores. The default manager does. Another may
 	// insist on such pairs.
-	confirmsAlone bool
+	ignoresStoredPairs bool
 
 	// elapsed returns the time since the cache was made, by a monotonic clock.
 	elapsed func() time.Duration
@@ -90,7 +90,7 @@ func New(k keyring.Keyring, limits Limits) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.confirmsAlone = true
+	c.ignoresStoredPairs = true
 	return c, nil
 }
 
@@ -236,12 +236,12 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 		return c.manager.DecryptionMaterials(ctx, req)
 	}
 	var buf [1024]byte
-	id, err := decryptionIdentity(buf[:0], &req, partition, !c.confirmsAlone)
+	id, err := decryptionIdentity(buf[:0], &req, partition, !c.ignoresStoredPairs)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	got, answers := c.decryptionHit(id, &req)
-	if !answers && c.confirmsAlone && !message.Stores(req.Stored, req.Reproduced) {
+	if !answers && c.ignoresStoredPairs && !message.Stores(req.Stored, req.Reproduced) {
 		// The identity so far was for requests whose expected pairs are all stored. This
 		// one has others, and they are part of its identity.
 		got.clear()

@@ -46,7 +46,7 @@ func TestCauses(t *testing.T) {
 		"no match, one refuses":  {&keyring.NoMatchError{Reasons: []error{answer{true, false}, answer{false, true}}}, false, true},
 		"no match, one has none": {&keyring.NoMatchError{Reasons: []error{answer{true, false}, answer{false, false}, plain}}, true, false},
 	} {
-		_, refused := verdict(c.err)
+		_, refused := classify(c.err)
 		assert.Equal(t, c.unavailable, unavailable(c.err), name)
 		assert.Equal(t, c.refused, refused, name)
 		assert.Equal(t, c.unavailable, errors.Is(asUnavailable(c.err), keyring.ErrUnavailable), name)

@@ -133,7 +133,7 @@ func newTestCache(t testing.TB, m keyring.MaterialsManager, limits Limits, now f
 	c, err := newCache(m, limits, func() time.Duration { return now().Sub(start) })
 	require.NoError(t, err)
 	if _, ok := m.(*manager); ok {
-		c.confirmsAlone = true // as with the manager that it counts for
+		c.ignoresStoredPairs = true // as with the manager that it counts for
 	}
 	t.Cleanup(func() { c.Close() })
 	return c

@@ -5,8 +5,8 @@ import "time"
 // Limits bound the use of data keys and the size of a cache. They hold however
 // many goroutines there are.
 type Limits struct {
-	// MaxAge is how long a data key may be used after it was made or unwrapped.
-	// It must be set. If access is revoked in a key's policy, data keys from before go on
+	// MaxAge is how long a data key may be used after it was made or unwrapped,
+	// unless StaleFor allows more. It must be set. If access is revoked in a key's policy, data keys from before go on
 	// being used until they reach MaxAge, or a load meets the refusal.
 	MaxAge time.Duration
 
@@ -47,11 +47,13 @@ type Limits struct {
 	// after that does.
 	NoRefresh bool
 
-	// MaxRefreshes is the most data keys that are replaced in the background at once. It
-	// is also the most loads of each partition that go on when all of their callers have
-	// gone away. Zero is 4. With StaleFor two kinds of loads are not bounded: those that
-	// look in the background whether an outage is over, and those that replace a data key
-	// which the cache still holds, after their callers have gone away.
+	// MaxRefreshes bounds two things, each by itself. Zero is 4.
+	//   - how many data keys are replaced in the background at once;
+	//   - how many loads of a partition go on when all of their callers have gone away.
+	//
+	// With StaleFor two kinds of loads are not bounded: those that look in the background
+	// whether an outage is over, and those whose callers have gone away and that replace
+	// a data key which the cache still holds.
 	MaxRefreshes int
 
 	// StaleFor is how long past MaxAge a data key may still be used in an outage of the
@@ -76,7 +78,7 @@ type Limits struct {
 	// Unavailable() bool that returns true, or is a timeout, and no part of it is a
 	// refusal. It is a refusal when it is keyring.ErrPolicy, or has a method
 	// Refused() bool that returns true, or has no such method and an Unavailable that
-	// returns false.
+	// returns false. Where errors are wrapped, the outermost with such a method decides.
 	StaleFor time.Duration
 
 	// OnEvent, if not nil, is called with what happens other than hits. Calls

@@ -179,7 +179,7 @@ func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *
 	// Somewhat later than the manager's context ends, so that a manager which heeds it
 	// has the time to return its own error.
 	giveUp := time.AfterFunc(c.limits.LoadTimeout+c.limits.LoadTimeout/8, func() {
-		c.settle(id, errIgnoresContext)
+		c.loadFailed(id, errIgnoresContext)
 		c.end(l, copied{}, false, errIgnoresContext)
 	})
 	go func() {
@@ -257,7 +257,7 @@ func (c *Cache) probe(e *entry) {
 }
 
 // replace loads an entry's materials anew, or waits for a load under way that does. It
-// says whether another entry is in this one's place now, or none.
+// returns true if the entry is no longer in the cache.
 func (c *Cache) replace(e *entry) bool {
 	c.loads.mu.Lock()
 	l, others := c.loads.running[e.id]
@@ -295,11 +295,11 @@ func (c *Cache) fill(ctx context.Context, l *load, e *entry, n int64) (reserved 
 		case c.ctx.Err() != nil:
 			err = ErrClosed
 		case !l.cancelled.Load():
-			c.settle(e.id, err)
+			c.loadFailed(e.id, err)
 		default:
 			// A cancelled load fails for that reason: only a refusal says more.
-			if _, refusal := verdict(err); refusal {
-				c.settle(e.id, err)
+			if _, refusal := classify(err); refusal {
+				c.loadFailed(e.id, err)
 			}
 		}
 		return copied{}, false, err

@@ -64,16 +64,16 @@ func (o *outages) probeEnded() {
 	o.probing = false
 }
 
-// settle decides about the entry that a load was to replace, if there is one, when the
+// loadFailed decides about the entry that a load was to replace, if there is one, when the
 // load has failed. After a refusal the entry is dropped. After an outage it is kept, for
 // StaleFor. After any other error it is kept up to MaxAge and not longer.
-func (c *Cache) settle(id identity, err error) {
+func (c *Cache) loadFailed(id identity, err error) {
 	e := c.find(id)
 	if e == nil {
 		return
 	}
 	now := c.elapsed()
-	switch outage, refusal := verdict(err); {
+	switch outage, refusal := classify(err); {
 	case refusal:
 		c.drop(e, Purged)
 	case outage:
@@ -85,15 +85,15 @@ func (c *Cache) settle(id identity, err error) {
 
 // unavailable says whether an error is an outage, and no part of it is a refusal.
 func unavailable(err error) bool {
-	outage, refusal := verdict(err)
+	outage, refusal := classify(err)
 	return outage && !refusal
 }
 
-// verdict says whether a part of an error is an outage, and whether one is a refusal by a
+// classify says whether a part of an error is an outage, and whether one is a refusal by a
 // key service or a policy. Limits.StaleFor says what makes an error one or the other. A
 // part that is neither, such as the error of a keyring that has no key for the message,
 // changes nothing.
-func verdict(err error) (outage, refusal bool) {
+func classify(err error) (outage, refusal bool) {
 	if err == nil {
 		return false, false
 	}
@@ -129,7 +129,7 @@ func verdict(err error) (outage, refusal bool) {
 		parts = u.Unwrap()
 	}
 	for _, part := range parts {
-		o, r := verdict(part)
+		o, r := classify(part)
 		outage, refusal = outage || o, refusal || r
 	}
 	return outage, refusal
@@ -139,7 +139,7 @@ func verdict(err error) (outage, refusal bool) {
 // caller expects what does not hold, or no key here has wrapped the message.
 func rejected(err error) bool {
 	if errors.Is(err, message.ErrBlamesMessage) {
-		outage, _ := verdict(err)
+		outage, _ := classify(err)
 		return !outage
 	}
 	if ofService(err) && !errors.Is(err, keyring.ErrPolicy) {
@@ -158,7 +158,7 @@ func rejected(err error) bool {
 // ofService says whether a part of an error comes from a key service: it is an outage, a
 // refusal, or has a method that could say so.
 func ofService(err error) bool {
-	outage, refusal := verdict(err)
+	outage, refusal := classify(err)
 	var u interface{ Unavailable() bool }
 	var r interface{ Refused() bool }
 	return outage || refusal || errors.As(err, &u) || errors.As(err, &r)

@@ -97,8 +97,7 @@ type share struct {
 	messages []int
 }
 
-// errNotDone is the error of each message at first, in place of which its result is put. It
-// stays if a manager, or a context that the caller has written, calls runtime.Goexit in the
+// errNotDone is the error of each message until its result replaces it. It stays if a manager, or a context that the caller has written, calls runtime.Goexit in the
 // goroutine that works on the message.
 var errNotDone = errors.New("envelope: decrypt: the goroutine that worked on it was ended")
 

@@ -79,7 +79,8 @@ func (d *Decrypter) verifyHeader(o *opener, m *keyring.DecryptionMaterials) erro
 		return err
 	}
 	// The first thing that is done under this key, and in constant time: nothing is
-	// tried under a key that the message does not commit to.
+	// tried under a key that the message does not commit to. In suites that do not
+	// commit, both are empty.
 	if subtle.ConstantTimeCompare(got, h.Commitment) != 1 {
 		return fmt.Errorf("header: %w", ErrCommitment)
 	}

@@ -18,7 +18,8 @@ import (
 //
 // A Reader is not safe for concurrent use. It needs no Close: between calls it
 // has no goroutine and owns nothing but memory. Plaintext in that memory is cleared
-// when Read or WriteTo returns io.EOF or an error; a Reader that is dropped before
+// when Read returns io.EOF or an error, and when WriteTo has written all or the message
+// fails. A Reader that is dropped before, or after an error of WriteTo's destination,
 // leaves it to the garbage collector.
 type Reader struct {
 	ctx    context.Context

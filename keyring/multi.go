@@ -154,9 +154,9 @@ func (k *multiDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, 
 	return failed
 }
 
-// nameOnce sees to it that the text of the reasons names the keys which wrapped the message
-// at most once: it removes the names from all reasons but the first, and from that too if
-// some keyring has tried a key, since the reason of that names the key.
+// nameOnce keeps the names of the keys that wrapped the message in one of the reasons. If
+// some keyring has tried a key, it keeps them in none: the reason of that keyring names
+// the key.
 func nameOnce(reasons []error) {
 	named := slices.ContainsFunc(reasons, func(err error) bool {
 		noMatch, ok := err.(*NoMatchError)

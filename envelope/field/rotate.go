@@ -158,13 +158,14 @@ type page struct {
 
 // run reads pages and has them worked on, and goes through them in their order.
 func (r *rotating[T]) run(ctx context.Context, from string) (Progress, error) {
-	inFlight := make(chan *page, r.Concurrency-1)
+	inFlight := make(chan *page, r.Concurrency)
+	slots := make(chan struct{}, r.Concurrency) // one for each page that is read, until it is done
 	var readErr error
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		defer close(inFlight)
 		defer r.keepPanic()
-		readErr = r.readAll(ctx, from, inFlight, &wait)
+		readErr = r.readAll(ctx, from, slots, inFlight, &wait)
 	})
 	var so Progress
 	var err error
@@ -182,6 +183,7 @@ func (r *rotating[T]) run(ctx context.Context, from string) (Progress, error) {
 		if err != nil {
 			r.cancel(err)
 		}
+		<-slots
 	}
 	wait.Wait()
 	if r.panicked != nil {
@@ -194,8 +196,9 @@ func (r *rotating[T]) run(ctx context.Context, from string) (Progress, error) {
 }
 
 // readAll reads pages until there are no more.
-func (r *rotating[T]) readAll(ctx context.Context, from string, inFlight chan<- *page, wait *sync.WaitGroup) error {
+func (r *rotating[T]) readAll(ctx context.Context, from string, slots chan<- struct{}, inFlight chan<- *page, wait *sync.WaitGroup) error {
 	for {
+		slots <- struct{}{}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -245,7 +248,7 @@ func (r *rotating[T]) reseal(ctx context.Context, records []*T) (Progress, error
 			continue
 		}
 		stale = append(stale, one)
-		before = append(before, Resealed[T]{*one, one})
+		before = append(before, Resealed[T]{*r.table.copyOf(one), one})
 	}
 	failed := map[int]error{}
 	note := func(err error) {
@@ -288,6 +291,41 @@ func (r *rotating[T]) reseal(ctx context.Context, records []*T) (Progress, error
 	came.Lost = int64(lost)
 	came.Sealed = int64(len(good) - lost)
 	return came, err
+}
+
+// copyOf returns a copy of a record that shares no sealed field and no index with it.
+func (t *Table[T]) copyOf(record *T) *T {
+	c := *record
+	v := reflect.ValueOf(&c).Elem()
+	copied := map[uintptr]reflect.Value{} // pointers, by what they were
+	for _, column := range t.plan.columns {
+		separate(v, column.path, copied)
+		for _, x := range column.indexes {
+			separate(v, x.path, copied)
+		}
+	}
+	return &c
+}
+
+// separate replaces the pointers on the way to a field by pointers to copies.
+func separate(v reflect.Value, path []int, copied map[uintptr]reflect.Value) {
+	for i, n := range path {
+		if i > 0 && v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				return
+			}
+			c, ok := copied[v.Pointer()]
+			if !ok {
+				c = reflect.New(v.Type().Elem())
+				c.Elem().Set(v.Elem())
+				copied[v.Pointer()] = c
+				copied[c.Pointer()] = c
+			}
+			v.Set(c)
+			v = c.Elem()
+		}
+		v = v.Field(n)
+	}
 }
 
 // sealAnew seals all fields that have a value, also those that are sealed. Records that are

@@ -121,6 +121,9 @@ func (p *planner) field(f reflect.StructField, path []int, where, prefix string)
 			p.wrong(where, "an inline struct has no name; its columns can have a prefix=")
 		}
 		if f.Type.Kind() == reflect.Pointer {
+			if !f.IsExported() {
+				p.wrong(where, "is a pointer to a struct that is not exported: embed the struct itself")
+			}
 			p.pointed++
 			defer func() { p.pointed-- }()
 		}

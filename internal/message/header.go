@@ -177,8 +177,9 @@ func (h *Header) parse(f *fields, limits Limits) error {
 // this library writes version 1. Nobody changes it.
 //
 // Header and frames are authenticated under one key, which must never see an IV
-// twice. A frame's IV is its sequence number, and the first frame has number 1: so no
-// frame has the header's IV. Nor may a second header be written under the same key,
+// twice. A frame that this library writes has its sequence number as its IV. The first
+// frame has number 1, and after the last number there is an error: so no frame has the
+// header's IV. Nor may a second header be written under the same key,
 // even with the same data key wrapped anew; who re-encrypts makes a new message.
 var HeaderIV [suite.IVLen]byte
 

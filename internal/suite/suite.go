@@ -74,16 +74,19 @@ func (s *Suite) MessageIDLen() int {
 // And where it is unlike the others:
 //
 //   - another cipher, IV or tag: aead.go and the sizes above, which all suites share.
-//   - a data key of more than 32 bytes: cache/entry.go, whose copies have 32.
+//   - a data key of more than 32 bytes: cache/entry.go, whose copies have 32, and
+//     derivation.key in envelope/kdf.go.
 //   - another derivation: envelope/derive.go. A suite that commits with another hash than
 //     SHA-512: envelope/kdf.go, which is written for that one.
 //   - another signature than ECDSA: envelope/sign.go and open.go, and the key pair in
 //     keyring/manager.go and materials.go.
-//   - another header, or a message ID of another length: MessageIDLen, and
-//     internal/message/header.go.
+//   - another header, or a message ID of another length: MessageIDLen,
+//     internal/message/header.go, and sealer.id in envelope/seal.go, which has 32 bytes.
+//   - no derivation: SECURITY.md and keyring/suite.go count those suites.
 //
 // Tests that go through all suites take IDs, and so the new one; a message of another
-// SDK must be added for it (CONTRIBUTING.md, Vectors).
+// SDK must be added for it (CONTRIBUTING.md, Vectors; the list of suites in
+// envelope/testdata/python/make.py).
 var table = [...]Suite{
 	{ID: 0x0014, Name: "AES-128-GCM, no key derivation", Version: 1, KeyLen: 16},
 	{ID: 0x0046, Name: "AES-192-GCM, no key derivation", Version: 1, KeyLen: 24},

@@ -104,7 +104,8 @@ func parseKeyID(s string) (keyID, error) {
 //
 //	GenerateDataKey     wrapping.wrapped            mayAnswer
 //	Encrypt             wrapping.wrapped            mayAnswer
-//	Decrypt             decrypting.unwrap           equal to the ARN that match wants
+//	Decrypt             decrypting.unwrap           equal to the ARN of the header, or of the
+//	                                                replica that is asked in its place
 //	Decrypt, RSA        RSADecrypter.unwrap         equal to the keyring's ARN
 //	GetPublicKey        agreement.fetchPublicKey    mayAnswer; the answer is the key from then on
 //	DeriveSharedSecret  agreement.derive            mayAnswer

@@ -211,8 +211,8 @@ func (d *decrypting) unwrap(ctx context.Context, m *keyring.DecryptionMaterials,
 	if out.KeyId == nil || *out.KeyId != want {
 		clear(out.Plaintext)
 		if id := (keyID{bare: send}); out.KeyId != nil && id.mayAnswer(*out.KeyId) {
-			// The key that was asked has answered, and it is in another account than the
-			// header says: the message is to blame.
+			// True only if send is a key ID and no ARN: that key has answered, and it is
+			// in another account than the header says. The message is to blame.
 			return nil, badContent(op, send, d.region, "%s", answeredAs(out.KeyId))
 		}
 		return nil, badAnswer(op, send, d.region, "%s", answeredAs(out.KeyId))

@@ -19,7 +19,7 @@ type breaker struct {
 	misses  int       // failures since the last answer
 	slow    int       // results tooSlow since the last answer
 	waits   bool      // the last result was timedOut: asking costs time
-	tried   time.Time // while open: when needed last let a call try, or when it opened
+	tried   time.Time // while open: when skip last let a call try, or when it opened
 	lastErr error     // the last failure that opened it, or kept it open
 
 	// waited is how long calls have waited without an answer since the last one. Only
@@ -125,24 +125,24 @@ func (b *breaker) waitedInVain(d time.Duration) bool {
 	return b.waited >= b.timeout
 }
 
-// needed decides whether a call asks the region, which is down, to wrap a data key that
-// another region has made. needs says that MinRegions is not reached without it. down means
-// not to ask it, and why is what took it down.
+// skip says whether a call leaves out the region, which was down when the call began, and
+// does not ask it to wrap a data key that another region has made. required says that
+// MinRegions is not reached without it. The error is what took the region down.
 //
-//	                        needs                       does not need
+//	                        required                    not required
 //	fails at once (!waits)  ask                         ask after the cooldown
 //	costs time (waits)      ask after the cooldown,     do not ask
 //	                        and once a second before
-func (b *breaker) needed(needs bool) (why error, down bool) {
+func (b *breaker) skip(required bool) (why error, skip bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	switch {
 	case !b.open:
 		return nil, false // it has just come back
-	case !b.waits && (needs || !now.Before(b.until)):
+	case !b.waits && (required || !now.Before(b.until)):
 		return b.lastErr, false
-	case !needs:
+	case !required:
 		return b.lastErr, true
 	case !now.Before(b.until):
 		return b.lastErr, false
@@ -154,6 +154,6 @@ func (b *breaker) needed(needs bool) (why error, down bool) {
 	}
 }
 
-// retryEvery is how often needed lets a call ask a region that costs time, before the
+// retryEvery is how often skip lets a call ask a region that costs time, before the
 // cooldown is over.
 const retryEvery = time.Second

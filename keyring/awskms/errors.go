@@ -43,8 +43,8 @@ import (
 //	  InvalidSignatureException and such
 //	SerializationException,                    no           no       yes          yes
 //	  UnknownOperationException
-//	KMSInvalidStateException, if its message   no           no       yes          yes
-//	  does not say that something is pending
+//	KMSInvalidStateException without           no           no       yes          yes
+//	  "pending" in its message
 //	AccessDeniedException, DisabledException,  no           yes      no (3)       no
 //	  NotFoundException, and every code that
 //	  is in no other row
@@ -60,9 +60,8 @@ import (
 //	the client asks another region             no           no       no (3)       no
 //	the caller cancelled                       no           no       no           no
 //
-// (1) A call that had less than AttemptTimeout, since the caller's deadline was near,
-// counts only together with others: once they have waited for AttemptTimeout in all, and
-// none was answered. (2) A code in a row with no for both Unavailable and Refused goes
+// (1) A call that the caller's deadline cut short counts only once such calls have
+// together waited for AttemptTimeout without an answer. (2) A code in a row with no for both Unavailable and Refused goes
 // before the status. (3) But to wrap a data key that another region has made, where
 // MinRegions is less than all, the next region is asked after every error but the
 // caller's own.
@@ -172,7 +171,9 @@ func newError(ctx context.Context, operation, keyID, region string, err error) *
 	case e.Code == "InvalidCiphertextException", e.Code == "IncorrectKeyException":
 		e.verdict = mismatched
 	case e.notSent, e.Code == "KMSInvalidStateException" && !strings.Contains(e.message, "pending"):
-		e.verdict = undecided // of the second, a key that is going to be deleted is the usual reason
+		// KMSInvalidStateException is said of an external key store that cannot be reached.
+		// With "pending" it is said of a key that waits to be deleted or imported: a refusal.
+		e.verdict = undecided
 	case isAPI && beforeTheKey(e.Code):
 		e.verdict = undecided
 	case e.status >= http.StatusInternalServerError, e.throttled(), e.status == http.StatusRequestTimeout:

@@ -29,9 +29,8 @@ type Config struct {
 	// stands for now. [NewEncrypter] needs none.
 	DecryptKeys []string
 
-	// MRKAware lets a data key that was wrapped by a replica of a multi-Region key be
-	// unwrapped by another replica of it: the one that KeyID or DecryptKeys names, in
-	// its own region. Without it the replicas of a multi-Region key are different
+	// MRKAware lets one replica of a multi-Region key unwrap what another replica has
+	// wrapped. The replica that KeyID or DecryptKeys names is asked, in its own region. Without it the replicas of a multi-Region key are different
 	// keys. Keys that are not multi-Region are the same either way. It is about
 	// decrypting alone, and so [NewEncrypter] refuses it.
 	MRKAware bool

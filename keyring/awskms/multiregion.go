@@ -67,17 +67,17 @@ type MultiRegionConfig struct {
 type EventKind int
 
 const (
-	// RegionFailed is a failure that counts against a region, as the table at [Error]
+	// RegionFailed says of a failure that it counts against a region, as the table at [Error]
 	// says: it timed out, could not be reached, throttled, or failed by itself.
 	RegionFailed EventKind = iota + 1
 
-	// RegionDown is a region that is asked last from now on.
+	// RegionDown says that a region is asked last from now on.
 	RegionDown
 
-	// RegionUp is the first answer of a region that was down.
+	// RegionUp says that a region that was down has answered.
 	RegionUp
 
-	// Degraded is a data key that not all regions can unwrap.
+	// Degraded says that not all regions can unwrap a new data key.
 	Degraded
 )
 
@@ -415,8 +415,8 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 		case c.turn == lastResort && len(covered) > 0:
 			// To wait for a region that is down would cost each message its timeout.
 			// It is asked only if the other regions are not enough.
-			why, down := c.breaker.needed(len(covered) < k.minRegions)
-			if down {
+			why, skip := c.breaker.skip(len(covered) < k.minRegions)
+			if skip {
 				release(order[i : i+1])
 				failures = append(failures, fmt.Errorf("%s is not asked, since it is down: %w", c.region.region, why))
 				continue
