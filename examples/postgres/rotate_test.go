@@ -198,7 +198,7 @@ func TestRotationIsResumed(t *testing.T) {
 		assert.Less(t, so.Read, int64(n)*3/4, "it began anew")
 		assert.Equal(t, so.Read, so.Fresh+so.Sealed+so.Lost)
 		stop()
-		t.Logf("%d writes meanwhile, to %d patients; after the kill: %+v", len(wrote), len(wrote), so)
+		t.Logf("notes of %d patients written meanwhile; after the kill: %+v", len(wrote), so)
 		require.NotEmpty(t, wrote)
 
 		// What was written between reading and writing has its other columns yet to do.
