@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ var readme string
 // inReadme checks that a line stands in README.md.
 func inReadme(t *testing.T, line string) {
 	t.Helper()
-	assert.Contains(t, strings.Split(readme, "\n"), line, "README.md says something else")
+	assert.True(t, slices.Contains(strings.Split(readme, "\n"), line), "README.md does not have this line:\n%s", line)
 }
 
 func kmsClient(s *kmstest.Server, region string) *kms.Client {
@@ -82,13 +83,6 @@ func longerInAWS(t *testing.T, message []byte) (n int) {
 func TestSizes(t *testing.T) {
 	const east, west, south = "us-east-1", "us-west-2", "sa-east-1"
 	s := kmstest.Start(t, kmstest.Config{Regions: []string{east, west, south}})
-	rawRSA := func(bits int) keyring.Keyring {
-		key, err := rsa.GenerateKey(rand.Reader, bits)
-		require.NoError(t, err)
-		kr, err := keyring.NewRawRSA("app", "kek-2026", &key.PublicKey, key, keyring.RSAOAEPSHA256)
-		require.NoError(t, err)
-		return kr
-	}
 	rawECDH := func(curve ecdh.Curve) keyring.Keyring {
 		key, err := curve.GenerateKey(rand.Reader)
 		require.NoError(t, err)
@@ -96,13 +90,22 @@ func TestSizes(t *testing.T) {
 		require.NoError(t, err)
 		return kr
 	}
-	kmsRSA := func(spec kmstest.KeySpec) keyring.Keyring {
+	// The server keeps the private halves, so that the raw keyrings only encrypt.
+	type rsaOnly struct {
+		keyring.Encrypter
+		keyring.Decrypter
+	}
+	var rawRSA, kmsRSA []keyring.Keyring
+	for _, spec := range []kmstest.KeySpec{kmstest.RSA2048, kmstest.RSA3072, kmstest.RSA4096} {
 		arn := s.CreateKey(east, spec)
-		public, err := x509.ParsePKIXPublicKey(s.PublicKey(arn))
+		parsed, err := x509.ParsePKIXPublicKey(s.PublicKey(arn))
 		require.NoError(t, err)
-		kr, err := awskms.NewRSA(awskms.RSAConfig{Client: kmsClient(s, east), KeyARN: arn, PublicKey: public.(*rsa.PublicKey)})
+		public := parsed.(*rsa.PublicKey)
+		kr, err := awskms.NewRSA(awskms.RSAConfig{Client: kmsClient(s, east), KeyARN: arn, PublicKey: public})
 		require.NoError(t, err)
-		return kr
+		raw, err := keyring.NewRawRSAEncrypter("app", "kek-2026", public, keyring.RSAOAEPSHA256)
+		require.NoError(t, err)
+		rawRSA, kmsRSA = append(rawRSA, rsaOnly{raw, kr}), append(kmsRSA, kr)
 	}
 	kmsECDH := func(spec kmstest.KeySpec) keyring.Keyring {
 		arn := s.CreateKey(east, spec)
@@ -138,13 +141,13 @@ func TestSizes(t *testing.T) {
 		keyrings []keyring.Keyring
 	}{
 		{"raw AES", []keyring.Keyring{rawAES}},
-		{"raw RSA 2048, 3072, 4096", []keyring.Keyring{rawRSA(2048), rawRSA(3072), rawRSA(4096)}},
+		{"raw RSA 2048, 3072, 4096", rawRSA},
 		{"raw ECDH P-256, P-384, P-521", []keyring.Keyring{rawECDH(ecdh.P256()), rawECDH(ecdh.P384()), rawECDH(ecdh.P521())}},
 		{"KMS", []keyring.Keyring{oneKMS}},
 		{"KMS, multi-Region key", []keyring.Keyring{mrk}},
 		{"KMS in 2 regions", []keyring.Keyring{regions(east, west)}},
 		{"KMS in 3 regions", []keyring.Keyring{regions(east, west, south)}},
-		{"KMS RSA 2048, 3072, 4096", []keyring.Keyring{kmsRSA(kmstest.RSA2048), kmsRSA(kmstest.RSA3072), kmsRSA(kmstest.RSA4096)}},
+		{"KMS RSA 2048, 3072, 4096", kmsRSA},
 		{"KMS ECDH P-256, P-384, P-521", []keyring.Keyring{kmsECDH(kmstest.ECCP256), kmsECDH(kmstest.ECCP384), kmsECDH(kmstest.ECCP521)}},
 	} {
 		line := "| " + c.name
