@@ -3,6 +3,7 @@ package field
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"database/sql/driver"
 	"fmt"
 	"reflect"
 	"slices"
@@ -17,6 +18,31 @@ import (
 // A term is the version of its key in one byte, and 32 bytes of HMAC-SHA-256, or as many
 // as the tag's bytes= says.
 type Index []byte
+
+// Value implements [driver.Valuer]: it returns the term, which is the index's own and must
+// not be changed, and nil for NULL.
+func (x Index) Value() (driver.Value, error) {
+	if x == nil {
+		return nil, nil
+	}
+	return []byte(x), nil
+}
+
+// Scan implements [sql.Scanner]. It takes a copy of a term, or nil for NULL. Any other
+// type than []byte and nil is an error.
+//
+// [sql.Scanner]: https://pkg.go.dev/database/sql#Scanner
+func (x *Index) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		*x = nil
+	case []byte:
+		*x = append(Index{}, src...)
+	default:
+		return fmt.Errorf("field: the column gave a %T; an index is in a column of bytes", src)
+	}
+	return nil
+}
 
 const (
 	minTerm = 2
