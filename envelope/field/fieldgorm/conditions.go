@@ -8,6 +8,7 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 )
 
 // checkConditions returns an error if a statement compares a sealed column with plaintext,
@@ -30,14 +31,28 @@ func (b *bound) checkConditions(db *gorm.DB) {
 		}
 	}
 	for _, j := range stmt.Joins {
-		if j.On != nil {
-			exprs = append(exprs, *j.On)
+		switch rel := relation(stmt.Schema, strings.Split(j.Name, ".")); {
+		case rel == nil:
+			exprs = append(exprs, clause.NamedExpr{SQL: j.Name, Vars: j.Conds})
+		case j.On != nil:
+			// In it, the table without a name is the one that is joined.
+			db.AddError(b.check(stmt, b.columnsOf(rel), *j.On))
 		}
-		exprs = append(exprs, clause.NamedExpr{SQL: j.Name, Vars: j.Conds})
 	}
 	if len(exprs) > 0 {
 		db.AddError(b.check(stmt, b.columnsIn(stmt), exprs...))
 	}
+}
+
+// relation returns the schema to which a path of relations leads, nil if it is none.
+func relation(s *schema.Schema, path []string) *schema.Schema {
+	for _, name := range path {
+		if s == nil || s.Relationships.Relations[name] == nil {
+			return nil
+		}
+		s = s.Relationships.Relations[name].FieldSchema
+	}
+	return s
 }
 
 // check returns the first error in conditions of a statement.
@@ -154,14 +169,7 @@ func (k *checker) columns(table string) *columns {
 	if table == "" || table == clause.CurrentTable || strings.EqualFold(table, k.stmt.Table) {
 		return k.own
 	}
-	if s := k.stmt.Schema; s != nil {
-		for _, name := range strings.Split(table, "__") { // as GORM joins the names of nested ones
-			rel := s.Relationships.Relations[name]
-			if rel == nil {
-				return k.tables[table]
-			}
-			s = rel.FieldSchema
-		}
+	if s := relation(k.stmt.Schema, strings.Split(table, "__")); s != nil { // as GORM names what is joined
 		return k.columnsOf(s)
 	}
 	return k.tables[table]
@@ -243,8 +251,8 @@ func tokens(sql string) []token {
 			arguments++
 			i++
 		case c == '@' && i+1 < len(sql) && isWord(sql[i+1]):
-			i++
-			all = append(all, token{kind: placeholder, text: span(isWord)})
+			i++ // span takes it in
+			all = append(all, token{kind: placeholder, text: span(isWord)[1:]})
 		case c >= '0' && c <= '9':
 			all = append(all, token{kind: literal, text: span(func(c byte) bool { return isWord(c) || c == '.' })})
 		case isWord(c):

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log"
 	"strings"
 	"sync/atomic"
@@ -105,11 +106,15 @@ func table[T any](t testing.TB, m keyring.MaterialsManager, name string, o field
 
 // onEach runs a test on SQLite, and on PostgreSQL if it is there.
 func onEach(t *testing.T, test func(t *testing.T, f *fixture)) {
-	t.Run("SQLite", func(t *testing.T) { test(t, newFixture(t, sqlite.Open("file::memory:"))) })
+	t.Run("SQLite", func(t *testing.T) { test(t, newSQLite(t)) })
 	t.Run("PostgreSQL", func(t *testing.T) { test(t, newFixture(t, postgres.Open(pgtest.Database(t)))) })
 }
 
-func newFixture(t testing.TB, d gorm.Dialector) *fixture {
+func newSQLite(t testing.TB, more ...func(f *fixture) fieldgorm.Model) *fixture {
+	return newFixture(t, sqlite.Open("file::memory:"), more...)
+}
+
+func newFixture(t testing.TB, d gorm.Dialector, more ...func(f *fixture) fieldgorm.Model) *fixture {
 	key := make([]byte, 32)
 	rand.Read(key)
 	kr, err := keyring.NewRawAES("test", "a", key)
@@ -121,26 +126,35 @@ func newFixture(t testing.TB, d gorm.Dialector) *fixture {
 	f := &fixture{manager: &counting{MaterialsManager: cached}, log: new(bytes.Buffer)}
 	keys := field.Options{IndexKeys: field.NewIndexKeys()}
 	f.patients = table[Patient](t, f.manager, "patients", keys)
-	plugin := fieldgorm.New(
+	models := []fieldgorm.Model{
 		fieldgorm.Table(f.patients),
 		fieldgorm.Table(table[Doctor](t, f.manager, "doctors", keys)),
 		fieldgorm.Table(table[Note](t, f.manager, "notes", keys)),
 		fieldgorm.Table(table[Visit](t, f.manager, "visits", keys)),
 		fieldgorm.Table(table[Event](t, f.manager, "events", field.Options{WithoutRow: true})),
 		fieldgorm.Table(table[Contact](t, f.manager, "contacts", keys)),
-	)
-	f.DB, err = gorm.Open(d, &gorm.Config{
-		Logger: logger.New(log.New(f.log, "", 0), logger.Config{LogLevel: logger.Info}),
-	})
-	require.NoError(t, err)
-	sqlDB, err := f.DB.DB()
-	require.NoError(t, err)
-	sqlDB.SetMaxOpenConns(1) // a database in memory is its connection's
-	t.Cleanup(func() { sqlDB.Close() })
-	require.NoError(t, f.Use(plugin))
+	}
+	for _, m := range more {
+		models = append(models, m(f))
+	}
+	f.DB = open(t, d, f.log)
+	require.NoError(t, f.Use(fieldgorm.New(models...)))
 	require.NoError(t, f.AutoMigrate(&Doctor{}, &Patient{}, &Note{}, &Visit{}, &Event{}, &Stranger{}, &Contact{}))
 	f.log.Reset()
 	return f
+}
+
+// open opens a database that logs each statement.
+func open(t testing.TB, d gorm.Dialector, to io.Writer) *gorm.DB {
+	db, err := gorm.Open(d, &gorm.Config{
+		Logger: logger.New(log.New(to, "", 0), logger.Config{LogLevel: logger.Info}),
+	})
+	require.NoError(t, err)
+	sqlDB, err := db.DB()
+	require.NoError(t, err)
+	sqlDB.SetMaxOpenConns(1) // a database in memory is its connection's
+	t.Cleanup(func() { sqlDB.Close() })
+	return db
 }
 
 const secret = "078-05-11" // what all values here begin with, and nothing else
