@@ -19,7 +19,7 @@ func (b *bound) checkConditions(db *gorm.DB) {
 		return
 	}
 	var exprs []clause.Expression
-	if w, ok := stmt.Clauses["WHERE"].Expression.(clause.Expression); ok {
+	if w := stmt.Clauses["WHERE"].Expression; w != nil {
 		exprs = append(exprs, w)
 	}
 	if g, ok := stmt.Clauses["GROUP BY"].Expression.(clause.GroupBy); ok {

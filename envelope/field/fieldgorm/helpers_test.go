@@ -107,8 +107,19 @@ func table[T any](t testing.TB, m keyring.MaterialsManager, name string, o field
 // onEach runs a test on SQLite, and on PostgreSQL if it is there.
 func onEach(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Run("SQLite", func(t *testing.T) { test(t, newSQLite(t)) })
-	t.Run("PostgreSQL", func(t *testing.T) { test(t, newFixture(t, postgres.Open(pgtest.Database(t)))) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		if postgresURL == "" {
+			postgresURL = pgtest.Database(t)
+		}
+		f := newFixture(t, postgres.Open(postgresURL))
+		require.NoError(t, f.Exec("TRUNCATE doctors, patients, notes, visits, events, strangers, contacts RESTART IDENTITY").Error)
+		f.log.Reset()
+		test(t, f)
+	})
 }
+
+// postgresURL leads to the database that tests use one after the other.
+var postgresURL string
 
 func newSQLite(t testing.TB, more ...func(f *fixture) fieldgorm.Model) *fixture {
 	return newFixture(t, sqlite.Open("file::memory:"), more...)
@@ -139,9 +150,15 @@ func newFixture(t testing.TB, d gorm.Dialector, more ...func(f *fixture) fieldgo
 	}
 	f.DB = open(t, d, f.log)
 	require.NoError(t, f.Use(fieldgorm.New(models...)))
-	require.NoError(t, f.AutoMigrate(&Doctor{}, &Patient{}, &Note{}, &Visit{}, &Event{}, &Stranger{}, &Contact{}))
+	if !f.Migrator().HasTable(&Contact{}) {
+		f.migrate(t)
+	}
 	f.log.Reset()
 	return f
+}
+
+func (f *fixture) migrate(t testing.TB) {
+	require.NoError(t, f.AutoMigrate(&Doctor{}, &Patient{}, &Note{}, &Visit{}, &Event{}, &Stranger{}, &Contact{}))
 }
 
 // open opens a database that logs each statement.
