@@ -2,6 +2,7 @@ package fieldgorm
 
 import (
 	"database/sql/driver"
+	"errors"
 	"reflect"
 	"strings"
 
@@ -168,6 +169,15 @@ func isCiphertext(v any) bool {
 	}
 	_, err := v.(driver.Valuer).Value()
 	return err == nil
+}
+
+// isClosed says whether v is a sealed value that was not opened, of which there is no index.
+func isClosed(v any) bool {
+	if v == nil {
+		return false // of a struct that is nil
+	}
+	err, _ := reflect.ValueOf(v).MethodByName("Plaintext").Call(nil)[1].Interface().(error)
+	return errors.Is(err, field.ErrNotOpened)
 }
 
 // isTerm says whether v may be a term of an index: bytes, or what a driver makes of several.

@@ -92,6 +92,18 @@ func TestCreate(t *testing.T) {
 	}
 }
 
+// TestCreateOmitted holds that there is no index of a value that is not there.
+func TestCreateOmitted(t *testing.T) {
+	onEach(t, func(t *testing.T, f *fixture) {
+		p := patient(1)
+		require.NoError(t, f.Omit("SSN").Create(&p).Error)
+		var got Patient
+		require.NoError(t, f.First(&got).Error)
+		assert.True(t, got.SSN.IsNull())
+		assert.Nil(t, got.SSNIdx)
+	})
+}
+
 func TestUpdate(t *testing.T) {
 	for name, update := range map[string]func(db *gorm.DB, p *Patient) error{
 		"save": func(db *gorm.DB, p *Patient) error {
@@ -229,6 +241,14 @@ func TestUpdateKeepsOthers(t *testing.T) {
 		"table": func(db *gorm.DB, p *Patient) error {
 			return db.Table("patients").Where("id = ?", "p1").Updates(map[string]any{"name": "m"}).Error
 		},
+		"read, and not opened": func(db *gorm.DB, p *Patient) error {
+			var part Patient
+			if err := db.Model(p).Select("ID", "Tenant", "SSN").Scan(&part).Error; err != nil {
+				return err
+			}
+			part.Name = "m"
+			return db.Updates(&part).Error
+		},
 		"read in part": func(db *gorm.DB, p *Patient) error {
 			var part Patient
 			if err := db.Select("ID", "Tenant", "SSNIdx").First(&part, "id = ?", "p1").Error; err != nil {
@@ -279,6 +299,19 @@ func TestEmbedded(t *testing.T) {
 		assert.Equal(t, c.Home.PhoneIdx, got.Home.PhoneIdx)
 		assert.Equal(t, c.Work.PhoneIdx, got.Work.PhoneIdx)
 		assert.NotEqual(t, got.Home.PhoneIdx, got.Work.PhoneIdx)
+
+		require.NoError(t, f.Model(&c).Updates(map[string]any{"home_phone": value(4)}).Error)
+		var again Contact
+		require.NoError(t, f.First(&again).Error)
+		assert.NotEqual(t, got.Home.PhoneIdx, again.Home.PhoneIdx)
+		assert.Equal(t, got.Work.PhoneIdx, again.Work.PhoneIdx)
+
+		home := Contact{ID: "c", Home: Address{Phone: value(5)}}
+		require.NoError(t, f.Save(&home).Error)
+		var without Contact
+		require.NoError(t, f.First(&without).Error)
+		assert.Equal(t, secret+"05", plaintext(t, without.Home.Phone))
+		assert.True(t, without.Work == nil || without.Work.Phone.IsNull() && without.Work.PhoneIdx == nil)
 	})
 }
 

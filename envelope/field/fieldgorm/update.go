@@ -161,8 +161,12 @@ func (u *update) seal(set clause.Set) (clause.Set, error) {
 		}
 	}
 	for _, one := range written {
+		value, _ := one.ValueOf(u.stmt.Context, record)
 		for _, x := range one.indexes {
-			v, _ := x.ValueOf(u.stmt.Context, record)
+			v, zero := x.ValueOf(u.stmt.Context, record)
+			if zero && isClosed(value) {
+				continue // it was not read, and is right
+			}
 			set = append(set, clause.Assignment{Column: clause.Column{Name: x.DBName}, Value: v})
 		}
 	}
