@@ -110,9 +110,11 @@ func mistyped(p any) error {
 }
 
 var (
-	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
-	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
-	timeType      = reflect.TypeFor[time.Time]()
+	textMarshaler   = reflect.TypeFor[encoding.TextMarshaler]()
+	jsonMarshaler   = reflect.TypeFor[json.Marshaler]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	timeType        = reflect.TypeFor[time.Time]()
 )
 
 // kindOf returns how values of a type are encoded: as the widest kind of its sort for a
@@ -148,6 +150,12 @@ func marshals(t reflect.Type) bool {
 	return p.Implements(jsonMarshaler) || p.Implements(textMarshaler)
 }
 
+// unmarshals says whether what points to t has an unmarshaler of its own.
+func unmarshals(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return p.Implements(jsonUnmarshaler) || p.Implements(textUnmarshaler)
+}
+
 // isText says whether values of T are encoded as the text that they are.
 func isText[T any]() bool { return kindOf(reflect.TypeFor[T]()) == reflect.String }
 
@@ -163,12 +171,21 @@ func checkType[T any]() error {
 	return checkJSON(t, map[reflect.Type]bool{})
 }
 
-// checkJSON says whether encoding/json encodes a type and decodes it again.
+// checkJSON says whether encoding/json encodes a type and decodes it to what it was: values
+// that do not come back would be lost.
 func checkJSON(t reflect.Type, seen map[reflect.Type]bool) error {
-	if seen[t] || t == timeType || marshals(t) {
+	if seen[t] {
 		return nil
 	}
 	seen[t] = true
+	switch {
+	case reflect.PointerTo(t).Implements(cellType):
+		return errors.New("a Sealed cannot be in another")
+	case marshals(t) && !unmarshals(t):
+		return fmt.Errorf("a %v cannot be decoded: it has a marshaler, and no unmarshaler", t)
+	case marshals(t):
+		return nil
+	}
 	switch t.Kind() {
 	case reflect.Chan, reflect.Func, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer, reflect.Uintptr:
 		return fmt.Errorf("a %v cannot be encoded", t)
@@ -179,25 +196,45 @@ func checkJSON(t reflect.Type, seen map[reflect.Type]bool) error {
 	case reflect.Map:
 		switch k := t.Key(); {
 		case kindOf(k) == reflect.String, kindOf(k) == reflect.Int64, kindOf(k) == reflect.Uint64:
-		case k.Implements(textMarshaler):
+		case k.Implements(textMarshaler) && reflect.PointerTo(k).Implements(textUnmarshaler):
 		default:
-			return fmt.Errorf("a %v cannot be encoded: encoding/json takes no keys of that type", t)
+			return fmt.Errorf("a %v cannot be encoded: encoding/json takes no keys of that type, or does not give them back", t)
 		}
 		return checkJSON(t.Elem(), seen)
 	case reflect.Pointer, reflect.Slice, reflect.Array:
 		return checkJSON(t.Elem(), seen)
 	case reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
-			if f.Tag.Get("json") == "-" || !f.IsExported() && !f.Anonymous {
-				continue
-			}
-			if err := checkJSON(f.Type, seen); err != nil {
-				return fmt.Errorf("its field %s: %w", f.Name, err)
-			}
+		encoded, err := checkFields(t, seen)
+		if err == nil && encoded == 0 && t.NumField() > 0 {
+			err = fmt.Errorf("a %v cannot be encoded: it has no exported fields, and no marshaler", t)
 		}
+		return err
 	}
 	return nil
+}
+
+// checkFields does the work of checkJSON for the fields of a struct, and counts those that
+// are encoded.
+func checkFields(t reflect.Type, seen map[reflect.Type]bool) (encoded int, err error) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Tag.Get("json") == "-" || !f.IsExported() && !f.Anonymous {
+			continue
+		}
+		encoded++
+		switch {
+		case f.Anonymous && f.Type.Kind() == reflect.Pointer && !f.IsExported():
+			err = errors.New("encoding/json cannot set an embedded pointer that is not exported")
+		case f.Anonymous && f.Type.Kind() == reflect.Struct && !marshals(f.Type):
+			_, err = checkFields(f.Type, seen) // it may have no fields that are encoded
+		default:
+			err = checkJSON(f.Type, seen)
+		}
+		if err != nil {
+			return encoded, fmt.Errorf("its field %s: %w", f.Name, err)
+		}
+	}
+	return encoded, nil
 }
 
 var errEmptyPart = errors.New("is empty")

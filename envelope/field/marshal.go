@@ -11,9 +11,15 @@ import (
 	"github.com/go-sealring/sealring/internal/suite"
 )
 
-// base64url is how a message stands in a text column, in JSON and in text. The decoder
-// takes one text for each message, and no line breaks.
+// base64url is how a message stands in a text column, in JSON and in text.
 var base64url = base64.RawURLEncoding.Strict()
+
+// decodeText returns the message that a text stands for, and false if it stands for none.
+// Each message has one text: encoding/base64 would skip line breaks.
+func decodeText(text []byte) ([]byte, bool) {
+	b, err := base64url.AppendDecode(nil, text)
+	return b, err == nil && base64url.EncodedLen(len(b)) == len(text)
+}
 
 // isMessage says whether b begins as a message of the AWS Encryption SDK does: with a
 // version, and a suite that is in use with it.
@@ -95,7 +101,7 @@ func (s *Sealed[T]) take(b []byte) {
 		*s = Sealed[T]{message: bytes.Clone(b), state: closed}
 		return
 	}
-	if m, err := base64url.AppendDecode(nil, b); err == nil && isMessage(m) {
+	if m, ok := decodeText(b); ok && isMessage(m) {
 		*s = Sealed[T]{message: m, state: closed, text: true}
 		return
 	}
@@ -134,8 +140,8 @@ func (s Sealed[T]) MarshalText() ([]byte, error) {
 
 // UnmarshalText implements [encoding.TextUnmarshaler]. An empty text is NULL.
 func (s *Sealed[T]) UnmarshalText(text []byte) error {
-	b, err := base64url.AppendDecode(nil, text)
-	if err != nil {
+	b, ok := decodeText(text)
+	if !ok {
 		return fmt.Errorf("field: %w: its text is not unpadded base64url", ErrNoMessage)
 	}
 	return s.UnmarshalBinary(b)

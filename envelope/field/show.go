@@ -10,7 +10,7 @@ import (
 const shown = "[sealed]"
 
 // Format implements [fmt.Formatter]: every verb prints "[sealed]", whatever the field
-// holds, NULL included.
+// holds, NULL included. %T and %p, for which fmt does not ask, print no value.
 func (s Sealed[T]) Format(f fmt.State, verb rune) { io.WriteString(f, shown) }
 
 // String implements [fmt.Stringer]: it returns "[sealed]".

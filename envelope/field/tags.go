@@ -103,8 +103,10 @@ func (p *planner) field(f reflect.StructField, path []int, where, prefix string)
 		p.wrong(where, "%v", err)
 		return
 	}
-	sealed := reflect.PointerTo(f.Type).Implements(cellType) && !f.Anonymous
+	sealed := reflect.PointerTo(f.Type).Implements(cellType)
 	switch nested := structOf(f.Type); {
+	case sealed && f.Anonymous:
+		p.wrong(where, "is embedded, so that the record would have the methods of a Sealed: give it a name in Go")
 	case f.Type.Kind() == reflect.Pointer && reflect.PointerTo(f.Type.Elem()).Implements(cellType):
 		p.wrong(where, "is a pointer to a Sealed, which can be NULL itself: take the Sealed")
 	case sealed && !f.IsExported(), tagged && !f.IsExported() && !f.Anonymous:
@@ -308,8 +310,14 @@ func parseTag(text string) (tag, error) {
 	return t, nil
 }
 
-// check says of options that are not known here that they are wrong.
+// check says of options that are not known here that they are wrong, and of those that have
+// a value and take none.
 func (p *planner) check(where string, t tag, known ...string) {
+	for _, o := range []string{"inline", "text"} {
+		if t.options[o] != "" {
+			p.wrong(where, "the option %s takes no value", o)
+		}
+	}
 	var unknown []string
 	for o := range t.options {
 		if !slices.Contains(known, o) {

@@ -19,10 +19,11 @@ const pageSize = 500
 // old version. After a crash it goes on where it was. All processes must write under the
 // new keys before it begins.
 //
-// A process that read a patient before the rotation came by, and writes all columns back
-// after, brings old keys back, though no values. So write the columns that changed, as
-// SetNotes does. To be sure that no old key is left rotate again: what is fresh is only
-// read.
+// A patient whose notes were written while his page was worked on is left for later: his
+// other columns are still under the old keys. So may be the columns of one that a process
+// read before the rotation came by and wrote back after: write the columns that changed
+// and no others, as SetNotes does. Rotate again before the old keys go, until nothing is
+// sealed any more: what is fresh is only read.
 func (s *Service) Rotate(ctx context.Context, keys ...string) (field.Progress, error) {
 	var from string
 	err := s.db.QueryRowContext(ctx, "SELECT place FROM rotations WHERE name = 'patients'").Scan(&from)
