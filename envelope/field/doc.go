@@ -84,7 +84,7 @@
 // message was found.
 //
 // Values are encoded so: a string and []byte as they are; bool as true or false; an integer
-// in decimal; a float in the fewest digits that mean it, such as 0.1, 1e+21 or NaN;
+// in decimal; a float in the fewest digits that mean it, as 0.1, 1e+06, NaN or -Inf;
 // time.Time in UTC by RFC 3339 with up to nine digits of fraction; every other type, and
 // every type with a marshaler of its own, by encoding/json.
 //
@@ -92,6 +92,6 @@
 //
 // Its length, to a byte unless it is padded; whether it is NULL; when it was written; and
 // with an [Index], which rows have the same value. Truncating an index makes different
-// values share a term: of N rows with different values, about N/256^bytes have a term that
-// another has by chance, which a query must sort out after opening.
+// values share a term: among N rows with different values, a query finds about
+// N/256^bytes more than it asked for, which it must sort out after opening.
 package field

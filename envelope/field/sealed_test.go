@@ -511,6 +511,14 @@ func TestDatabaseSQL(t *testing.T) {
 	assert.ErrorIs(t, err, field.ErrNoMessage)
 	assert.NotContains(t, err.Error(), "4711")
 
+	// database/sql writes NULL for an index that is nil, and scans it.
+	d.rows = d.rows[:0]
+	require.NoError(t, insert(field.Index(nil)))
+	assert.Nil(t, d.rows[0])
+	index := field.Index{1}
+	require.NoError(t, db.QueryRow("SELECT").Scan(&index))
+	assert.Nil(t, index)
+
 	// sql.Null of a field is scanned and written like the field.
 	d.rows = d.rows[:0]
 	require.NoError(t, insert(sql.Null[field.Sealed[string]]{V: p.SSN, Valid: true}))

@@ -351,7 +351,7 @@ type one2 struct {
 	V    int
 }
 
-type address struct {
+type homeAddress struct {
 	Street field.Sealed[string] `seal:"street"`
 	City   field.Sealed[string] `seal:"city"`
 	Index  field.Index          `seal:"index=city"`
@@ -365,8 +365,8 @@ type customer struct {
 	base
 	*Meta
 	Name   field.Sealed[string] `seal:"name"`
-	Home   address              `seal:",inline,prefix=home_"`
-	Work   *address             `seal:",inline,prefix=work_"`
+	Home   homeAddress              `seal:",inline,prefix=home_"`
+	Work   *homeAddress             `seal:",inline,prefix=work_"`
 	Orders []hasSealed          // sealed by a table of their own
 	Old    hasSealed            `seal:"-"`
 	Count  int
@@ -387,14 +387,14 @@ func TestNestedRecords(t *testing.T) {
 		base
 		meta
 		Name field.Sealed[string] `seal:"name"`
-		Home address              `seal:",inline,prefix=home_"`
-		Work *address             `seal:",inline,prefix=work_"`
+		Home homeAddress              `seal:",inline,prefix=home_"`
+		Work *homeAddress             `seal:",inline,prefix=work_"`
 		Old  hasSealed            `seal:"-"`
 	}
 	table := newTable[plain](t, m, "customers", &field.Options{IndexKeys: field.NewIndexKeys()})
 	assert.Equal(t, []string{"name", "home_street", "home_city", "work_street", "work_city"}, table.Columns())
 
-	p := plain{base: base{"p"}, meta: meta{"42"}, Name: field.New("name"), Home: address{Street: field.New("home"), City: field.New("c")}}
+	p := plain{base: base{"p"}, meta: meta{"42"}, Name: field.New("name"), Home: homeAddress{Street: field.New("home"), City: field.New("c")}}
 	p.Old.Street.Set("old")
 	require.NoError(t, table.Seal(t.Context(), &p))
 	assert.Nil(t, p.Work, "no struct is made where there was none")
@@ -411,15 +411,15 @@ func TestNestedRecords(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []byte(p.Home.Index), terms[0])
 
-	p.Work = &address{Street: field.New("work")}
+	p.Work = &homeAddress{Street: field.New("work")}
 	require.NoError(t, table.Seal(t.Context(), &p))
-	got := plain{base: p.base, meta: p.meta, Work: &address{Street: stored(t, p.Work.Street)}}
+	got := plain{base: p.base, meta: p.meta, Work: &homeAddress{Street: stored(t, p.Work.Street)}}
 	require.NoError(t, table.Open(t.Context(), &got))
 	assert.Equal(t, "work", plaintext(t, got.Work.Street))
 	assert.True(t, got.Home.Street.IsNull())
 
 	// The same under the other prefix is another column.
-	got = plain{base: p.base, meta: p.meta, Home: address{Street: stored(t, p.Work.Street)}}
+	got = plain{base: p.base, meta: p.meta, Home: homeAddress{Street: stored(t, p.Work.Street)}}
 	assert.ErrorIs(t, table.Open(t.Context(), &got), field.ErrBinding)
 }
 
