@@ -365,8 +365,8 @@ type customer struct {
 	base
 	*Meta
 	Name   field.Sealed[string] `seal:"name"`
-	Home   homeAddress              `seal:",inline,prefix=home_"`
-	Work   *homeAddress             `seal:",inline,prefix=work_"`
+	Home   homeAddress          `seal:",inline,prefix=home_"`
+	Work   *homeAddress         `seal:",inline,prefix=work_"`
 	Orders []hasSealed          // sealed by a table of their own
 	Old    hasSealed            `seal:"-"`
 	Count  int
@@ -387,8 +387,8 @@ func TestNestedRecords(t *testing.T) {
 		base
 		meta
 		Name field.Sealed[string] `seal:"name"`
-		Home homeAddress              `seal:",inline,prefix=home_"`
-		Work *homeAddress             `seal:",inline,prefix=work_"`
+		Home homeAddress          `seal:",inline,prefix=home_"`
+		Work *homeAddress         `seal:",inline,prefix=work_"`
 		Old  hasSealed            `seal:"-"`
 	}
 	table := newTable[plain](t, m, "customers", &field.Options{IndexKeys: field.NewIndexKeys()})
