@@ -247,7 +247,7 @@ func checkPage[T any](records []*T, from, next string) error {
 	return nil
 }
 
-var errEnded = errors.New("a function of the rotation ended its goroutine")
+var errEnded = errors.New("a function of the caller ended the goroutine that called it")
 
 // keepPanic, deferred, keeps a panic for Rotate's caller.
 func (r *rotating[T]) keepPanic() {

@@ -313,6 +313,9 @@ func (r *run) seal() {
 // each does jobs on several goroutines, which take some of them at a time. A panic in one
 // of them ends the others, and is the caller's.
 func (r *run) each(indexes []int, goroutines, atOnce int, do func(i int, scratch *[]byte)) {
+	for _, i := range indexes {
+		r.jobs[i].err = errEnded // unless the job is done
+	}
 	goroutines = min(goroutines, (len(indexes)+atOnce-1)/atOnce)
 	var next atomic.Int64
 	work := func() {
@@ -335,6 +338,7 @@ func (r *run) each(indexes []int, goroutines, atOnce int, do func(i int, scratch
 		}
 	}
 	var wait sync.WaitGroup
+	defer wait.Wait() // also if a job ends this goroutine: the run is used again
 	for range goroutines - 1 {
 		wait.Go(work)
 	}
@@ -345,15 +349,16 @@ func (r *run) each(indexes []int, goroutines, atOnce int, do func(i int, scratch
 	}
 }
 
-// sealOne seals a job's field. Scratch is memory for a plaintext, which is cleared.
-func (r *run) sealOne(i int, scratch *[]byte) {
-	j := &r.jobs[i]
-	if j.err = r.ctx.Err(); j.err != nil {
-		return
+// sealOne does a job of sealing.
+func (r *run) sealOne(i int, scratch *[]byte) { r.jobs[i].err = r.sealField(&r.jobs[i], scratch) }
+
+// sealField seals a job's field. Scratch is memory for a plaintext, which is cleared.
+func (r *run) sealField(j *job, scratch *[]byte) error {
+	if err := r.ctx.Err(); err != nil {
+		return err
 	}
 	if failed := j.context.failed.Load(); failed != nil {
-		j.err = *failed
-		return
+		return *failed
 	}
 	bound, b := r.binding(*scratch, j)
 	b = appendPrefix(b[:0], bound, j.column.bucket)
@@ -361,8 +366,7 @@ func (r *run) sealOne(i int, scratch *[]byte) {
 	*scratch = b
 	defer func() { clear(*scratch) }()
 	if err != nil {
-		j.err = err
-		return
+		return err
 	}
 	encoding := b[prefixLen:]
 	terms := r.terms(j, encoding)
@@ -371,17 +375,17 @@ func (r *run) sealOne(i int, scratch *[]byte) {
 		*scratch = b
 		message, err := r.table.client.Encrypt(r.ctx, b, j.context.pairs)
 		if err != nil {
-			j.err = err
 			if !errors.Is(err, envelope.ErrLimit) && r.ctx.Err() == nil {
 				j.context.failed.Store(&err)
 			}
-			return
+			return err
 		}
 		j.cell.sealed(message, j.column.text, r.mark(j.column, j.context, j.row))
 	}
 	for i, x := range j.column.indexes {
 		x.set(j.record, terms[i])
 	}
+	return nil
 }
 
 // terms returns a column's terms for a value.
