@@ -29,7 +29,7 @@ type run struct {
 	scratch  []byte
 	errs     Errors
 	again    []repeated
-	pointed  map[cell]bool // the fields so far that were reached through a pointer
+	pointed  map[any]bool // the fields and indexes so far that were reached through a pointer
 
 	panicOnce sync.Once
 	panicked  any
@@ -220,19 +220,36 @@ func (r *run) binding(b []byte, j *job) (binding, []byte) {
 	return bind(b), b
 }
 
-var errShared = invalid("another record of the call points to the same field")
+var errShared = invalid("another pointer of the call's records leads to the same field")
 
-// shared says whether the field was there before in this run, in another record.
-func (r *run) shared(c *column, one cell) bool {
-	if !c.pointed {
+// shared says whether a field or an index, to which p points, was there before in this run.
+func (r *run) shared(pointed bool, p any) bool {
+	if !pointed {
 		return false
 	}
 	if r.pointed == nil {
-		r.pointed = map[cell]bool{}
+		r.pointed = map[any]bool{}
 	}
-	before := r.pointed[one]
-	r.pointed[one] = true
+	before := r.pointed[p]
+	r.pointed[p] = true
 	return before
+}
+
+// checkIndexes says whether a column's indexes are in a place of their own.
+func (r *run) checkIndexes(c *column, record reflect.Value) error {
+	for _, x := range c.indexes {
+		if !x.pointed {
+			continue
+		}
+		v, ok := at(record, x.path)
+		if !ok {
+			return invalid("its index, field %s, is in a struct that is nil", x.field)
+		}
+		if r.shared(true, v.Addr().Interface()) {
+			return errShared
+		}
+	}
+	return nil
 }
 
 // gatherToSeal finds what of a record is to be sealed: what was set, what has moved, or
@@ -245,11 +262,14 @@ func (r *run) gatherToSeal(index int, record reflect.Value, anew bool) {
 			continue
 		}
 		cell := v.Addr().Interface().(cell)
-		if r.shared(c, cell) {
+		state, mark := cell.current()
+		if state != null && c.text {
+			cell.inText()
+		}
+		if state != null && r.shared(c.pointed, cell) {
 			r.failColumn(index, c, errShared)
 			continue
 		}
-		state, mark := cell.current()
 		if state == null {
 			for _, x := range c.indexes {
 				x.set(record, nil)
@@ -271,6 +291,10 @@ func (r *run) gatherToSeal(index int, record reflect.Value, anew bool) {
 				continue
 			}
 			one.indexOnly = true
+		}
+		if err := r.checkIndexes(c, record); err != nil {
+			r.failColumn(index, c, err)
+			continue
 		}
 		r.jobs = append(r.jobs, one)
 	}
@@ -413,11 +437,11 @@ func (r *run) gatherToOpen(index int, record reflect.Value) {
 			continue
 		}
 		cell := v.Addr().Interface().(cell)
-		if r.shared(c, cell) {
-			r.failColumn(index, c, errShared)
+		if state, _ := cell.current(); state != closed {
 			continue
 		}
-		if state, _ := cell.current(); state != closed {
+		if r.shared(c.pointed, cell) {
+			r.failColumn(index, c, errShared)
 			continue
 		}
 		if b := cell.stored(); !isMessage(b) {
