@@ -17,6 +17,9 @@ import (
 //
 // A term is the version of its key in one byte, and 32 bytes of HMAC-SHA-256, or as many
 // as the tag's bytes= says.
+//
+// A record's field may as well be a []byte, or a type made of it, with the same tag: where
+// the type is chosen by a generator of code.
 type Index []byte
 
 // Value implements [driver.Valuer]: it returns the term, which is the index's own and must

@@ -123,7 +123,12 @@ type Progress struct {
 // there are no materials to seal with. A record that cannot be opened or sealed for any
 // other reason is counted, and does not end it.
 //
-// Progress counts from the place on.
+// Progress counts from the place on. Records that were Lost may be under the old key in
+// part, and so may those that a program wrote which still had it: rotate again from the
+// beginning until nothing is Sealed, and take the old key away then.
+//
+// Rotate cannot move plaintext (Options.ReadPlaintext) in place, since what was in the column
+// cannot be compared: read such records, seal and write them by statements of your own.
 func (t *Table[T]) Rotate(ctx context.Context, r Rotation[T], from string) (Progress, error) {
 	if r.Read == nil || r.Write == nil || r.Concurrency < 0 {
 		return Progress{}, fmt.Errorf("field: table %s: rotate: %w", t.name, invalid("Read or Write is nil, or Concurrency negative"))

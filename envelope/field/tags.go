@@ -113,7 +113,7 @@ func (p *planner) field(f reflect.StructField, path []int, where, prefix string)
 		p.wrong(where, "is not exported, so that it cannot be reached")
 	case sealed:
 		p.column(f, tag, path, where, prefix)
-	case f.Type == indexType && tagged:
+	case f.Type == indexType && tagged, isBytes(f.Type) && tag.has("index"):
 		p.index(tag, path, where, prefix)
 	case f.Type == indexType:
 		p.wrong(where, "has no tag: say which field it is an index of, as in `seal:\"index=ssn\"`")
@@ -328,6 +328,11 @@ func (p *planner) check(where string, t tag, known ...string) {
 	for _, o := range unknown {
 		p.wrong(where, "the option %s has no meaning here: known are %s", o, strings.Join(known, ", "))
 	}
+}
+
+// isBytes says whether t is []byte, or a type of a program's own made of it.
+func isBytes(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8
 }
 
 // structOf returns t or what it points to, if that is a struct that may have columns.

@@ -52,6 +52,10 @@ func placeholders(from, n int) string {
 	return b.String()
 }
 
+// rowsPerInsert saves most of the ways to PostgreSQL. SQLite's driver takes a time for each
+// statement that grows with the square of its arguments.
+const rowsPerInsert = 20
+
 // insert returns an INSERT of n rows with as many columns as are named.
 func insert(table, columns string, n int) string {
 	width := strings.Count(columns, ",") + 1

@@ -47,7 +47,7 @@ func (s *plainService) Add(ctx context.Context, patients ...*plainPatient) error
 		return err
 	}
 	defer tx.Rollback()
-	for some := range slices.Chunk(patients, 100) {
+	for some := range slices.Chunk(patients, rowsPerInsert) {
 		var args []any
 		for _, p := range some {
 			args = append(args, p.ID, p.Tenant, p.Ward, p.SSN, p.Notes, p.Diagnosis)

@@ -1,4 +1,4 @@
-// Package docs holds the test that code in package comments compiles and runs.
+// Package docs holds the tests that code in package comments and in READMEs compiles.
 package docs
 
 import (
