@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
-	"slices"
 )
 
 // A message's plaintext is, in bytes:
@@ -75,12 +74,16 @@ func appendPadding(dst []byte, from, bucket int) []byte {
 	if bucket == 0 {
 		return dst
 	}
-	dst = append(dst, 0x80)
-	if rest := (len(dst) - from) % bucket; rest > 0 {
-		n := len(dst)
-		dst = slices.Grow(dst, bucket-rest)[:n+bucket-rest]
-		clear(dst[n:])
+	n := len(dst)
+	padding := bucket - (n-from)%bucket
+	if cap(dst)-n < padding {
+		grown := append(make([]byte, 0, n+padding), dst...)
+		clear(dst) // the value's copy
+		dst = grown
 	}
+	dst = dst[:n+padding]
+	clear(dst[n:])
+	dst[n] = 0x80
 	return dst
 }
 

@@ -56,6 +56,7 @@ const (
 type index struct {
 	of         string // the column's name
 	path       []int
+	pointed    bool   // through a pointer
 	field      string // as Go names it
 	length     int    // of a term, without the version
 	normalizer Normalizer

@@ -68,7 +68,8 @@ type Rotation[T any] struct {
 	// Read returns the next page of records after a place in the table, and the place
 	// behind them: "" as the place is the table's beginning, and no records are its end.
 	// Read is called by one goroutine at a time. A record needs the fields of its row's
-	// key and of its context, and all sealed columns and indexes.
+	// key and of its context, and all sealed columns and indexes. It is Rotate's until the
+	// checkpoint of its page.
 	Read func(ctx context.Context, after string) (page []*T, next string, err error)
 
 	// Write stores the sealed columns and indexes of records, and no other columns. It
@@ -117,8 +118,10 @@ type Progress struct {
 
 // Rotate reseals the records of a table that are stale, from a place that Checkpoint was
 // called with, or "" for the beginning. It returns when all pages are done; or with the
-// error of Read, Write or Checkpoint, or of ctx, when the pages under way have ended. A
-// record that cannot be opened is counted, and does not end it.
+// error of Read, Write or Checkpoint, or of ctx, when the pages under way have ended. It
+// also ends, with the materials manager's error, when a key service cannot be asked and when
+// there are no materials to seal with. A record that cannot be opened or sealed for any
+// other reason is counted, and does not end it.
 //
 // Progress counts from the place on. Records that were Lost may be under the old key in
 // part, and so may those that a program wrote which still had it: rotate again from the
@@ -165,8 +168,9 @@ type page struct {
 func (r *rotating[T]) run(ctx context.Context, from string) (Progress, error) {
 	inFlight := make(chan *page, r.Concurrency)
 	slots := make(chan struct{}, r.Concurrency) // one for each page that is read, until it is done
-	var readErr error
+	readErr := errEnded
 	var wait sync.WaitGroup
+	defer wait.Wait() // also if Checkpoint ends the goroutine
 	wait.Go(func() {
 		defer close(inFlight)
 		defer r.keepPanic()
@@ -203,7 +207,10 @@ func (r *rotating[T]) run(ctx context.Context, from string) (Progress, error) {
 // readAll reads pages until there are no more.
 func (r *rotating[T]) readAll(ctx context.Context, from string, slots chan<- struct{}, inFlight chan<- *page, wait *sync.WaitGroup) error {
 	for {
-		slots <- struct{}{}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -211,8 +218,8 @@ func (r *rotating[T]) readAll(ctx context.Context, from string, slots chan<- str
 		if err != nil || len(records) == 0 {
 			return err
 		}
-		if next == from {
-			return invalid("Read returned records and the place that it was given")
+		if err := checkPage(records, from, next); err != nil {
+			return err
 		}
 		from = next
 		p := &page{next: next, done: make(chan struct{})}
@@ -226,7 +233,26 @@ func (r *rotating[T]) readAll(ctx context.Context, from string, slots chan<- str
 	}
 }
 
-var errEnded = errors.New("the goroutine that worked on a page was ended")
+// checkPage says what Read must not have returned: what would lead in a circle, or have two
+// goroutines seal one record.
+func checkPage[T any](records []*T, from, next string) error {
+	switch next {
+	case from:
+		return invalid("Read returned records and the place that it was given")
+	case "":
+		return invalid("Read returned records and \"\", which is the table's beginning: return the place behind the last one")
+	}
+	seen := make(map[*T]bool, len(records))
+	for i, one := range records {
+		if one == nil || seen[one] {
+			return invalid("Read returned a page whose record %d is nil, or there twice", i)
+		}
+		seen[one] = true
+	}
+	return nil
+}
+
+var errEnded = errors.New("a function of the caller ended the goroutine that called it")
 
 // keepPanic, deferred, keeps a panic for Rotate's caller.
 func (r *rotating[T]) keepPanic() {
@@ -236,10 +262,19 @@ func (r *rotating[T]) keepPanic() {
 	}
 }
 
+// guarded calls f, and cancels the rotation if it does not return.
 func (r *rotating[T]) guarded(f func() error) (err error) {
 	err = errEnded
 	defer r.keepPanic()
-	return f()
+	returned := false
+	defer func() {
+		if !returned {
+			r.cancel(errEnded)
+		}
+	}()
+	err = f()
+	returned = true
+	return err
 }
 
 // reseal does one page.
@@ -269,9 +304,13 @@ func (r *rotating[T]) reseal(ctx context.Context, records []*T) (Progress, error
 	for i := range failed {
 		opened[i] = nil
 	}
-	note(r.sealAnew(ctx, opened))
+	sealErr := r.sealAnew(ctx, opened)
+	note(sealErr)
 	if err := ctx.Err(); err != nil {
 		return came, context.Cause(ctx)
+	}
+	if err := withoutKeys(sealErr); err != nil {
+		return came, err
 	}
 	var good []Resealed[T]
 	for i, one := range before {
@@ -298,11 +337,26 @@ func (r *rotating[T]) reseal(ctx context.Context, records []*T) (Progress, error
 	return came, err
 }
 
+// withoutKeys returns what of an error of sealing is not the record's fault: that there
+// were no materials. All that follow would fail as well.
+func withoutKeys(err error) error {
+	var all Errors
+	if !errors.As(err, &all) {
+		return nil
+	}
+	for _, e := range all {
+		if !errors.Is(e, ErrInvalidArgument) && !errors.Is(e, ErrType) && !errors.Is(e, envelope.ErrLimit) {
+			return e
+		}
+	}
+	return nil
+}
+
 // copyOf returns a copy of a record that shares no sealed field and no index with it.
 func (t *Table[T]) copyOf(record *T) *T {
 	c := *record
 	v := reflect.ValueOf(&c).Elem()
-	copied := map[uintptr]reflect.Value{} // pointers, by what they were
+	copied := map[any]reflect.Value{} // pointers, by what they were
 	for _, column := range t.plan.columns {
 		separate(v, column.path, copied)
 		for _, x := range column.indexes {
@@ -313,18 +367,20 @@ func (t *Table[T]) copyOf(record *T) *T {
 }
 
 // separate replaces the pointers on the way to a field by pointers to copies.
-func separate(v reflect.Value, path []int, copied map[uintptr]reflect.Value) {
+func separate(v reflect.Value, path []int, copied map[any]reflect.Value) {
 	for i, n := range path {
 		if i > 0 && v.Kind() == reflect.Pointer {
 			if v.IsNil() {
 				return
 			}
-			c, ok := copied[v.Pointer()]
+			// The pointers are keys with their types: a struct and its first field are at
+			// one address.
+			c, ok := copied[v.Interface()]
 			if !ok {
 				c = reflect.New(v.Type().Elem())
 				c.Elem().Set(v.Elem())
-				copied[v.Pointer()] = c
-				copied[c.Pointer()] = c
+				copied[v.Interface()] = c
+				copied[c.Interface()] = c
 			}
 			v.Set(c)
 			v = c.Elem()

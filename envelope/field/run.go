@@ -29,7 +29,7 @@ type run struct {
 	scratch  []byte
 	errs     Errors
 	again    []repeated
-	pointed  map[cell]bool // the fields so far that were reached through a pointer
+	pointed  map[any]bool // the fields and indexes so far that were reached through a pointer
 
 	panicOnce sync.Once
 	panicked  any
@@ -220,19 +220,36 @@ func (r *run) binding(b []byte, j *job) (binding, []byte) {
 	return bind(b), b
 }
 
-var errShared = invalid("another record of the call points to the same field")
+var errShared = invalid("another pointer of the call's records leads to the same field")
 
-// shared says whether the field was there before in this run, in another record.
-func (r *run) shared(c *column, one cell) bool {
-	if !c.pointed {
+// shared says whether a field or an index, to which p points, was there before in this run.
+func (r *run) shared(pointed bool, p any) bool {
+	if !pointed {
 		return false
 	}
 	if r.pointed == nil {
-		r.pointed = map[cell]bool{}
+		r.pointed = map[any]bool{}
 	}
-	before := r.pointed[one]
-	r.pointed[one] = true
+	before := r.pointed[p]
+	r.pointed[p] = true
 	return before
+}
+
+// checkIndexes says whether a column's indexes are in a place of their own.
+func (r *run) checkIndexes(c *column, record reflect.Value) error {
+	for _, x := range c.indexes {
+		if !x.pointed {
+			continue
+		}
+		v, ok := at(record, x.path)
+		if !ok {
+			return invalid("its index, field %s, is in a struct that is nil", x.field)
+		}
+		if r.shared(true, v.Addr().Interface()) {
+			return errShared
+		}
+	}
+	return nil
 }
 
 // gatherToSeal finds what of a record is to be sealed: what was set, what has moved, or
@@ -245,11 +262,14 @@ func (r *run) gatherToSeal(index int, record reflect.Value, anew bool) {
 			continue
 		}
 		cell := v.Addr().Interface().(cell)
-		if r.shared(c, cell) {
+		state, mark := cell.current()
+		if state != null && c.text {
+			cell.inText()
+		}
+		if state != null && r.shared(c.pointed, cell) {
 			r.failColumn(index, c, errShared)
 			continue
 		}
-		state, mark := cell.current()
 		if state == null {
 			for _, x := range c.indexes {
 				x.set(record, nil)
@@ -271,6 +291,10 @@ func (r *run) gatherToSeal(index int, record reflect.Value, anew bool) {
 				continue
 			}
 			one.indexOnly = true
+		}
+		if err := r.checkIndexes(c, record); err != nil {
+			r.failColumn(index, c, err)
+			continue
 		}
 		r.jobs = append(r.jobs, one)
 	}
@@ -313,6 +337,9 @@ func (r *run) seal() {
 // each does jobs on several goroutines, which take some of them at a time. A panic in one
 // of them ends the others, and is the caller's.
 func (r *run) each(indexes []int, goroutines, atOnce int, do func(i int, scratch *[]byte)) {
+	for _, i := range indexes {
+		r.jobs[i].err = errEnded // unless the job is done
+	}
 	goroutines = min(goroutines, (len(indexes)+atOnce-1)/atOnce)
 	var next atomic.Int64
 	work := func() {
@@ -335,6 +362,7 @@ func (r *run) each(indexes []int, goroutines, atOnce int, do func(i int, scratch
 		}
 	}
 	var wait sync.WaitGroup
+	defer wait.Wait() // also if a job ends this goroutine: the run is used again
 	for range goroutines - 1 {
 		wait.Go(work)
 	}
@@ -345,15 +373,16 @@ func (r *run) each(indexes []int, goroutines, atOnce int, do func(i int, scratch
 	}
 }
 
-// sealOne seals a job's field. Scratch is memory for a plaintext, which is cleared.
-func (r *run) sealOne(i int, scratch *[]byte) {
-	j := &r.jobs[i]
-	if j.err = r.ctx.Err(); j.err != nil {
-		return
+// sealOne does a job of sealing.
+func (r *run) sealOne(i int, scratch *[]byte) { r.jobs[i].err = r.sealField(&r.jobs[i], scratch) }
+
+// sealField seals a job's field. Scratch is memory for a plaintext, which is cleared.
+func (r *run) sealField(j *job, scratch *[]byte) error {
+	if err := r.ctx.Err(); err != nil {
+		return err
 	}
 	if failed := j.context.failed.Load(); failed != nil {
-		j.err = *failed
-		return
+		return *failed
 	}
 	bound, b := r.binding(*scratch, j)
 	b = appendPrefix(b[:0], bound, j.column.bucket)
@@ -361,8 +390,7 @@ func (r *run) sealOne(i int, scratch *[]byte) {
 	*scratch = b
 	defer func() { clear(*scratch) }()
 	if err != nil {
-		j.err = err
-		return
+		return err
 	}
 	encoding := b[prefixLen:]
 	terms := r.terms(j, encoding)
@@ -371,17 +399,17 @@ func (r *run) sealOne(i int, scratch *[]byte) {
 		*scratch = b
 		message, err := r.table.client.Encrypt(r.ctx, b, j.context.pairs)
 		if err != nil {
-			j.err = err
 			if !errors.Is(err, envelope.ErrLimit) && r.ctx.Err() == nil {
 				j.context.failed.Store(&err)
 			}
-			return
+			return err
 		}
 		j.cell.sealed(message, j.column.text, r.mark(j.column, j.context, j.row))
 	}
 	for i, x := range j.column.indexes {
 		x.set(j.record, terms[i])
 	}
+	return nil
 }
 
 // terms returns a column's terms for a value.
@@ -409,11 +437,11 @@ func (r *run) gatherToOpen(index int, record reflect.Value) {
 			continue
 		}
 		cell := v.Addr().Interface().(cell)
-		if r.shared(c, cell) {
-			r.failColumn(index, c, errShared)
+		if state, _ := cell.current(); state != closed {
 			continue
 		}
-		if state, _ := cell.current(); state != closed {
+		if r.shared(c.pointed, cell) {
+			r.failColumn(index, c, errShared)
 			continue
 		}
 		if b := cell.stored(); !isMessage(b) {

@@ -84,6 +84,9 @@ type cell interface {
 	// sealed takes the message that was made of the value.
 	sealed(message []byte, text bool, mark uint64)
 
+	// inText says that the column holds text.
+	inText()
+
 	// stored returns what the column holds.
 	stored() []byte
 
@@ -110,6 +113,8 @@ func (s *Sealed[T]) appendValue(dst []byte) ([]byte, error) { return appendValue
 func (s *Sealed[T]) sealed(message []byte, text bool, mark uint64) {
 	s.message, s.text, s.mark, s.state = message, text, mark, opened
 }
+
+func (s *Sealed[T]) inText() { s.text = true }
 
 func (s *Sealed[T]) stored() []byte { return s.message }
 

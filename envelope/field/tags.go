@@ -217,7 +217,7 @@ func (p *planner) index(tag tag, path []int, where, prefix string) {
 		p.wrong(where, "does not say which field it is an index of, as in `seal:\"index=ssn\"`")
 		return
 	}
-	x := &index{of: prefix + of, path: path, field: where, length: maxTerm, normalizer: Normalizer{}}
+	x := &index{of: prefix + of, path: path, pointed: p.pointed > 0, field: where, length: maxTerm, normalizer: Normalizer{}}
 	if n, ok := tag.options["bytes"]; ok {
 		var err error
 		if x.length, err = strconv.Atoi(n); err != nil || x.length < minTerm || x.length > maxTerm {
