@@ -56,6 +56,7 @@ func (d *Decrypter) DecryptBatch(ctx context.Context, msgs []Sealed) []Opened {
 		opened:  make([]Opened, len(msgs)),
 		ready:   make(chan share, len(msgs)), // room for all, so that sending never waits
 	}
+	r.parseAll()
 	r.findGroups()
 	r.run()
 	if r.panicked != nil {
@@ -100,21 +101,47 @@ type share struct {
 // goroutine that works on the message.
 var errNotDone = errors.New("envelope: decrypt: the goroutine that worked on it was ended")
 
-// findGroups parses the headers and puts messages that share a data key into one group.
+// parseAll parses the headers, and has the messages fail that the client does not accept.
+func (r *batchRun) parseAll() {
+	// Each goroutine parses a row of messages, so long that it is worth the goroutine.
+	share := max(256, len(r.msgs)/r.d.opts.concurrency()+1)
+	var wait sync.WaitGroup
+	for from := 0; from < len(r.msgs); from += share {
+		parse := func() {
+			for i := from; i < min(from+share, len(r.msgs)); i++ {
+				r.parse(i)
+			}
+		}
+		if from+share >= len(r.msgs) {
+			parse() // here, the last
+			break
+		}
+		wait.Go(parse)
+	}
+	wait.Wait()
+}
+
+func (r *batchRun) parse(i int) {
+	h := &r.headers[i]
+	err := h.Parse(r.msgs[i].Message, r.d.opts.limits())
+	if err == nil {
+		err = r.d.accepts(h)
+	}
+	if err != nil {
+		r.fail(i, err)
+	}
+}
+
+// findGroups puts messages that share a data key into one group.
 func (r *batchRun) findGroups() {
 	byKey := map[string]*group{}
 	var key []byte
-	limits := r.d.opts.limits()
 	for i := range r.msgs {
 		h := &r.headers[i]
-		err := h.Parse(r.msgs[i].Message, limits)
-		if err == nil {
-			err = r.d.accepts(h)
-		}
-		if err != nil {
-			r.fail(i, err)
+		if r.opened[i].Err != nil {
 			continue
 		}
+		var err error
 		r.opened[i].Err = errNotDone
 		// Suite, stored part of the header, expected context. No two of these give the
 		// same bytes, since only the last has no length before it.

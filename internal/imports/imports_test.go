@@ -94,7 +94,7 @@ func TestImportsRunOneWay(t *testing.T) {
 
 // TestFewDependencies holds what the core is built with.
 func TestFewDependencies(t *testing.T) {
-	core := []string{"./envelope", "./keyring", "./cache"}
+	core := []string{"./envelope", "./envelope/field", "./keyring", "./cache"}
 	for _, p := range list(t, append([]string{"-deps"}, core...)...) {
 		if p.Standard || strings.HasPrefix(p.ImportPath, module) {
 			continue

@@ -1,0 +1,7 @@
+CREATE TABLE patients (
+	id        TEXT PRIMARY KEY,
+	tenant    TEXT NOT NULL,
+	ssn       BYTEA,
+	notes     BYTEA,
+	ssn_index BYTEA
+);
