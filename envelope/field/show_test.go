@@ -125,8 +125,8 @@ func TestFmtShowsNoPlaintext(t *testing.T) {
 		}
 		assertHidden(t, fmt.Sprint(v, v), name)
 		assertHidden(t, fmt.Sprintln(v), name)
-		tooFew := "%d"
-		assertHidden(t, fmt.Sprintf(tooFew, v, v), name) // what is left over is printed too
+		args := []any{v, v}
+		assertHidden(t, fmt.Sprintf("%d", args...), name) // what is left over is printed too
 	}
 	// Only the shape shows.
 	s := field.New(secret)

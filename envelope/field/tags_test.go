@@ -278,6 +278,8 @@ type (
 	lock struct{ held bool }
 )
 
+var _ = []any{secretive{number: ""}, withLock{lock: lock{held: true}}} // what is hidden is used
+
 func (onlyJSON) MarshalJSON() ([]byte, error)   { return []byte(`"***"`), nil }
 func (onlyText) MarshalText() ([]byte, error)   { return []byte("***"), nil }
 func (b both) MarshalText() ([]byte, error)     { return []byte(b.v), nil }
@@ -370,7 +372,6 @@ type customer struct {
 	Orders []hasSealed          // sealed by a table of their own
 	Old    hasSealed            `seal:"-"`
 	Count  int
-	note   string
 }
 
 type Meta = meta2
