@@ -125,8 +125,9 @@ func TestFmtShowsNoPlaintext(t *testing.T) {
 		}
 		assertHidden(t, fmt.Sprint(v, v), name)
 		assertHidden(t, fmt.Sprintln(v), name)
-		args := []any{v, v}
-		assertHidden(t, fmt.Sprintf("%d", args...), name) // what is left over is printed too
+		for _, tooShort := range []string{"%d", "no verb"} {
+			assertHidden(t, fmt.Sprintf(tooShort, v, v), name) // what is left over is printed too
+		}
 	}
 	// Only the shape shows.
 	s := field.New(secret)

@@ -263,7 +263,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 
 // Types of values that could be sealed, and not be opened to what they were.
 type (
-	secretive   struct{ number string }
+	secretive   struct{ number string } //lint:ignore U1000 that it is lost is the point
 	birthday    time.Time
 	onlyJSON    struct{ V string }
 	onlyText    string
@@ -272,13 +272,13 @@ type (
 	embedsHides struct{ *secretive2 }
 	secretive2  struct{ V int }
 	withLock    struct {
+		//lint:ignore U1000 it only has to be there
 		lock lock
 		V    int
 	}
+	//lint:ignore U1000 it only has to be there
 	lock struct{ held bool }
 )
-
-var _ = []any{secretive{number: ""}, withLock{lock: lock{held: true}}} // what is hidden is used
 
 func (onlyJSON) MarshalJSON() ([]byte, error)   { return []byte(`"***"`), nil }
 func (onlyText) MarshalText() ([]byte, error)   { return []byte("***"), nil }
@@ -372,6 +372,8 @@ type customer struct {
 	Orders []hasSealed          // sealed by a table of their own
 	Old    hasSealed            `seal:"-"`
 	Count  int
+	//lint:ignore U1000 it only has to be there
+	note string
 }
 
 type Meta = meta2

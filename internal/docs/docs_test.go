@@ -20,7 +20,7 @@ import (
 // part of an example of that package whose output is checked, line for line.
 func TestCodeInPackageCommentsIsRun(t *testing.T) {
 	for _, dir := range []string{
-		"cache", "envelope", "envelope/field", "envelope/tinkaead",
+		"cache", "envelope", "envelope/field", "envelope/field/fieldgorm", "envelope/tinkaead",
 		"keyring", "keyring/awskms", "keyring/awskms/kmstest", "keyring/tinkkeyring",
 	} {
 		t.Run(dir, func(t *testing.T) {
