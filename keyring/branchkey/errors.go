@@ -115,7 +115,7 @@ func storeFailed(ctx context.Context, id, itemType string, err error) error {
 func (s *KeyStore) kmsFailed(ctx context.Context, operation, keyARN string, it Item, ec map[string]string, err error) error {
 	e := awskms.NewError(ctx, operation, keyARN, s.keys.region, err)
 	failed := &Error{ID: it.ID, Type: it.Type, err: e}
-	if e.Code == "InvalidCiphertextException" && operation != generateOperation {
+	if e.Code == "InvalidCiphertextException" || e.Code == "IncorrectKeyException" {
 		failed.Attributes = slices.DeleteFunc(slices.Sorted(maps.Keys(ec)), func(name string) bool { return name == tableAttribute })
 		names := make([]string, len(failed.Attributes))
 		for i, name := range failed.Attributes {

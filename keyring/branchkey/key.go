@@ -4,7 +4,6 @@ import (
 	"crypto/hkdf"
 	"crypto/sha512"
 	"fmt"
-	"io"
 
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -37,7 +36,7 @@ func versionInfo(it Item, v uuid) VersionInfo {
 type Key struct {
 	VersionInfo
 	version uuid
-	secret  *secret
+	secret  secret
 }
 
 // newKey returns the key of an item. It copies the plaintext.
@@ -47,28 +46,27 @@ func newKey(it Item, plaintext []byte) *Key {
 		itemType = it.Attributes[versionAttribute]
 	}
 	v, _ := versionOf(itemType) // zero for the beacon key
-	k := &Key{VersionInfo: versionInfo(it, v), version: v, secret: &secret{}}
+	k := &Key{VersionInfo: versionInfo(it, v), version: v, secret: newSecret(plaintext)}
 	k.Active = it.Type == typeActive
-	copy(k.secret.key[:], plaintext)
 	return k
 }
 
 // Clear overwrites the key.
-func (k *Key) Clear() { clear(k.secret.key[:]) }
+func (k *Key) Clear() { k.secret.clear() }
 
 // Format implements [fmt.Formatter]: it writes the ID and the version, whatever the verb.
-func (k *Key) Format(f fmt.State, _ rune) {
+func (k Key) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "branch key %q version %s", k.ID, k.Version)
 }
 
 // A BeaconKey makes the keys of searchable HMACs. Package fmt does not show it. Clear it
 // when done.
-type BeaconKey struct{ secret *secret }
+type BeaconKey struct{ secret secret }
 
 // Derive returns the 64-byte key for the beacon of a name, as AWS's Database Encryption SDK
 // derives it. It is secret, and the caller's.
 func (k *BeaconKey) Derive(name string) ([]byte, error) {
-	key, err := hkdf.Key(sha512.New, k.secret.key[:], nil, "AWS_DBE_SCAN_BEACON"+name, 64)
+	key, err := hkdf.Key(sha512.New, k.secret()[:], nil, "AWS_DBE_SCAN_BEACON"+name, 64)
 	if err != nil {
 		return nil, fmt.Errorf("branchkey: key of beacon %q: %w", name, err)
 	}
@@ -76,10 +74,21 @@ func (k *BeaconKey) Derive(name string) ([]byte, error) {
 }
 
 // Clear overwrites the key.
-func (k *BeaconKey) Clear() { clear(k.secret.key[:]) }
+func (k *BeaconKey) Clear() { k.secret.clear() }
 
-// secret is a key in plain. It is always behind a pointer, and shows nothing of itself.
-type secret struct{ key [keyLen]byte }
+// A secret returns a key in plain. It is a function since package fmt reaches through
+// every pointer, and cannot ask a field that is not exported how it wants to be shown.
+type secret func() *[keyLen]byte
 
-// Format implements [fmt.Formatter].
-func (*secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[secret]") }
+// newSecret returns a secret that holds a copy of a plaintext.
+func newSecret(plaintext []byte) secret {
+	key := new([keyLen]byte)
+	copy(key[:], plaintext)
+	return func() *[keyLen]byte { return key }
+}
+
+func (s secret) clear() {
+	if s != nil {
+		clear(s()[:])
+	}
+}

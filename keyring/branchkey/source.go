@@ -55,7 +55,7 @@ func (s source) DecryptionMaterials(ctx context.Context, req keyring.DecryptionR
 	return &keyring.DecryptionMaterials{
 		Suite:   carrier,
 		Context: keyring.EncryptionContext{versionPair: string(k.version[:])},
-		DataKey: k.secret.key[:],
+		DataKey: k.secret()[:],
 	}, nil
 }
 
