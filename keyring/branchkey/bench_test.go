@@ -32,7 +32,7 @@ func (one) Decrypt(_ context.Context, in *kms.DecryptInput, _ ...func(*kms.Optio
 	return &kms.DecryptOutput{KeyId: in.KeyId, Plaintext: make([]byte, keyLen)}, nil
 }
 
-func benchKeyring(b *testing.B) *Keyring {
+func benchKeyring(b testing.TB) *Keyring {
 	keys, err := NewKeyStore(KeyStoreConfig{Store: one{}, Name: "name", Client: one{}, KeyARN: oneARN})
 	require.NoError(b, err)
 	k, err := New(Config{KeyStore: keys, ID: "tenant-42", Limits: cache.Limits{MaxAge: time.Hour}})

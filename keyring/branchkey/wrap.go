@@ -5,8 +5,10 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-sealring/sealring/internal/suite"
 )
@@ -71,36 +73,51 @@ func checkLength(wrapped []byte, dataKeyLen int) error {
 	return nil
 }
 
-// kdfInput is what HMAC takes of the key derivation: SP 800-108 in counter mode, one block.
-// The salt is left out.
-var kdfInput = []byte("\x00\x00\x00\x01" + ProviderID + "\x00" + "................" + "\x00\x00\x01\x00")
+// What HMAC takes of the key derivation, SP 800-108 in counter mode with one block, before
+// the salt and behind it.
+const (
+	kdfBefore = "\x00\x00\x00\x01" + ProviderID + "\x00"
+	kdfBehind = "\x00\x00\x01\x00"
+)
 
-const kdfSaltAt = 4 + len(ProviderID) + 1
+// HMAC's inner pad, and what turns a key that is padded with it into one padded with the
+// outer pad.
+var (
+	innerPad     = slices.Repeat([]byte{0x36}, sha256.BlockSize)
+	innerToOuter = slices.Repeat([]byte{0x36 ^ 0x5c}, sha256.BlockSize)
+)
 
 // wrappingKey derives the key for one data key.
 func wrappingKey(branchKey, salt []byte) (key [sha256.Size]byte) {
-	const block = sha256.BlockSize
-	var buf [block + kdfSaltAt + saltLen + 4]byte
-	copy(buf[block:], kdfInput)
-	copy(buf[block+kdfSaltAt:], salt)
 	if fips140.Enabled() {
-		h := hmac.New(sha256.New, branchKey)
-		h.Write(buf[block:])
-		h.Sum(key[:0])
-		return key
+		return validatedWrappingKey(branchKey, salt)
 	}
 	// HMAC written out, which allocates nothing. TestWrappingKey compares the two.
-	const inner, outer = 0x36, 0x5c
-	copy(buf[:block], branchKey) // of 32 bytes
-	for i := range block {
-		buf[i] ^= inner
-	}
+	const block = sha256.BlockSize
+	var buf [block + len(kdfBefore) + saltLen + len(kdfBehind)]byte
+	copy(buf[:], branchKey) // of 32 bytes
+	subtle.XORBytes(buf[:block], buf[:block], innerPad)
+	copy(buf[block:], kdfBefore)
+	copy(buf[block+len(kdfBefore):], salt)
+	copy(buf[block+len(kdfBefore)+saltLen:], kdfBehind)
 	digest := sha256.Sum256(buf[:])
-	for i := range block {
-		buf[i] ^= inner ^ outer
-	}
-	key = sha256.Sum256(append(buf[:block], digest[:]...))
+	subtle.XORBytes(buf[:block], buf[:block], innerToOuter)
+	n := block + copy(buf[block:], digest[:])
+	key = sha256.Sum256(buf[:n])
 	clear(buf[:])
 	clear(digest[:])
+	return key
+}
+
+// validatedWrappingKey is wrappingKey by crypto/hmac, which FIPS 140-3 asks for. It stands
+// apart since what it hands over is allocated.
+func validatedWrappingKey(branchKey, salt []byte) (key [sha256.Size]byte) {
+	h := hmac.New(sha256.New, branchKey)
+	h.Write([]byte(kdfBefore))
+	h.Write(salt)
+	h.Write([]byte(kdfBehind))
+	sum := h.Sum(nil)
+	copy(key[:], sum)
+	clear(sum)
 	return key
 }

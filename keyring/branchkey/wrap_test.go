@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,20 +16,16 @@ import (
 	"github.com/go-sealring/sealring/keyring"
 )
 
-// TestWrappingKey compares the key derivation with crypto/hmac.
+// TestWrappingKey compares the key derivation with crypto/hmac. The vectors of
+// internal/testvectors hold what it derives.
 func TestWrappingKey(t *testing.T) {
 	for range 100 {
 		key, salt := make([]byte, keyLen), make([]byte, saltLen)
 		rand.Read(key)
 		rand.Read(salt)
-		h := hmac.New(sha256.New, key)
-		h.Write([]byte{0, 0, 0, 1})
-		h.Write([]byte("aws-kms-hierarchy"))
-		h.Write([]byte{0})
-		h.Write(salt)
-		h.Write([]byte{0, 0, 1, 0})
+		validated := validatedWrappingKey(key, salt)
 		got := wrappingKey(key, salt)
-		require.Equal(t, h.Sum(nil), got[:])
+		require.Equal(t, validated, got)
 	}
 }
 
@@ -70,6 +67,28 @@ func TestUUID(t *testing.T) {
 	}
 }
 
+// TestAllocations holds how often memory is allocated to wrap and to unwrap a data key under
+// a branch key that the cache holds.
+func TestAllocations(t *testing.T) {
+	k := benchKeyring(t)
+	m := &keyring.EncryptionMaterials{
+		Suite: carrier, Context: keyring.EncryptionContext{"tenant": "42"},
+		EncryptedDataKeys: make([]keyring.EncryptedDataKey, 0, 1),
+	}
+	require.NoError(t, k.OnEncrypt(t.Context(), m))
+	ctx, keys := t.Context(), slices.Clone(m.EncryptedDataKeys)
+	d := &keyring.DecryptionMaterials{Suite: carrier, Context: m.Context}
+	const most = 4.0 + moreAllocations
+	assert.LessOrEqual(t, testing.AllocsPerRun(1000, func() {
+		m.EncryptedDataKeys = m.EncryptedDataKeys[:0]
+		_ = k.OnEncrypt(ctx, m)
+	}), most)
+	assert.LessOrEqual(t, testing.AllocsPerRun(1000, func() {
+		d.DataKey = nil
+		_ = k.OnDecrypt(ctx, d, keys)
+	}), most)
+}
+
 // bare is the wrapping of a data key with the calls that it is made of.
 func bare(b *testing.B, out, branchKey, input, dataKey, aad []byte) {
 	rand.Read(out[:28])
@@ -96,6 +115,7 @@ func BenchmarkInTurns(b *testing.B) {
 	}
 	require.NoError(b, k.OnEncrypt(b.Context(), m))
 	keys := append([]keyring.EncryptedDataKey{}, m.EncryptedDataKeys...)
+	input := []byte(kdfBefore + "................" + kdfBehind)
 	branchKey, out, aad := make([]byte, keyLen), make([]byte, 92), make([]byte, 60)
 	d := &keyring.DecryptionMaterials{Suite: carrier, Context: m.Context}
 	for name, do := range map[string]func(){
@@ -113,8 +133,8 @@ func BenchmarkInTurns(b *testing.B) {
 		},
 	} {
 		b.Run(name, func(b *testing.B) {
+			inTurns(b, do, func() { bare(b, out, branchKey, input, m.DataKey, aad) })
 			b.ReportMetric(testing.AllocsPerRun(1000, do), "allocs")
-			inTurns(b, do, func() { bare(b, out, branchKey, kdfInput, m.DataKey, aad) })
 		})
 	}
 }

@@ -12,8 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/branchkey"
+	"github.com/go-sealring/sealring/keyring/branchkey/branchkeytest"
 )
 
 // A keyDescription says which keyring or materials manager a test uses.
@@ -47,6 +51,11 @@ type keyMaterial struct {
 	RecipientPublicKey text `json:"recipient-material-public-key"`
 
 	LineSeparator string `json:"line-separator"`
+
+	// A static branch key, in base64.
+	BranchKeyVersion string `json:"branchKeyVersion"`
+	BranchKey        []byte `json:"branchKey"`
+	BeaconKey        []byte `json:"beaconKey"`
 }
 
 // text is a string or, in version 1, a list of lines.
@@ -104,6 +113,8 @@ type decryptOnly struct {
 
 func (v *vector) keyring(d keyDescription) (keyring.Decrypter, error) {
 	switch {
+	case d.Type == "aws-kms-hierarchy":
+		return v.hierarchy(d)
 	case strings.HasPrefix(d.Type, "aws-kms"):
 		return nil, needsService(d.Type)
 	case d.Type == "multi-keyring":
@@ -201,6 +212,27 @@ func (d keyDescription) oaepHash() string {
 		return ""
 	}
 	return d.Hash
+}
+
+// hierarchy returns a keyring for a branch key that keys.json has in the clear.
+func (v *vector) hierarchy(d keyDescription) (keyring.Decrypter, error) {
+	m, err := v.material(d.Key)
+	if err != nil {
+		return nil, err
+	}
+	if m.BranchKey == nil {
+		return nil, needsService(d.Type)
+	}
+	store := branchkeytest.NewPlaintextStoreForTests()
+	if err := store.Add(m.KeyID, m.BranchKeyVersion, m.BranchKey, m.BeaconKey); err != nil {
+		return nil, fmt.Errorf("key %q: %w", d.Key, err)
+	}
+	k, err := branchkey.New(branchkey.Config{KeyStore: store.KeyStore(), ID: m.KeyID, Limits: cache.Limits{MaxAge: time.Hour}})
+	if err != nil {
+		return nil, err
+	}
+	v.close = append(v.close, k.Close)
+	return k, nil
 }
 
 func (v *vector) rawECDH(d keyDescription) (keyring.Decrypter, error) {

@@ -69,6 +69,11 @@ func Run(ctx context.Context, w io.Writer, t *Totals, path string, wantError boo
 // run decrypts the vector in each of the ways and returns why it failed. The
 // first result is the kind of key that it was skipped for, if it was.
 func (v *vector) run(ctx context.Context, wantError bool) (skip string, err error) {
+	defer func() {
+		for _, f := range v.close {
+			_ = f()
+		}
+	}()
 	manager, err := v.manager(v.key)
 	var service needsService
 	if errors.As(err, &service) {

@@ -12,12 +12,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/branchkey"
+	"github.com/go-sealring/sealring/keyring/branchkey/branchkeytest"
 )
 
 // writeFiles lays files under a directory of the test's.
@@ -44,11 +48,28 @@ func TestManifestForms(t *testing.T) {
 		require.NoError(t, err)
 		return string(msg)
 	}
+	branch := branchkeytest.NewPlaintextStoreForTests()
+	const version = "01234567-89ab-4cde-8f01-23456789abcd"
+	require.NoError(t, branch.Add("branch-id", version, key, key))
+	hierarchy, err := branchkey.New(branchkey.Config{KeyStore: branch.KeyStore(), ID: "branch-id", Limits: cache.Limits{MaxAge: time.Hour}})
+	require.NoError(t, err)
+	defer hierarchy.Close()
+	branchClient, err := envelope.New(hierarchy, nil)
+	require.NoError(t, err)
+	underBranch, err := branchClient.Encrypt(t.Context(), []byte("plaintext"), nil)
+	require.NoError(t, err)
+	branchKey := func(id, version string) string {
+		return `{"type":"static-branch-key","key-id":"` + id + `","branchKeyVersion":"` + version +
+			`","branchKey":"` + base64.StdEncoding.EncodeToString(key) + `"}`
+	}
+	hierarchical := func(key string) string { return `{"type":"aws-kms-hierarchy","key":"` + key + `"}` }
 	const raw = `{"type":"raw","key":"k","provider-id":"ns","encryption-algorithm":"aes"}`
 	const kms = `{"type":"aws-kms","key":"arn"}`
 	files := map[string]string{
 		"keys.json": `{"keys":{"k":{"key-id":"aes-id","encoding":"base64","material":["` +
-			base64.StdEncoding.EncodeToString(key[:15]) + `","` + base64.StdEncoding.EncodeToString(key[15:]) + `"],"line-separator":""}}}`,
+			base64.StdEncoding.EncodeToString(key[:15]) + `","` + base64.StdEncoding.EncodeToString(key[15:]) + `"],"line-separator":""},"branch":` + branchKey("branch-id", version) +
+			`,"other ID":` + branchKey("another", version) + `,"other version":` + branchKey("branch-id", "11234567-89ab-4cde-8f01-23456789abcd") + `}}`,
+		"branch":    string(underBranch),
 		"signed":    seal(keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384),
 		"unsigned":  seal(keyring.SuiteAES256GCMHKDFSHA512Commit),
 		"broken":    "\x02\x04\x78",
@@ -77,6 +98,14 @@ func TestManifestForms(t *testing.T) {
 			Totals{Passed: 1}, ""},
 		"KMS key alone": {"1", `"ciphertext":"file://unsigned","plaintext":"file://plaintext","master-keys":[` + kms + `]`,
 			Totals{Skipped: map[string]int{"aws-kms": 1}}, ""},
+		"branch key": {"1", `"ciphertext":"file://branch","plaintext":"file://plaintext","master-keys":[` + hierarchical("branch") + `]`,
+			Totals{Passed: 1}, ""},
+		"another branch key": {"1", `"ciphertext":"file://branch","plaintext":"file://plaintext","master-keys":[` + hierarchical("other ID") + `]`,
+			Totals{Failed: 1}, "not wrapped by this key"},
+		"another version": {"1", `"ciphertext":"file://branch","plaintext":"file://plaintext","master-keys":[` + hierarchical("other version") + `]`,
+			Totals{Failed: 1}, "no such version"},
+		"branch key in a table": {"1", `"ciphertext":"file://branch","plaintext":"file://plaintext","master-keys":[` + hierarchical("k") + `]`,
+			Totals{Skipped: map[string]int{"aws-kms-hierarchy": 1}}, ""},
 		"v5 negative": {"5", `"decryption-scenario":{"type":"negative-esdk","ciphertext":"file://broken","decryptKeyDescription":` + raw + `}`,
 			Totals{Passed: 1}, ""},
 		"truncated": {"1", `"ciphertext":"file://broken","plaintext":"file://plaintext","master-keys":[` + raw + `]`,
