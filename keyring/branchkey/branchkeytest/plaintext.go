@@ -31,8 +31,14 @@ func NewPlaintextStoreForTests() *PlaintextStoreForTests {
 
 // KeyStore returns a key store over it.
 func (p *PlaintextStoreForTests) KeyStore() *branchkey.KeyStore {
+	return PlaintextKeyStoreForTests(p.store)
+}
+
+// PlaintextKeyStoreForTests returns a key store over any store, without KMS: it keeps branch
+// keys in the clear, and protects nothing.
+func PlaintextKeyStoreForTests(s branchkey.Store) *branchkey.KeyStore {
 	keys, err := branchkey.NewKeyStore(branchkey.KeyStoreConfig{
-		Store: p.store, Name: plaintextName, Client: plaintextKMS{}, KeyARN: plaintextARN,
+		Store: s, Name: plaintextName, Client: plaintextKMS{}, KeyARN: plaintextARN,
 	})
 	if err != nil {
 		panic(err) // every argument is good
