@@ -15,12 +15,13 @@ const (
 	isc = "Permission to use, copy, modify, and/or distribute this software for any\npurpose with or without fee is hereby granted"
 	apa = "                 Apache License\n           Version 2.0, January 2004"
 	gpl = "GNU GENERAL PUBLIC LICENSE\nVersion 3"
+	pub = "All of the code has been dedicated to the public\ndomain by the authors."
 	mpl = "Mozilla Public License, version 2.0"
 )
 
 func TestLicenceKinds(t *testing.T) {
 	for text, want := range map[string][]string{
-		mit: {"MIT"}, bsd: {"BSD"}, isc: {"ISC"}, apa: {"Apache-2.0"},
+		mit: {"MIT"}, bsd: {"BSD"}, isc: {"ISC"}, apa: {"Apache-2.0"}, pub: {"public domain"},
 		mit + "\n\n" + apa: {"Apache-2.0", "MIT"},
 	} {
 		kinds, err := classify(text)

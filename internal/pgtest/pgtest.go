@@ -7,7 +7,7 @@
 //
 // Where PostgreSQL is not installed the test is skipped, unless the environment has
 // CI=true or SEALRING_POSTGRES=required: then it fails. PostgreSQL is looked for in PATH
-// and in /usr/lib/postgresql.
+// and in /usr/lib/postgresql; on Windows it is not looked for.
 package pgtest
 
 import (
@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 )
 
@@ -92,6 +93,9 @@ var programs = []string{"initdb", "postgres", "createdb", "pg_dump", "pg_isready
 // find returns the directory of PostgreSQL's programs: that of the first postgres in
 // the directories of path, or the newest in those that match pattern.
 func find(path, pattern string) (string, error) {
+	if runtime.GOOS == "windows" { // no shell to watch over the server
+		return "", errNotInstalled
+	}
 	var dirs []string
 	for _, dir := range filepath.SplitList(path) {
 		// Where a link is in the path, the other programs are beside what it points at.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -40,10 +39,7 @@ func eachDatabase(t *testing.T, run func(t *testing.T, d database)) {
 		run(t, database{sqlstore.PostgreSQL, func(t *testing.T) *sql.DB { return open(t, "pgx", url) }})
 	})
 	t.Run("MySQL", func(t *testing.T) {
-		dsn := os.Getenv("SEALRING_TEST_MYSQL")
-		if dsn == "" {
-			t.Skip("SEALRING_TEST_MYSQL is not set")
-		}
+		dsn := mysqlDSN(t)
 		run(t, database{sqlstore.MySQL, func(t *testing.T) *sql.DB { return open(t, "mysql", dsn) }})
 	})
 }

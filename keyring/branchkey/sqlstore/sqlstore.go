@@ -117,14 +117,33 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err = s.db.ExecContext(ctx, schema); err != nil {
-		// Somebody else may have made it at the same moment, which some databases report.
+	for try := 1; ; try++ {
+		if _, err = s.db.ExecContext(ctx, schema); err == nil {
+			return nil
+		}
+		// Somebody else may be making it, which some databases report.
 		if _, listErr := s.List(ctx, "-"); listErr == nil {
 			return nil
 		}
-		return s.failed("make the table", err)
+		if try == tries || pause(ctx, try) != nil {
+			return s.failed("make the table", err)
+		}
 	}
-	return nil
+}
+
+// tries is how often something is tried that another process can get in the way of.
+const tries = 8
+
+// pause waits a moment before the next try, longer each time. It returns ctx's error.
+func pause(ctx context.Context, try int) error {
+	timer := time.NewTimer(rand.N(time.Duration(try) * 10 * time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Get implements [branchkey.Store].
@@ -186,7 +205,6 @@ func (s *Store) Put(ctx context.Context, puts ...branchkey.Put) error {
 	}
 	// Transactions that get in each other's way fail with an error of the driver's own, such
 	// as a deadlock. So after any error the table tells what has become of the items.
-	const tries = 8
 	for try := 1; ; try++ {
 		err := s.transaction(ctx, puts, encoded)
 		if err == nil || errors.Is(err, branchkey.ErrConflict) || ctx.Err() != nil {
@@ -203,12 +221,8 @@ func (s *Store) Put(ctx context.Context, puts ...branchkey.Put) error {
 		case try == tries:
 			return s.failed("write", err)
 		}
-		pause := time.NewTimer(rand.N(time.Duration(try) * 10 * time.Millisecond))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return s.failed("write", ctx.Err())
+		if err := pause(ctx, try); err != nil {
+			return s.failed("write", err)
 		}
 	}
 }
