@@ -32,7 +32,8 @@
 // the key store: whoever alters one makes the item unreadable. What the table cannot tell
 // is that an older item was put back in the place of a newer one.
 //
-// Package sqlstore has a Store for PostgreSQL, MySQL, MariaDB and SQLite.
+// Package sqlstore has a Store for PostgreSQL, MySQL, MariaDB and SQLite, and package
+// dynamostore one for DynamoDB, whose tables AWS's releases can share.
 //
 // # Permissions
 //
