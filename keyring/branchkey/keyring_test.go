@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
 	"github.com/go-sealring/sealring/keyring/branchkey"
+	"github.com/go-sealring/sealring/keyring/branchkey/branchkeytest"
 	"github.com/go-sealring/sealring/keyring/keyringtest"
 )
 
@@ -97,12 +99,42 @@ func TestFewCalls(t *testing.T) {
 	assert.EqualValues(t, 396, stats.Hits)
 }
 
+// TestTenThousandTenants has rows of ten thousand tenants, each with a context of its own,
+// cost one read of the table for each tenant, with the default bounds of the cache.
+func TestTenThousandTenants(t *testing.T) {
+	const tenants, rows = 10_000, 10
+	store := &testStore{Store: branchkeytest.NewMemoryStore()}
+	keys := branchkeytest.PlaintextKeyStoreForTests(store)
+	for i := range tenants {
+		_, err := keys.Create(t.Context(), fmt.Sprint(i), tenant)
+		require.NoError(t, err)
+	}
+	var reads atomic.Int64
+	store.gets = func() error { reads.Add(1); return nil }
+	c := branchkey.Config{KeyStore: keys, Limits: limits}
+	by(&c)
+	k, err := branchkey.New(c)
+	require.NoError(t, err)
+	defer k.Close()
+	for row := range rows {
+		for i := range tenants {
+			m := &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": fmt.Sprint(i), "row": fmt.Sprint(row)}}
+			require.NoError(t, k.OnEncrypt(t.Context(), m))
+		}
+	}
+	assert.EqualValues(t, tenants, reads.Load())
+	stats := k.Stats()
+	assert.EqualValues(t, tenants, stats.Loads)
+	assert.Equal(t, tenants, stats.Entries)
+	t.Logf("%d branch keys take %d bytes each by the cache's estimate", stats.Entries, stats.Bytes/int64(stats.Entries))
+}
+
 // TestOneFlight has a thousand goroutines meet one cold key.
 func TestOneFlight(t *testing.T) {
 	w := newWorld(t)
 	w.create(t, "a")
-	reads := 0
-	w.store.gets = func() error { reads++; return nil } // under one flight there is no race
+	var reads atomic.Int64
+	w.store.gets = func() error { reads.Add(1); return nil }
 	w.kms.Latency(east, 50*time.Millisecond)
 	w.kms.ResetCalls()
 	k := w.keyring(t, nil)
@@ -114,7 +146,7 @@ func TestOneFlight(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	assert.Equal(t, 1, reads)
+	assert.EqualValues(t, 1, reads.Load())
 	assert.Equal(t, 1, w.kms.Calls(kmstest.Match{}))
 }
 
