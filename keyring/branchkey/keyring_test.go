@@ -383,6 +383,38 @@ func TestAccessEnds(t *testing.T) {
 	}
 }
 
+// TestTwoRegions has branch keys that one region made used in another, with the replica of a
+// multi-Region key there. They go on being used, and cold keyrings start, when the first
+// region is down.
+func TestTwoRegions(t *testing.T) {
+	w := newWorld(t)
+	mrk := w.kms.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
+	replica := w.kms.Replicate(mrk, west)
+	first := w.keyStore(t, func(c *branchkey.KeyStoreConfig) { c.KeyARN, c.MRKAware = mrk, true })
+	second := w.keyStore(t, func(c *branchkey.KeyStoreConfig) {
+		c.Client, c.KeyARN, c.MRKAware = newClient(w.kms, west), replica, true
+	})
+	_, err := first.Create(t.Context(), "a", tenant)
+	require.NoError(t, err)
+	old := wrapNew(t, w.keyring(t, func(c *branchkey.Config) { c.KeyStore = first }), tenant)
+	_, err = first.Version(t.Context(), "a")
+	require.NoError(t, err)
+
+	w.kms.Outage(east, kmstest.InternalError)
+	w.kms.ResetCalls()
+	k := w.keyring(t, func(c *branchkey.Config) { c.KeyStore = second })
+	unwraps(t, k, old)
+	unwraps(t, k, wrapNew(t, k, tenant))
+	_, err = second.Version(t.Context(), "a")
+	require.NoError(t, err)
+	unwraps(t, w.keyring(t, func(c *branchkey.Config) { c.KeyStore = second }), old)
+	assert.Zero(t, w.kms.Calls(kmstest.Match{Region: east}))
+
+	// Both are the same branch key for the first region when it is back.
+	w.kms.Restore(east)
+	unwraps(t, w.keyring(t, func(c *branchkey.Config) { c.KeyStore = first }), wrapNew(t, w.keyring(t, func(c *branchkey.Config) { c.KeyStore = second }), tenant))
+}
+
 // TestCallerGoesAway has a caller with less time than a load takes.
 func TestCallerGoesAway(t *testing.T) {
 	w := newWorld(t)

@@ -7,7 +7,7 @@ import "context"
 type Item struct {
 	// ID is the branch key's ID, the attribute branch-key-id. Type says which of its
 	// items this is. Both together are the table's key, compared byte by byte. ID is
-	// UTF-8 of at most 2,048 bytes, Type of at most 255.
+	// UTF-8 of at most 2,048 bytes without a zero byte, Type of at most 255.
 	ID, Type string
 
 	// Enc is the wrapped key, at most 6,144 bytes.
