@@ -96,8 +96,8 @@ func history(t *testing.T, random *mathrand.Rand) {
 	wellBefore := false // when the outage began, all had been well for long enough
 	var last *keyring.EncryptionMaterials
 	version := ""
-	for range 1500 {
-		switch random.IntN(60) {
+	for range 4000 {
+		switch random.IntN(400) {
 		case 0:
 			tableDown = !tableDown
 		case 1:
