@@ -12,12 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
-	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/keyring"
-	"github.com/go-sealring/sealring/keyring/branchkey"
-	"github.com/go-sealring/sealring/keyring/branchkey/branchkeytest"
 )
 
 // A keyDescription says which keyring or materials manager a test uses.
@@ -114,7 +110,7 @@ type decryptOnly struct {
 func (v *vector) keyring(d keyDescription) (keyring.Decrypter, error) {
 	switch {
 	case d.Type == "aws-kms-hierarchy":
-		return v.hierarchy(d)
+		return v.branch(d)
 	case strings.HasPrefix(d.Type, "aws-kms"):
 		return nil, needsService(d.Type)
 	case d.Type == "multi-keyring":
@@ -214,24 +210,23 @@ func (d keyDescription) oaepHash() string {
 	return d.Hash
 }
 
-// hierarchy returns a keyring for a branch key that keys.json has in the clear.
-func (v *vector) hierarchy(d keyDescription) (keyring.Decrypter, error) {
+// A Hierarchy makes the keyring for a version of a branch key, and returns what ends it.
+type Hierarchy func(id, version string, branchKey, beaconKey []byte) (k keyring.Decrypter, end func() error, err error)
+
+// branch returns a keyring for a branch key that keys.json has in the clear.
+func (v *vector) branch(d keyDescription) (keyring.Decrypter, error) {
 	m, err := v.material(d.Key)
 	if err != nil {
 		return nil, err
 	}
-	if m.BranchKey == nil {
+	if m.BranchKey == nil || v.hierarchy == nil {
 		return nil, needsService(d.Type)
 	}
-	store := branchkeytest.NewPlaintextStoreForTests()
-	if err := store.Add(m.KeyID, m.BranchKeyVersion, m.BranchKey, m.BeaconKey); err != nil {
+	k, end, err := v.hierarchy(m.KeyID, m.BranchKeyVersion, m.BranchKey, m.BeaconKey)
+	if err != nil {
 		return nil, fmt.Errorf("key %q: %w", d.Key, err)
 	}
-	k, err := branchkey.New(branchkey.Config{KeyStore: store.KeyStore(), ID: m.KeyID, Limits: cache.Limits{MaxAge: time.Hour}})
-	if err != nil {
-		return nil, err
-	}
-	v.close = append(v.close, k.Close)
+	v.close = append(v.close, end)
 	return k, nil
 }
 

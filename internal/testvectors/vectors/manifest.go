@@ -22,7 +22,8 @@ type vector struct {
 
 	reproduced keyring.EncryptionContext
 
-	close []func() error // for keyrings that must be closed
+	hierarchy Hierarchy      // may be nil
+	close     []func() error // for keyrings that must be closed
 
 	// unsignedOnly asks for a client that refuses signed messages.
 	unsignedOnly bool

@@ -45,13 +45,14 @@ func (t *Totals) Print(w io.Writer) {
 
 // Run decrypts the vectors of the manifest at path, counts them in t, and prints a line
 // to w for each that fails. With wantError a vector passes when decryption fails with an
-// authentication error.
-func Run(ctx context.Context, w io.Writer, t *Totals, path string, wantError bool) error {
+// authentication error. Vectors under a branch key are skipped if h is nil.
+func Run(ctx context.Context, w io.Writer, t *Totals, path string, wantError bool, h Hierarchy) error {
 	vectors, err := loadManifest(path)
 	if err != nil {
 		return err
 	}
 	for _, v := range vectors {
+		v.hierarchy = h
 		skip, err := v.run(ctx, wantError)
 		switch {
 		case skip != "":

@@ -12,16 +12,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/keyring"
-	"github.com/go-sealring/sealring/keyring/branchkey"
-	"github.com/go-sealring/sealring/keyring/branchkey/branchkeytest"
 )
 
 // writeFiles lays files under a directory of the test's.
@@ -48,28 +44,11 @@ func TestManifestForms(t *testing.T) {
 		require.NoError(t, err)
 		return string(msg)
 	}
-	branch := branchkeytest.NewPlaintextStoreForTests()
-	const version = "01234567-89ab-4cde-8f01-23456789abcd"
-	require.NoError(t, branch.Add("branch-id", version, key, key))
-	hierarchy, err := branchkey.New(branchkey.Config{KeyStore: branch.KeyStore(), ID: "branch-id", Limits: cache.Limits{MaxAge: time.Hour}})
-	require.NoError(t, err)
-	defer hierarchy.Close()
-	branchClient, err := envelope.New(hierarchy, nil)
-	require.NoError(t, err)
-	underBranch, err := branchClient.Encrypt(t.Context(), []byte("plaintext"), nil)
-	require.NoError(t, err)
-	branchKey := func(id, version string) string {
-		return `{"type":"static-branch-key","key-id":"` + id + `","branchKeyVersion":"` + version +
-			`","branchKey":"` + base64.StdEncoding.EncodeToString(key) + `"}`
-	}
-	hierarchical := func(key string) string { return `{"type":"aws-kms-hierarchy","key":"` + key + `"}` }
 	const raw = `{"type":"raw","key":"k","provider-id":"ns","encryption-algorithm":"aes"}`
 	const kms = `{"type":"aws-kms","key":"arn"}`
 	files := map[string]string{
 		"keys.json": `{"keys":{"k":{"key-id":"aes-id","encoding":"base64","material":["` +
-			base64.StdEncoding.EncodeToString(key[:15]) + `","` + base64.StdEncoding.EncodeToString(key[15:]) + `"],"line-separator":""},"branch":` + branchKey("branch-id", version) +
-			`,"other ID":` + branchKey("another", version) + `,"other version":` + branchKey("branch-id", "11234567-89ab-4cde-8f01-23456789abcd") + `}}`,
-		"branch":    string(underBranch),
+			base64.StdEncoding.EncodeToString(key[:15]) + `","` + base64.StdEncoding.EncodeToString(key[15:]) + `"],"line-separator":""}}}`,
 		"signed":    seal(keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384),
 		"unsigned":  seal(keyring.SuiteAES256GCMHKDFSHA512Commit),
 		"broken":    "\x02\x04\x78",
@@ -98,14 +77,6 @@ func TestManifestForms(t *testing.T) {
 			Totals{Passed: 1}, ""},
 		"KMS key alone": {"1", `"ciphertext":"file://unsigned","plaintext":"file://plaintext","master-keys":[` + kms + `]`,
 			Totals{Skipped: map[string]int{"aws-kms": 1}}, ""},
-		"branch key": {"1", `"ciphertext":"file://branch","plaintext":"file://plaintext","master-keys":[` + hierarchical("branch") + `]`,
-			Totals{Passed: 1}, ""},
-		"another branch key": {"1", `"ciphertext":"file://branch","plaintext":"file://plaintext","master-keys":[` + hierarchical("other ID") + `]`,
-			Totals{Failed: 1}, "not wrapped by this key"},
-		"another version": {"1", `"ciphertext":"file://branch","plaintext":"file://plaintext","master-keys":[` + hierarchical("other version") + `]`,
-			Totals{Failed: 1}, "no such version"},
-		"branch key in a table": {"1", `"ciphertext":"file://branch","plaintext":"file://plaintext","master-keys":[` + hierarchical("k") + `]`,
-			Totals{Skipped: map[string]int{"aws-kms-hierarchy": 1}}, ""},
 		"v5 negative": {"5", `"decryption-scenario":{"type":"negative-esdk","ciphertext":"file://broken","decryptKeyDescription":` + raw + `}`,
 			Totals{Passed: 1}, ""},
 		"truncated": {"1", `"ciphertext":"file://broken","plaintext":"file://plaintext","master-keys":[` + raw + `]`,
@@ -120,7 +91,7 @@ func TestManifestForms(t *testing.T) {
 				`},"keys":"file://keys.json","tests":{"t":{` + c.test + `}}}`
 			got := NewTotals()
 			var out bytes.Buffer
-			require.NoError(t, Run(t.Context(), &out, got, writeFiles(t, files), false))
+			require.NoError(t, Run(t.Context(), &out, got, writeFiles(t, files), false, nil))
 			if c.want.Skipped == nil {
 				c.want.Skipped = map[string]int{}
 			}
@@ -191,7 +162,7 @@ func TestManifestPublicKeys(t *testing.T) {
 				`{"type":"positive-esdk","ciphertext":"file://msg","result":"file://plaintext","decryptKeyDescription":` + c.key + `}}}}`
 			got := NewTotals()
 			var out bytes.Buffer
-			require.NoError(t, Run(t.Context(), &out, got, writeFiles(t, files), false))
+			require.NoError(t, Run(t.Context(), &out, got, writeFiles(t, files), false, nil))
 			if c.want.Skipped == nil {
 				c.want.Skipped = map[string]int{}
 			}
@@ -210,7 +181,7 @@ func TestManifestRefused(t *testing.T) {
 		"no keys":         `{"manifest":{"type":"awses-decrypt","version":1},"keys":"file://keys.json"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := Run(t.Context(), &bytes.Buffer{}, &Totals{}, writeFiles(t, map[string]string{"manifest.json": manifest}), false)
+			err := Run(t.Context(), &bytes.Buffer{}, &Totals{}, writeFiles(t, map[string]string{"manifest.json": manifest}), false, nil)
 			require.Error(t, err)
 		})
 	}
