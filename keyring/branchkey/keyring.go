@@ -181,7 +181,7 @@ func (k *Keyring) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials)
 	defer b.release()
 	branch, err := k.branchKey(ctx, b, id, nil)
 	if err != nil {
-		return fmt.Errorf("%v: %w", k, err)
+		return fmt.Errorf("branchkey: %w", err) // which names the branch key
 	}
 	defer branch.Clear()
 	var version uuid
