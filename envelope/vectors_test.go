@@ -45,7 +45,7 @@ func runVectors(t *testing.T, path string, wantError bool, want *vectors.Totals)
 	eachBatchLen(t, func(t *testing.T) {
 		got := vectors.NewTotals()
 		var out bytes.Buffer
-		require.NoError(t, vectors.Run(t.Context(), &out, got, path, wantError))
+		require.NoError(t, vectors.Run(t.Context(), &out, got, path, wantError, nil))
 		assert.Empty(t, out.String())
 		assert.Equal(t, want, got)
 	})
@@ -73,12 +73,12 @@ func TestManifestInvalid(t *testing.T) {
 	// The runner must be able to fail.
 	totals := vectors.NewTotals()
 	var out bytes.Buffer
-	require.NoError(t, vectors.Run(t.Context(), &out, totals, path, false))
+	require.NoError(t, vectors.Run(t.Context(), &out, totals, path, false, nil))
 	assert.Equal(t, 28, totals.Failed)
 	assert.False(t, totals.OK())
 	assert.Equal(t, 28, strings.Count(out.String(), "FAIL "))
 	valid := vectorFile(t, "valid-Net-4.0.0/manifest.json")
-	require.NoError(t, vectors.Run(t.Context(), &out, totals, valid, true))
+	require.NoError(t, vectors.Run(t.Context(), &out, totals, valid, true, nil))
 	assert.Equal(t, 33, totals.Failed)
 }
 

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/go-sealring/sealring/internal/testvectors/hierarchy"
 	"github.com/go-sealring/sealring/internal/testvectors/vectors"
 )
 
@@ -31,7 +32,7 @@ func main() {
 	}
 	t := vectors.NewTotals()
 	for _, path := range flag.Args() {
-		if err := vectors.Run(context.Background(), os.Stdout, t, path, *wantError); err != nil {
+		if err := vectors.Run(context.Background(), os.Stdout, t, path, *wantError, hierarchy.New); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

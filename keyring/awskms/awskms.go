@@ -2,12 +2,10 @@ package awskms
 
 import (
 	"context"
-	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
-	smithymiddleware "github.com/aws/smithy-go/middleware"
 
+	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -46,50 +44,10 @@ var (
 	_ DescribeClient     = (*kms.Client)(nil)
 )
 
-// userAgent names the library in the requests, and so in the audit log.
-func userAgent(o *kms.Options) {
-	o.APIOptions = append(o.APIOptions, middleware.AddUserAgentKey("sealring"))
-}
-
-// callOptions returns the options of calls for a key in a region, which is empty if
-// it is not known. With them, a client of another region sends nothing and returns a
-// regionError. So the check also reaches a client that wraps a [kms.Client] without
-// telling its region, since it passes the options on.
-func callOptions(region string, more ...func(*kms.Options)) []func(*kms.Options) {
-	options := append([]func(*kms.Options){userAgent}, more...)
-	if region == "" {
-		return options
-	}
-	return append(options, func(o *kms.Options) {
-		if asks := plainRegion(o.Region); asks != "" && asks != region {
-			o.APIOptions = append(o.APIOptions, func(*smithymiddleware.Stack) error { return &regionError{asks, region} })
-		}
-	})
-}
-
-// regionOf returns the region that a client asks, or "" if it does not tell. A
-// [kms.Client] does; one that wraps it can have a method Region.
-func regionOf(client any) string {
-	switch c := client.(type) {
-	case interface{ Options() kms.Options }:
-		return plainRegion(c.Options().Region)
-	case interface{ Region() string }:
-		return plainRegion(c.Region())
-	}
-	return ""
-}
-
-// plainRegion returns the region that a name in the SDK's options stands for. Such a name
-// can also demand FIPS endpoints: "fips-us-east-1" and "us-east-1-fips" are us-east-1.
-func plainRegion(name string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(name, "fips-"), "-fips")
-}
-
-// checkRegion returns an error if a client asks another region than its key is in. Else
-// that would be noticed only when the key is used.
+// checkRegion returns an error if a client asks another region than its key is in.
 func checkRegion(client any, region string) error {
-	if asks := regionOf(client); asks != "" && asks != region {
-		return invalid("%v", &regionError{asks, region})
+	if err := kmscall.CheckRegion(client, region); err != nil {
+		return invalid("%v", err)
 	}
 	return nil
 }
@@ -116,7 +74,7 @@ func (w *wrapping) generate(ctx context.Context, s keyring.Suite, ec keyring.Enc
 		GrantTokens:       w.grantTokens,
 	}, w.options...)
 	if err != nil {
-		return nil, keyring.EncryptedDataKey{}, newError(ctx, op, w.id.text, w.region, err)
+		return nil, keyring.EncryptedDataKey{}, NewError(ctx, op, w.id.text, w.region, err)
 	}
 	if len(out.Plaintext) != s.DataKeyLen() {
 		n := len(out.Plaintext)
@@ -141,14 +99,14 @@ func (w *wrapping) wrap(ctx context.Context, dataKey []byte, ec keyring.Encrypti
 		GrantTokens:       w.grantTokens,
 	}, w.options...)
 	if err != nil {
-		return keyring.EncryptedDataKey{}, newError(ctx, op, w.id.text, w.region, err)
+		return keyring.EncryptedDataKey{}, NewError(ctx, op, w.id.text, w.region, err)
 	}
 	return w.wrapped(op, out.KeyId, out.CiphertextBlob)
 }
 
 func (w *wrapping) wrapped(op string, answered *string, ciphertext []byte) (keyring.EncryptedDataKey, error) {
 	if answered == nil || !w.id.mayAnswer(*answered) {
-		return keyring.EncryptedDataKey{}, badAnswer(op, w.id.text, w.region, "%s", answeredAs(answered))
+		return keyring.EncryptedDataKey{}, badAnswer(op, w.id.text, w.region, "%s", kmscall.AnsweredAs(answered))
 	}
 	if len(ciphertext) == 0 {
 		return keyring.EncryptedDataKey{}, badAnswer(op, w.id.text, w.region, "no ciphertext")
@@ -178,9 +136,6 @@ func (w *wrapping) onEncrypt(ctx context.Context, m *keyring.EncryptionMaterials
 	return nil
 }
 
-// maxCiphertext is the longest ciphertext in bytes that KMS takes.
-const maxCiphertext = 6144
-
 // decrypting unwraps data keys with KMS in one region.
 type decrypting struct {
 	client        DecryptClient
@@ -194,7 +149,7 @@ type decrypting struct {
 // unless the answer comes from the key with the ARN want.
 func (d *decrypting) unwrap(ctx context.Context, m *keyring.DecryptionMaterials, send, want string, ciphertext []byte) ([]byte, error) {
 	const op = "Decrypt"
-	if n := len(ciphertext); n > maxCiphertext {
+	if n := len(ciphertext); n > kmscall.MaxCiphertext {
 		return nil, tooLongForKMS(op, send, d.region, n)
 	}
 	out, err := d.client.Decrypt(ctx, &kms.DecryptInput{
@@ -204,7 +159,7 @@ func (d *decrypting) unwrap(ctx context.Context, m *keyring.DecryptionMaterials,
 		GrantTokens:       d.grantTokens,
 	}, d.options...)
 	if err != nil {
-		err := newError(ctx, op, send, d.region, err)
+		err := NewError(ctx, op, send, d.region, err)
 		err.headerChose = d.headerChooses
 		return nil, err
 	}
@@ -213,9 +168,9 @@ func (d *decrypting) unwrap(ctx context.Context, m *keyring.DecryptionMaterials,
 		if id := (keyID{bare: send}); out.KeyId != nil && id.mayAnswer(*out.KeyId) {
 			// True only if send is a key ID and no ARN: that key has answered, and it is
 			// in another account than the header says. The message is to blame.
-			return nil, badContent(op, send, d.region, "%s", answeredAs(out.KeyId))
+			return nil, badContent(op, send, d.region, "%s", kmscall.AnsweredAs(out.KeyId))
 		}
-		return nil, badAnswer(op, send, d.region, "%s", answeredAs(out.KeyId))
+		return nil, badAnswer(op, send, d.region, "%s", kmscall.AnsweredAs(out.KeyId))
 	}
 	if n := len(out.Plaintext); n != m.Suite.DataKeyLen() {
 		clear(out.Plaintext)

@@ -3,6 +3,7 @@ package awskms
 import (
 	"slices"
 
+	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -56,7 +57,7 @@ func NewDiscovery(c DiscoveryConfig) (*Discovery, error) {
 		return nil, invalid("DiscoveryConfig.Client is nil")
 	}
 	if c.Region == "" {
-		c.Region = regionOf(c.Client)
+		c.Region = kmscall.RegionOf(c.Client)
 	}
 	if err := checkRegion(c.Client, c.Region); err != nil && c.Region != "" {
 		return nil, err
@@ -85,14 +86,14 @@ func NewDiscovery(c DiscoveryConfig) (*Discovery, error) {
 	}
 	base.headerChooses = true
 	accounts := slices.Clone(c.Accounts)
-	base.match = func(named arn) (send, want string, ok bool) {
-		if named.partition != c.Partition || !c.AnyAccount && !slices.Contains(accounts, named.account) {
+	base.match = func(named kmscall.ARN) (send, want string, ok bool) {
+		if named.Partition != c.Partition || !c.AnyAccount && !slices.Contains(accounts, named.Account) {
 			return "", "", false
 		}
-		if c.MRKAware && named.multiRegion() {
-			named = named.in(c.Region)
+		if c.MRKAware && named.MultiRegion() {
+			named = named.In(c.Region)
 		}
-		return named.String(), named.String(), named.region == c.Region
+		return named.String(), named.String(), named.Region == c.Region
 	}
 	return &Discovery{base}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"github.com/go-sealring/sealring/internal/ecdhwrap"
+	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -131,15 +132,15 @@ func newAgreement(ctx context.Context, c ECDHConfig) (*agreement, error) {
 	a := &agreement{
 		client:      c.Client,
 		id:          id,
-		region:      regionOf(c.Client),
+		region:      kmscall.RegionOf(c.Client),
 		grantTokens: slices.Clone(c.GrantTokens),
 		maxCalls:    maxCalls,
 	}
-	if id.arn.region != "" {
-		if err := checkRegion(c.Client, id.arn.region); err != nil {
+	if id.arn.Region != "" {
+		if err := checkRegion(c.Client, id.arn.Region); err != nil {
 			return nil, err
 		}
-		a.region = id.arn.region
+		a.region = id.arn.Region
 	}
 	if c.PublicKey == nil || id.alias {
 		public, err := a.fetchPublicKey(ctx)
@@ -147,7 +148,7 @@ func newAgreement(ctx context.Context, c ECDHConfig) (*agreement, error) {
 			return nil, err
 		}
 		if c.PublicKey != nil && !c.PublicKey.Equal(public) {
-			return nil, invalid("ECDHConfig.PublicKey is not that of the key which %q stands for", clip(c.KeyID))
+			return nil, invalid("ECDHConfig.PublicKey is not that of the key which %q stands for", kmscall.Clip(c.KeyID))
 		}
 		c.PublicKey = public
 	}
@@ -160,15 +161,15 @@ func newAgreement(ctx context.Context, c ECDHConfig) (*agreement, error) {
 
 func (a *agreement) fetchPublicKey(ctx context.Context) (*ecdh.PublicKey, error) {
 	const op = "GetPublicKey"
-	out, err := a.client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &a.id.text, GrantTokens: a.grantTokens}, callOptions(a.region)...)
+	out, err := a.client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &a.id.text, GrantTokens: a.grantTokens}, kmscall.Options(a.region)...)
 	if err != nil {
-		return nil, newError(ctx, op, a.id.text, a.region, err)
+		return nil, NewError(ctx, op, a.id.text, a.region, err)
 	}
 	if out.KeyId == nil || !a.id.mayAnswer(*out.KeyId) {
-		return nil, badAnswer(op, a.id.text, a.region, "%s", answeredAs(out.KeyId))
+		return nil, badAnswer(op, a.id.text, a.region, "%s", kmscall.AnsweredAs(out.KeyId))
 	}
 	if out.KeyUsage != types.KeyUsageTypeKeyAgreement {
-		return nil, invalid("KMS key %s is for %s, not for key agreement", clip(a.id.text), out.KeyUsage)
+		return nil, invalid("KMS key %s is for %s, not for key agreement", kmscall.Clip(a.id.text), out.KeyUsage)
 	}
 	// From here on the key that answered is used: an alias may later be pointed at
 	// another key, whose secrets do not fit this public key.
@@ -202,13 +203,13 @@ func (a *agreement) derive(ctx context.Context, peer *ecdh.PublicKey) ([]byte, e
 		KeyAgreementAlgorithm: types.KeyAgreementAlgorithmSpecEcdh,
 		PublicKey:             der,
 		GrantTokens:           a.grantTokens,
-	}, callOptions(a.region)...)
+	}, kmscall.Options(a.region)...)
 	if err != nil {
-		return nil, newError(ctx, op, a.id.text, a.region, err)
+		return nil, NewError(ctx, op, a.id.text, a.region, err)
 	}
 	if out.KeyId == nil || !a.id.mayAnswer(*out.KeyId) {
 		clear(out.SharedSecret)
-		return nil, badAnswer(op, a.id.text, a.region, "%s", answeredAs(out.KeyId))
+		return nil, badAnswer(op, a.id.text, a.region, "%s", kmscall.AnsweredAs(out.KeyId))
 	}
 	if n, want := len(out.SharedSecret), (len(peer.Bytes())-1)/2; n != want {
 		clear(out.SharedSecret)
@@ -218,7 +219,7 @@ func (a *agreement) derive(ctx context.Context, peer *ecdh.PublicKey) ([]byte, e
 }
 
 // String names the keyring.
-func (a *agreement) String() string { return "AWS KMS ECDH " + clip(a.id.text) }
+func (a *agreement) String() string { return "AWS KMS ECDH " + kmscall.Clip(a.id.text) }
 
 // OnEncrypt implements [keyring.Encrypter].
 func (k *ECDH) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
@@ -277,7 +278,7 @@ func (k *ECDHDecrypter) OnDecrypt(ctx context.Context, m *keyring.DecryptionMate
 // onDecrypt also accepts keys of a raw ECDH keyring, whose format is the same.
 func (a *agreement) onDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
 	matches func(ecdhwrap.Info) bool, peer func(ecdhwrap.Info) (*ecdh.PublicKey, error)) error {
-	return tryKeys(ctx, keyringName{"AWS KMS ECDH", clip(a.id.text), ""}, a.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
+	return tryKeys(ctx, keyringName{"AWS KMS ECDH", kmscall.Clip(a.id.text), ""}, a.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
 		if edk.ProviderID != ecdhwrap.RawProviderID && edk.ProviderID != ecdhwrap.KMSProviderID {
 			return nil, nil
 		}

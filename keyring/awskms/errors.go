@@ -12,6 +12,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -119,10 +120,17 @@ const (
 	cancelled
 )
 
-// newError returns the Error for a call under ctx that failed with err. If ctx is done, it
-// wraps ctx's error too, whatever the SDK made of that.
-func newError(ctx context.Context, operation, keyID, region string, err error) *Error {
+// NewError returns the Error for a call of KMS under ctx that failed with err, which the
+// AWS SDK returned. It is for keyrings that call KMS for other operations than those
+// here, so that callers and the cache tell their failures apart by the same table. If ctx
+// is done, the Error wraps ctx's error too, whatever the SDK made of that.
+func NewError(ctx context.Context, operation, keyID, region string, err error) *Error {
 	e := &Error{Operation: operation, KeyID: keyID, Region: region, err: err}
+	var answer kmscall.AnswerError
+	if errors.As(err, &answer) {
+		e.Code = invalidAnswer
+		return e
+	}
 	// An answer that could not be parsed is kept in the error. It may hold a data key.
 	var unparsed *smithy.DeserializationError
 	if errors.As(err, &unparsed) {
@@ -152,15 +160,15 @@ func newError(ctx context.Context, operation, keyID, region string, err error) *
 			e.message = ""
 		}
 	}
-	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) {
-		e.status = answer.HTTPStatusCode()
+	var response *smithyhttp.ResponseError
+	if errors.As(err, &response) {
+		e.status = response.HTTPStatusCode()
 	}
 	var request interface{ ServiceRequestID() string }
 	if errors.As(err, &request) {
 		e.RequestID = request.ServiceRequestID()
 	}
-	var elsewhere *regionError
+	var elsewhere *kmscall.RegionError
 	var params smithy.InvalidParamsError
 	e.notSent = errors.As(err, &params)
 	switch {
@@ -256,7 +264,7 @@ func (e *Error) Unwrap() error { return e.err }
 
 // Error says what failed and, where the caller can act, what to do.
 func (e *Error) Error() string {
-	s := fmt.Sprintf("kms:%s on %s", e.Operation, clip(e.KeyID))
+	s := fmt.Sprintf("kms:%s on %s", e.Operation, kmscall.Clip(e.KeyID))
 	if e.Region != "" {
 		s += " in " + e.Region
 	}
@@ -372,7 +380,7 @@ const invalidAnswer = "InvalidAnswer"
 // key that was asked, or KMS itself would not give it.
 func badAnswer(operation, keyID, region, format string, args ...any) *Error {
 	return &Error{Operation: operation, KeyID: keyID, Region: region, Code: invalidAnswer,
-		err: fmt.Errorf("KMS answered with %s", fmt.Sprintf(format, args...))}
+		err: kmscall.BadAnswer(format, args...)}
 }
 
 // badContent is the error for an answer that can be believed: the key unwrapped what the
@@ -387,21 +395,7 @@ func badContent(operation, keyID, region, format string, args ...any) *Error {
 // tooLongForKMS is the error for a ciphertext that is not sent, since KMS would not take it.
 func tooLongForKMS(operation, keyID, region string, n int) error {
 	return &Error{Operation: operation, KeyID: keyID, Region: region, verdict: mismatched, notSent: true,
-		err: fmt.Errorf("the ciphertext is %d bytes, KMS takes %d", n, maxCiphertext)}
-}
-
-// A regionError says that a client asks another region than its key is in.
-type regionError struct{ asks, want string }
-
-func (e *regionError) Error() string {
-	return fmt.Sprintf("the client asks %s, and the key is in %s", e.asks, e.want)
-}
-
-func answeredAs(keyARN *string) string {
-	if keyARN == nil {
-		return "no key"
-	}
-	return fmt.Sprintf("another key: %q", clip(*keyARN))
+		err: fmt.Errorf("the ciphertext is %d bytes, KMS takes %d", n, kmscall.MaxCiphertext)}
 }
 
 // reasons are several errors on one line, all of them reachable.

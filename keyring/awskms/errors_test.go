@@ -9,6 +9,8 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/assert"
+
+	"github.com/go-sealring/sealring/internal/kmscall"
 )
 
 // TestErrorTable holds the table in the documentation of Error, but for the rows about the
@@ -64,12 +66,13 @@ func TestErrorTable(t *testing.T) {
 		"too long, unwrapping":    {answer(413, "", ""), []string{unwrap}, stop},
 		"not sent, unwrapping":    {smithy.InvalidParamsError{}, []string{unwrap}, stop},
 		"not sent, wrapping":      {smithy.InvalidParamsError{}, []string{wrap}, row{false, false, true, false}},
-		"client of other regions": {&regionError{"eu-west-1", "us-east-1"}, both, stop},
+		"client of other regions": {&kmscall.RegionError{Asks: "eu-west-1", Want: "us-east-1"}, both, stop},
+		"another key answered":    {kmscall.BadAnswer("another key"), both, outage},
 	} {
 		for _, op := range c.operations {
 			t.Run(name+"/"+op, func(t *testing.T) {
 				ctx := context.Background()
-				e := newError(ctx, op, "key", "us-east-1", c.err)
+				e := NewError(ctx, op, "key", "us-east-1", c.err)
 				calls := regionCalls{candidate: candidate{region: &region{}}, ctx: ctx, limited: ctx}
 				got := row{e.Unavailable(), e.Refused(), goOn(e), calls.judge(ctx, e, true) == failing}
 				assert.Equal(t, c.want, got)

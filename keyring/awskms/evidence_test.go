@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/mototest"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/keyringtest"
@@ -63,7 +64,7 @@ func TestEvidenceKMSTest(t *testing.T) {
 // And the case "rotation" shows less here than it does elsewhere, for moto keeps
 // a rotated key's material.
 func TestEvidenceMoto(t *testing.T) {
-	url := startMoto(t)
+	url := mototest.Start(t)
 	runEvidence(t, &service{
 		near: east, far: west,
 		client: func(region string) *kms.Client {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
+	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -75,7 +76,7 @@ func New(c Config) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := keyringName{kind: "AWS KMS", key: clip(c.KeyID), remedy: "list in Config.DecryptKeys the ARNs of keys that were used before"}
+	name := keyringName{kind: "AWS KMS", key: kmscall.Clip(c.KeyID), remedy: "list in Config.DecryptKeys the ARNs of keys that were used before"}
 	u, err := newUnwrapping(c.Client, name, region, c.GrantTokens, c.MaxCalls)
 	if err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func NewMulti(generator Config, others ...Config) (keyring.Keyring, error) {
 	children := make([]keyring.Keyring, len(others))
 	for i, c := range others {
 		if seen[c.KeyID] {
-			return nil, invalid("key %q is listed twice", clip(c.KeyID))
+			return nil, invalid("key %q is listed twice", kmscall.Clip(c.KeyID))
 		}
 		seen[c.KeyID] = true
 		if children[i], err = New(c); err != nil {
@@ -127,7 +128,7 @@ func checkReplicas(configs []Config) error {
 		if err != nil {
 			return err
 		}
-		key := id.bare + id.arn.id
+		key := id.bare + id.arn.ID
 		if id.alias || !strings.HasPrefix(key, "mrk-") {
 			continue
 		}
@@ -159,66 +160,66 @@ func newEncrypter(c Config) (*Encrypter, error) {
 	if err != nil {
 		return nil, err
 	}
-	region := regionOf(c.Client)
-	if id.arn.region != "" {
-		if err := checkRegion(c.Client, id.arn.region); err != nil {
+	region := kmscall.RegionOf(c.Client)
+	if id.arn.Region != "" {
+		if err := checkRegion(c.Client, id.arn.Region); err != nil {
 			return nil, err
 		}
-		region = id.arn.region
+		region = id.arn.Region
 	}
 	return &Encrypter{wrapping{
 		client:      c.Client,
 		id:          id,
 		region:      region,
 		grantTokens: slices.Clone(c.GrantTokens),
-		options:     callOptions(region),
+		options:     kmscall.Options(region),
 	}}, nil
 }
 
 // strictMatch returns the match for the keys that a Config lists, and their region. The
 // region it is given is empty if neither the client nor KeyID tells it.
 func strictMatch(c Config, id keyID, region string) (match, string, error) {
-	var own []arn
+	var own []kmscall.ARN
 	switch {
 	case id.alias && len(c.DecryptKeys) == 0:
 		return nil, "", invalid("Config.KeyID %q is an alias, which is enough to encrypt and not to decrypt: "+
-			"list in Config.DecryptKeys the ARNs of the keys it stands for or has stood for (ResolveKey tells the present one), or use NewEncrypter", clip(id.text))
+			"list in Config.DecryptKeys the ARNs of the keys it stands for or has stood for (ResolveKey tells the present one), or use NewEncrypter", kmscall.Clip(id.text))
 	case id.bare != "" && region == "":
-		return nil, "", invalid("Config.KeyID %q does not tell its region, and neither does the client: give the key's ARN", clip(id.text))
+		return nil, "", invalid("Config.KeyID %q does not tell its region, and neither does the client: give the key's ARN", kmscall.Clip(id.text))
 	case !id.alias && id.bare == "":
-		a, err := parseKeyARN(c.KeyID)
+		a, err := kmscall.ParseKeyARN(c.KeyID)
 		if err != nil {
 			return nil, "", invalid("Config.KeyID: %v", err)
 		}
 		own = append(own, a)
 	}
 	for _, k := range c.DecryptKeys {
-		a, err := parseKeyARN(k)
+		a, err := kmscall.ParseKeyARN(k)
 		if err != nil {
 			return nil, "", invalid("Config.DecryptKeys: %v", err)
 		}
 		if region == "" {
-			region = a.region
+			region = a.Region
 		}
-		if a.region != region {
-			return nil, "", invalid("Config.DecryptKeys: %q is not in %s, which the client asks", clip(k), region)
+		if a.Region != region {
+			return nil, "", invalid("Config.DecryptKeys: %q is not in %s, which the client asks", kmscall.Clip(k), region)
 		}
 		own = append(own, a)
 	}
-	matches := func(own, named arn) bool { return own == named }
+	matches := func(own, named kmscall.ARN) bool { return own == named }
 	if c.MRKAware {
-		matches = arn.related
+		matches = kmscall.ARN.Related
 	}
-	return func(named arn) (send, want string, ok bool) {
-		if i := slices.IndexFunc(own, func(a arn) bool { return matches(a, named) }); i >= 0 {
+	return func(named kmscall.ARN) (send, want string, ok bool) {
+		if i := slices.IndexFunc(own, func(a kmscall.ARN) bool { return matches(a, named) }); i >= 0 {
 			send := own[i].String()
 			return send, send, true
 		}
-		if c.MRKAware && named.multiRegion() {
-			named = named.in(region)
+		if c.MRKAware && named.MultiRegion() {
+			named = named.In(region)
 		}
 		// KMS finds the key of a bare ID in the caller's own account.
-		return id.text, named.String(), id.bare != "" && named.id == id.bare && named.region == region
+		return id.text, named.String(), id.bare != "" && named.ID == id.bare && named.Region == region
 	}, region, nil
 }
 
@@ -231,7 +232,7 @@ func (e *Encrypter) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterial
 }
 
 // String names the keyring.
-func (e *Encrypter) String() string { return "AWS KMS " + clip(e.wrapping.id.text) }
+func (e *Encrypter) String() string { return "AWS KMS " + kmscall.Clip(e.wrapping.id.text) }
 
 // ResolveKey returns the ARN of the key that an ID, ARN or alias stands for now,
 // with one call of kms:DescribeKey.
@@ -244,21 +245,21 @@ func ResolveKey(ctx context.Context, client DescribeClient, keyID string) (strin
 		return "", err
 	}
 	const op = "DescribeKey"
-	region := id.arn.region
+	region := id.arn.Region
 	if region == "" {
-		region = regionOf(client)
+		region = kmscall.RegionOf(client)
 	} else if err := checkRegion(client, region); err != nil {
 		return "", err
 	}
-	out, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &keyID}, callOptions(region)...)
+	out, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &keyID}, kmscall.Options(region)...)
 	if err != nil {
-		return "", newError(ctx, op, keyID, region, err)
+		return "", NewError(ctx, op, keyID, region, err)
 	}
 	if out.KeyMetadata == nil || out.KeyMetadata.Arn == nil {
 		return "", badAnswer(op, keyID, region, "no key")
 	}
 	if !id.mayAnswer(*out.KeyMetadata.Arn) {
-		return "", badAnswer(op, keyID, region, "%s", answeredAs(out.KeyMetadata.Arn))
+		return "", badAnswer(op, keyID, region, "%s", kmscall.AnsweredAs(out.KeyMetadata.Arn))
 	}
 	return *out.KeyMetadata.Arn, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
+	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -189,29 +190,29 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 		if r.Client == nil {
 			return nil, invalid("MultiRegionConfig.Regions[%d].Client is nil", i)
 		}
-		a, err := parseKeyARN(r.KeyARN)
+		a, err := kmscall.ParseKeyARN(r.KeyARN)
 		if err != nil {
 			return nil, invalid("MultiRegionConfig.Regions[%d]: %v", i, err)
 		}
-		if err := checkRegion(r.Client, a.region); err != nil {
+		if err := checkRegion(r.Client, a.Region); err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(k.regions, func(other *region) bool { return other.region == a.region }) {
-			return nil, invalid("MultiRegionConfig.Regions has region %s twice", a.region)
+		if slices.ContainsFunc(k.regions, func(other *region) bool { return other.region == a.Region }) {
+			return nil, invalid("MultiRegionConfig.Regions has region %s twice", a.Region)
 		}
 		k.regions = append(k.regions, &region{
 			wrapping: wrapping{
 				client:      r.Client,
 				id:          keyID{text: r.KeyARN, arn: a},
-				region:      a.region,
+				region:      a.Region,
 				grantTokens: slices.Clone(r.GrantTokens),
-				options:     callOptions(a.region, attempts(1)),
+				options:     kmscall.Options(a.Region, attempts(1)),
 			},
 			decrypting: decrypting{
 				client:      r.Client,
-				region:      a.region,
+				region:      a.Region,
 				grantTokens: slices.Clone(r.GrantTokens),
-				options:     callOptions(a.region, attempts(1)),
+				options:     kmscall.Options(a.Region, attempts(1)),
 			},
 			breaker: breaker{cooldown: c.Cooldown, timeout: c.AttemptTimeout},
 			timeout: c.AttemptTimeout,
@@ -219,8 +220,8 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 	}
 	// If no replica can wrap in a region's place, the SDK tries twice.
 	for _, r := range k.regions {
-		if !slices.ContainsFunc(k.regions, func(other *region) bool { return other != r && other.id.arn.related(r.id.arn) }) {
-			r.options = callOptions(r.region, attempts(2))
+		if !slices.ContainsFunc(k.regions, func(other *region) bool { return other != r && other.id.arn.Related(r.id.arn) }) {
+			r.options = kmscall.Options(r.region, attempts(2))
 		}
 	}
 	k.name = keyringName{kind: "AWS KMS multi-region", key: "with " + k.regions[0].id.text + " first"}
@@ -398,7 +399,7 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 	var covered []*region // that can unwrap
 	cover := func(by *region) {
 		for _, r := range k.regions {
-			if r.id.arn.related(by.id.arn) && !slices.Contains(covered, r) {
+			if r.id.arn.Related(by.id.arn) && !slices.Contains(covered, r) {
 				covered = append(covered, r)
 			}
 		}
@@ -487,8 +488,8 @@ func (k *MultiRegion) OnDecrypt(ctx context.Context, m *keyring.DecryptionMateri
 }
 
 func (r *region) canUnwrap(edk keyring.EncryptedDataKey) bool {
-	named, err := parseKeyARN(string(edk.ProviderInfo))
-	return err == nil && edk.ProviderID == ProviderID && r.id.arn.related(named)
+	named, err := kmscall.ParseKeyARN(string(edk.ProviderInfo))
+	return err == nil && edk.ProviderID == ProviderID && r.id.arn.Related(named)
 }
 
 // unwrapIn tries the data keys that one region's key can unwrap. The error that

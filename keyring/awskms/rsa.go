@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -58,7 +59,7 @@ type RSAEncrypter struct {
 // use.
 type RSADecrypter struct {
 	client      DecryptClient
-	key         arn
+	key         kmscall.ARN
 	algorithm   types.EncryptionAlgorithmSpec
 	grantTokens []string
 	maxCalls    int
@@ -95,7 +96,7 @@ func NewRSA(c RSAConfig) (*RSA, error) {
 
 // NewRSAEncrypter returns the encrypting half of [NewRSA]. It needs no Client.
 func NewRSAEncrypter(c RSAConfig) (*RSAEncrypter, error) {
-	if _, err := parseKeyARN(c.KeyARN); err != nil {
+	if _, err := kmscall.ParseKeyARN(c.KeyARN); err != nil {
 		return nil, invalid("RSAConfig.KeyARN: %v", err)
 	}
 	const least = 2048
@@ -118,11 +119,11 @@ func NewRSADecrypter(c RSAConfig) (*RSADecrypter, error) {
 	if c.Client == nil {
 		return nil, invalid("RSAConfig.Client is nil")
 	}
-	key, err := parseKeyARN(c.KeyARN)
+	key, err := kmscall.ParseKeyARN(c.KeyARN)
 	if err != nil {
 		return nil, invalid("RSAConfig.KeyARN: %v", err)
 	}
-	if err := checkRegion(c.Client, key.region); err != nil {
+	if err := checkRegion(c.Client, key.Region); err != nil {
 		return nil, err
 	}
 	algorithm, _, err := rsaAlgorithm(c.Algorithm)
@@ -212,8 +213,8 @@ func (k *RSADecrypter) OnDecrypt(ctx context.Context, m *keyring.DecryptionMater
 		if edk.ProviderID != RSAProviderID {
 			return nil, nil
 		}
-		named, err := parseKeyARN(string(edk.ProviderInfo))
-		if err != nil || !k.key.related(named) {
+		named, err := kmscall.ParseKeyARN(string(edk.ProviderInfo))
+		if err != nil || !k.key.Related(named) {
 			return nil, err
 		}
 		return func() ([]byte, error) { return k.unwrap(ctx, m, edk.Ciphertext) }, nil
@@ -227,25 +228,25 @@ func (k *RSADecrypter) unwrap(ctx context.Context, m *keyring.DecryptionMaterial
 		return nil, err
 	}
 	keyARN := k.key.String()
-	if n := len(ciphertext); n > maxCiphertext {
-		return nil, tooLongForKMS(op, keyARN, k.key.region, n)
+	if n := len(ciphertext); n > kmscall.MaxCiphertext {
+		return nil, tooLongForKMS(op, keyARN, k.key.Region, n)
 	}
 	out, err := k.client.Decrypt(ctx, &kms.DecryptInput{
 		KeyId:               &keyARN,
 		CiphertextBlob:      ciphertext,
 		EncryptionAlgorithm: k.algorithm,
 		GrantTokens:         k.grantTokens,
-	}, callOptions(k.key.region)...)
+	}, kmscall.Options(k.key.Region)...)
 	if err != nil {
-		return nil, newError(ctx, op, keyARN, k.key.region, err)
+		return nil, NewError(ctx, op, keyARN, k.key.Region, err)
 	}
 	if out.KeyId == nil || *out.KeyId != keyARN {
 		clear(out.Plaintext)
-		return nil, badAnswer(op, keyARN, k.key.region, "%s", answeredAs(out.KeyId))
+		return nil, badAnswer(op, keyARN, k.key.Region, "%s", kmscall.AnsweredAs(out.KeyId))
 	}
 	if n, want := len(out.Plaintext), len(digest)+m.Suite.DataKeyLen(); n != want {
 		clear(out.Plaintext)
-		return nil, badContent(op, keyARN, k.key.region, "%d bytes, suite %v takes %d with the context's digest", n, m.Suite, want)
+		return nil, badContent(op, keyARN, k.key.Region, "%d bytes, suite %v takes %d with the context's digest", n, m.Suite, want)
 	}
 	if subtle.ConstantTimeCompare(out.Plaintext[:len(digest)], digest) != 1 {
 		clear(out.Plaintext)

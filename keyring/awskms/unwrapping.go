@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/keyring"
 )
 
 // A match says whether a keyring may unwrap a data key which, as the header says, was
 // wrapped by the key named. If so, send is the key ID to ask KMS for, and want is the ARN
 // that KMS must answer with.
-type match func(named arn) (send, want string, ok bool)
+type match func(named kmscall.ARN) (send, want string, ok bool)
 
 // unwrapping is the decrypting half of the keyrings with symmetric keys. They differ in
 // the match.
@@ -32,7 +33,7 @@ func newUnwrapping(client DecryptClient, name keyringName, region string, grantT
 			client:      client,
 			region:      region,
 			grantTokens: slices.Clone(grantTokens),
-			options:     callOptions(region),
+			options:     kmscall.Options(region),
 		},
 		name:     name,
 		maxCalls: maxCalls,
@@ -69,7 +70,7 @@ func (u *unwrapping) OnDecrypt(ctx context.Context, m *keyring.DecryptionMateria
 		if edk.ProviderID != ProviderID {
 			return nil, nil
 		}
-		named, err := parseKeyARN(string(edk.ProviderInfo))
+		named, err := kmscall.ParseKeyARN(string(edk.ProviderInfo))
 		if err != nil {
 			return nil, err
 		}

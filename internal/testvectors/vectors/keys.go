@@ -47,6 +47,11 @@ type keyMaterial struct {
 	RecipientPublicKey text `json:"recipient-material-public-key"`
 
 	LineSeparator string `json:"line-separator"`
+
+	// A static branch key, in base64.
+	BranchKeyVersion string `json:"branchKeyVersion"`
+	BranchKey        []byte `json:"branchKey"`
+	BeaconKey        []byte `json:"beaconKey"`
 }
 
 // text is a string or, in version 1, a list of lines.
@@ -104,6 +109,8 @@ type decryptOnly struct {
 
 func (v *vector) keyring(d keyDescription) (keyring.Decrypter, error) {
 	switch {
+	case d.Type == "aws-kms-hierarchy":
+		return v.branch(d)
 	case strings.HasPrefix(d.Type, "aws-kms"):
 		return nil, needsService(d.Type)
 	case d.Type == "multi-keyring":
@@ -201,6 +208,26 @@ func (d keyDescription) oaepHash() string {
 		return ""
 	}
 	return d.Hash
+}
+
+// A Hierarchy makes the keyring for a version of a branch key, and returns what ends it.
+type Hierarchy func(id, version string, branchKey, beaconKey []byte) (k keyring.Decrypter, end func() error, err error)
+
+// branch returns a keyring for a branch key that keys.json has in the clear.
+func (v *vector) branch(d keyDescription) (keyring.Decrypter, error) {
+	m, err := v.material(d.Key)
+	if err != nil {
+		return nil, err
+	}
+	if m.BranchKey == nil || v.hierarchy == nil {
+		return nil, needsService(d.Type)
+	}
+	k, end, err := v.hierarchy(m.KeyID, m.BranchKeyVersion, m.BranchKey, m.BeaconKey)
+	if err != nil {
+		return nil, fmt.Errorf("key %q: %w", d.Key, err)
+	}
+	v.close = append(v.close, end)
+	return k, nil
 }
 
 func (v *vector) rawECDH(d keyDescription) (keyring.Decrypter, error) {

@@ -22,6 +22,9 @@ type vector struct {
 
 	reproduced keyring.EncryptionContext
 
+	hierarchy Hierarchy      // may be nil
+	close     []func() error // for keyrings that must be closed
+
 	// unsignedOnly asks for a client that refuses signed messages.
 	unsignedOnly bool
 }

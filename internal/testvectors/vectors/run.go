@@ -45,13 +45,14 @@ func (t *Totals) Print(w io.Writer) {
 
 // Run decrypts the vectors of the manifest at path, counts them in t, and prints a line
 // to w for each that fails. With wantError a vector passes when decryption fails with an
-// authentication error.
-func Run(ctx context.Context, w io.Writer, t *Totals, path string, wantError bool) error {
+// authentication error. Vectors under a branch key are skipped if h is nil.
+func Run(ctx context.Context, w io.Writer, t *Totals, path string, wantError bool, h Hierarchy) error {
 	vectors, err := loadManifest(path)
 	if err != nil {
 		return err
 	}
 	for _, v := range vectors {
+		v.hierarchy = h
 		skip, err := v.run(ctx, wantError)
 		switch {
 		case skip != "":
@@ -69,6 +70,11 @@ func Run(ctx context.Context, w io.Writer, t *Totals, path string, wantError boo
 // run decrypts the vector in each of the ways and returns why it failed. The
 // first result is the kind of key that it was skipped for, if it was.
 func (v *vector) run(ctx context.Context, wantError bool) (skip string, err error) {
+	defer func() {
+		for _, f := range v.close {
+			_ = f()
+		}
+	}()
 	manager, err := v.manager(v.key)
 	var service needsService
 	if errors.As(err, &service) {

@@ -91,7 +91,7 @@ func TestManifestForms(t *testing.T) {
 				`},"keys":"file://keys.json","tests":{"t":{` + c.test + `}}}`
 			got := NewTotals()
 			var out bytes.Buffer
-			require.NoError(t, Run(t.Context(), &out, got, writeFiles(t, files), false))
+			require.NoError(t, Run(t.Context(), &out, got, writeFiles(t, files), false, nil))
 			if c.want.Skipped == nil {
 				c.want.Skipped = map[string]int{}
 			}
@@ -162,7 +162,7 @@ func TestManifestPublicKeys(t *testing.T) {
 				`{"type":"positive-esdk","ciphertext":"file://msg","result":"file://plaintext","decryptKeyDescription":` + c.key + `}}}}`
 			got := NewTotals()
 			var out bytes.Buffer
-			require.NoError(t, Run(t.Context(), &out, got, writeFiles(t, files), false))
+			require.NoError(t, Run(t.Context(), &out, got, writeFiles(t, files), false, nil))
 			if c.want.Skipped == nil {
 				c.want.Skipped = map[string]int{}
 			}
@@ -181,7 +181,7 @@ func TestManifestRefused(t *testing.T) {
 		"no keys":         `{"manifest":{"type":"awses-decrypt","version":1},"keys":"file://keys.json"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := Run(t.Context(), &bytes.Buffer{}, &Totals{}, writeFiles(t, map[string]string{"manifest.json": manifest}), false)
+			err := Run(t.Context(), &bytes.Buffer{}, &Totals{}, writeFiles(t, map[string]string{"manifest.json": manifest}), false, nil)
 			require.Error(t, err)
 		})
 	}

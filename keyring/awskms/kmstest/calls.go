@@ -26,12 +26,13 @@ type Call struct {
 	// ReEncrypt's destination.
 	Key, DestinationKey string
 
-	// EncryptionContext is what the client sent, for ReEncrypt that of the
-	// source. It and GrantTokens are left out if they are longer than the service
-	// allows.
-	EncryptionContext map[string]string
-	GrantTokens       []string
-	DryRun            bool
+	// EncryptionContext is what the client sent, for ReEncrypt that of the source, and
+	// DestinationContext that of ReEncrypt's destination. They and GrantTokens are left
+	// out if they are longer than the service allows.
+	EncryptionContext  map[string]string
+	DestinationContext map[string]string
+	GrantTokens        []string
+	DryRun             bool
 
 	// UserAgent is the header, at most 1024 bytes of it.
 	UserAgent string
@@ -51,6 +52,7 @@ func (c Call) keys() []string {
 
 func (c Call) clone() Call {
 	c.EncryptionContext = maps.Clone(c.EncryptionContext)
+	c.DestinationContext = maps.Clone(c.DestinationContext)
 	c.GrantTokens = slices.Clone(c.GrantTokens)
 	return c
 }
@@ -79,6 +81,9 @@ func (s *Server) describe(region, op, id string, now time.Time, r *request, req 
 	c.Key = s.quietly(region, name, r.CiphertextBlob, now)
 	if contextSize(ec) <= maxContext {
 		c.EncryptionContext = ec
+	}
+	if to := r.DestinationEncryptionContext; contextSize(to) <= maxContext {
+		c.DestinationContext = to
 	}
 	if len(r.GrantTokens) <= maxGrantTokens && !slices.ContainsFunc(r.GrantTokens, func(t string) bool { return len(t) > maxGrantToken }) {
 		c.GrantTokens = r.GrantTokens

@@ -207,6 +207,9 @@ func TestReEncrypt(t *testing.T) {
 	assert.Equal(t, "secret", string(opened.Plaintext))
 	assert.Equal(t, 1, s.Calls(kmstest.Match{Operation: "ReEncrypt", Key: from}))
 	assert.Equal(t, 1, s.Calls(kmstest.Match{Operation: "ReEncrypt", Key: to}))
+	last, _ := s.LastCall(kmstest.Match{Operation: "ReEncrypt"})
+	assert.Equal(t, map[string]string{"a": "1"}, last.EncryptionContext)
+	assert.Equal(t, map[string]string{"a": "2"}, last.DestinationContext)
 
 	t.Run("to RSA and back", func(t *testing.T) {
 		i := in()

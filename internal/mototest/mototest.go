@@ -1,4 +1,5 @@
-package awskms_test
+// Package mototest runs moto, Python's AWS emulator, for tests.
+package mototest
 
 import (
 	"bufio"
@@ -11,22 +12,25 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
-// motoCommand runs the KMS that the tests over moto need.
-const motoCommand = "moto_server"
+// Command is the program that must be installed.
+const Command = "moto_server"
 
-// motoListens is what moto_server prints about where it listens.
-var motoListens = regexp.MustCompile(`Running on (http://127\.0\.0\.1:[0-9]+)`)
+// listens is what moto_server prints about where it listens.
+var listens = regexp.MustCompile(`Running on (http://127\.0\.0\.1:[0-9]+)`)
 
-// startMoto runs moto_server for as long as the test and returns its URL. It
+// Start runs moto_server for as long as the test and returns its URL. It
 // skips the test where moto_server is not installed.
-func startMoto(t *testing.T) string {
-	path, err := exec.LookPath(motoCommand)
+func Start(t *testing.T) string {
+	fail := func(err error) {
+		if err != nil {
+			t.Fatalf("%s: %v", Command, err)
+		}
+	}
+	path, err := exec.LookPath(Command)
 	if err != nil {
-		t.Skipf("%s is not installed; get it with: pip install 'moto[server]'", motoCommand)
+		t.Skipf("%s is not installed; get it with: pip install 'moto[server]'", Command)
 	}
 	// The context ends before the test's cleanup functions run, failed or not.
 	// The timeout is for a test that hangs: one that go test gives up on does not
@@ -39,8 +43,8 @@ func startMoto(t *testing.T) string {
 	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", "0")
 	cmd.Env = append(os.Environ(), "PYTHONUNBUFFERED=1", "NO_COLOR=1")
 	output, err := cmd.StderrPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
+	fail(err)
+	fail(cmd.Start())
 	found, read := make(chan string, 1), make(chan struct{})
 	t.Cleanup(func() {
 		cancel()
@@ -53,7 +57,7 @@ func startMoto(t *testing.T) string {
 		defer close(found)
 		lines := bufio.NewScanner(output)
 		for lines.Scan() {
-			if m := motoListens.FindStringSubmatch(lines.Text()); m != nil {
+			if m := listens.FindStringSubmatch(lines.Text()); m != nil {
 				found <- m[1]
 				break
 			}
@@ -67,16 +71,20 @@ func startMoto(t *testing.T) string {
 	select {
 	case url = <-found:
 		// Empty if the server ended, and then nobody writes to started any more.
-		require.NotEmpty(t, url, "%s did not start:\n%s", motoCommand, &started)
+		if url == "" {
+			t.Fatalf("%s did not start:\n%s", Command, &started)
+		}
 	case <-time.After(time.Minute):
-		t.Fatalf("%s does not say where it listens", motoCommand)
+		t.Fatalf("%s does not say where it listens", Command)
 	}
 
 	client := http.Client{Timeout: time.Minute}
 	defer client.CloseIdleConnections()
 	answer, err := client.Get(url + "/moto-api/data.json")
-	require.NoError(t, err)
+	fail(err)
 	defer answer.Body.Close()
-	require.Equal(t, http.StatusOK, answer.StatusCode, "what listens at %s is not moto", url)
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("what listens at %s is not moto", url)
+	}
 	return url
 }

@@ -1,0 +1,212 @@
+package dynamostore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/smithy-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/cache"
+	"github.com/go-sealring/sealring/internal/mototest"
+	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
+	"github.com/go-sealring/sealring/keyring/branchkey"
+	"github.com/go-sealring/sealring/keyring/branchkey/branchkeytest"
+	"github.com/go-sealring/sealring/keyring/branchkey/dynamostore"
+)
+
+const region = "us-east-1"
+
+func credentials(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+}
+
+func newClient(url string) *dynamodb.Client {
+	return dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: &url, Credentials: aws.CredentialsProviderFunc(credentials)})
+}
+
+func newStore(t *testing.T, client dynamostore.Client, table string) *dynamostore.Store {
+	s, err := dynamostore.New(dynamostore.Config{Client: client, Table: table})
+	require.NoError(t, err)
+	return s
+}
+
+// TestMoto runs all that needs a DynamoDB on one server.
+func TestMoto(t *testing.T) {
+	client := newClient(mototest.Start(t))
+	tables := 0
+	migrated := func(t *testing.T) *dynamostore.Store {
+		tables++
+		s := newStore(t, client, fmt.Sprint("keys", tables))
+		require.NoError(t, s.CreateTable(t.Context()))
+		return s
+	}
+	t.Run("Conformance", func(t *testing.T) {
+		branchkeytest.TestStore(t, func(t *testing.T) branchkey.Store { return migrated(t) })
+	})
+	t.Run("CreateTable", func(t *testing.T) {
+		s := migrated(t)
+		require.NoError(t, s.CreateTable(t.Context()), "again")
+		other := "other"
+		_, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+			TableName: &other, BillingMode: types.BillingModePayPerRequest,
+			KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
+			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeS}},
+		})
+		require.NoError(t, err)
+		err = newStore(t, client, other).CreateTable(t.Context())
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+		assert.ErrorContains(t, err, "another key than branch-key-id (S, hash) and type (S, range)")
+	})
+	t.Run("NoTable", func(t *testing.T) {
+		s := newStore(t, client, "nowhere")
+		_, getErr := s.Get(t.Context(), "a", "b")
+		_, listErr := s.List(t.Context(), "a")
+		putErr := s.Put(t.Context(), branchkey.Put{Item: branchkey.Item{ID: "a", Type: "b", Enc: []byte("c")}})
+		for _, err := range []error{getErr, listErr, putErr, s.Delete(t.Context(), "a")} {
+			require.ErrorIs(t, err, branchkey.ErrNoTable)
+			assert.ErrorContains(t, err, "nowhere")
+		}
+	})
+	t.Run("Layout", func(t *testing.T) { testLayout(t, client, migrated(t), fmt.Sprint("keys", tables)) })
+	t.Run("ForeignItems", func(t *testing.T) { testForeignItems(t, client, migrated(t), fmt.Sprint("keys", tables)) })
+}
+
+// testLayout holds what a key store writes, as DynamoDB's kinds of attributes.
+func testLayout(t *testing.T, client *dynamodb.Client, s *dynamostore.Store, table string) {
+	server := kmstest.Start(t)
+	kmsClient := kms.New(kms.Options{Region: region, BaseEndpoint: aws.String(server.URL(region)), Credentials: aws.CredentialsProviderFunc(credentials)})
+	keyARN := server.CreateKey(region, kmstest.SymmetricDefault)
+	keys, err := branchkey.NewKeyStore(branchkey.KeyStoreConfig{Store: s, Name: "name", Client: kmsClient, KeyARN: keyARN})
+	require.NoError(t, err)
+	_, err = keys.Create(t.Context(), "a", keyring.EncryptionContext{"tenant": "42"})
+	require.NoError(t, err)
+	_, err = keys.Create(t.Context(), "a", keyring.EncryptionContext{"tenant": "42"})
+	require.ErrorIs(t, err, branchkey.ErrExists)
+	version, err := keys.Version(t.Context(), "a")
+	require.NoError(t, err)
+	out, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &table, Key: map[string]types.AttributeValue{
+		"branch-key-id": &types.AttributeValueMemberS{Value: "a"}, "type": &types.AttributeValueMemberS{Value: "branch:ACTIVE"},
+	}})
+	require.NoError(t, err)
+	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	assert.IsType(t, &types.AttributeValueMemberB{}, out.Item["enc"])
+	assert.Regexp(t, `Z$`, out.Item["create-time"].(*types.AttributeValueMemberS).Value)
+	delete(out.Item, "enc")
+	delete(out.Item, "create-time")
+	assert.Equal(t, map[string]types.AttributeValue{
+		"branch-key-id": text("a"), "type": text("branch:ACTIVE"), "version": text("branch:version:" + version), "kms-arn": text(keyARN),
+		"hierarchy-version": &types.AttributeValueMemberN{Value: "1"}, "aws-crypto-ec:tenant": text("42"),
+	}, out.Item)
+
+	kr, err := branchkey.New(branchkey.Config{KeyStore: keys, ID: "a", Limits: cache.Limits{MaxAge: time.Hour}})
+	require.NoError(t, err)
+	defer kr.Close()
+	m := &keyring.EncryptionMaterials{Suite: keyring.SuiteAES256GCMHKDFSHA512Commit}
+	require.NoError(t, kr.OnEncrypt(t.Context(), m))
+	read := &keyring.DecryptionMaterials{Suite: m.Suite}
+	require.NoError(t, kr.OnDecrypt(t.Context(), read, m.EncryptedDataKeys))
+	assert.Equal(t, m.DataKey, read.DataKey)
+	require.NoError(t, keys.Destroy(t.Context(), "a", "a"))
+	_, err = keys.Active(t.Context(), "a")
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
+}
+
+// testForeignItems has attributes of kinds that no item has.
+func testForeignItems(t *testing.T, client *dynamodb.Client, s *dynamostore.Store, table string) {
+	for name, value := range map[string]types.AttributeValue{
+		"enc":               &types.AttributeValueMemberS{Value: "secret?"},
+		"hierarchy-version": &types.AttributeValueMemberS{Value: "1"},
+		"number":            &types.AttributeValueMemberN{Value: "1"},
+		"bytes":             &types.AttributeValueMemberB{Value: []byte("secret?")},
+		"map":               &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{}},
+		"null":              &types.AttributeValueMemberNULL{Value: true},
+		"boolean":           &types.AttributeValueMemberBOOL{Value: true},
+	} {
+		_, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: map[string]types.AttributeValue{
+			"branch-key-id": &types.AttributeValueMemberS{Value: name}, "type": &types.AttributeValueMemberS{Value: "t"}, name: value,
+		}})
+		require.NoError(t, err)
+		_, getErr := s.Get(t.Context(), name, "t")
+		_, listErr := s.List(t.Context(), name)
+		for _, err := range []error{getErr, listErr} {
+			require.ErrorIs(t, err, branchkey.ErrForeignItem)
+			assert.ErrorContains(t, err, name)
+			assert.NotContains(t, err.Error(), "secret")
+		}
+	}
+}
+
+// fails is a client whose calls fail.
+type fails struct {
+	dynamostore.Client
+	errs []error // of TransactWriteItems, one after another
+	err  error
+}
+
+func (f *fails) GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	return nil, f.err
+}
+
+func (f *fails) TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	if len(f.errs) == 0 {
+		return &dynamodb.TransactWriteItemsOutput{}, nil
+	}
+	err := f.errs[0]
+	f.errs = f.errs[1:]
+	return nil, err
+}
+
+func TestErrors(t *testing.T) {
+	item := branchkey.Put{Item: branchkey.Item{ID: "a", Type: "b", Enc: []byte("c")}}
+	cancelled := func(code string) error {
+		return &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{{Code: aws.String("None")}, {Code: &code}}}
+	}
+	for name, c := range map[string]struct {
+		errs []error
+		want error
+	}{
+		"another transaction once": {[]error{cancelled("TransactionConflict")}, nil},
+		"condition":                {[]error{cancelled("ConditionalCheckFailed")}, branchkey.ErrConflict},
+		"both in turn":             {[]error{cancelled("TransactionConflict"), cancelled("ConditionalCheckFailed")}, branchkey.ErrConflict},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fails{errs: c.errs}
+			require.ErrorIs(t, newStore(t, f, "keys").Put(t.Context(), item), c.want)
+			assert.Empty(t, f.errs)
+		})
+	}
+
+	denied := &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized"}
+	_, err := newStore(t, &fails{err: denied}, "keys").Get(t.Context(), "a", "b")
+	var r interface{ Refused() bool }
+	require.ErrorAs(t, err, &r)
+	assert.True(t, r.Refused())
+	assert.ErrorContains(t, err, "dynamodb:GetItem on table keys denied")
+
+	down := errors.New("connection refused")
+	keys := branchkeytest.PlaintextKeyStoreForTests(newStore(t, &fails{err: down}, "keys"))
+	_, err = keys.Active(t.Context(), "a")
+	require.ErrorIs(t, err, down)
+	require.ErrorIs(t, err, keyring.ErrUnavailable)
+}
+
+func TestConfig(t *testing.T) {
+	for says, c := range map[string]dynamostore.Config{
+		"Client is nil":  {Table: "keys"},
+		"Table is empty": {Client: &fails{}},
+	} {
+		_, err := dynamostore.New(c)
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+		assert.ErrorContains(t, err, says)
+	}
+}

@@ -1,0 +1,479 @@
+package branchkey_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/cache"
+	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/awskms"
+	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
+	"github.com/go-sealring/sealring/keyring/branchkey"
+	"github.com/go-sealring/sealring/keyring/branchkey/branchkeytest"
+	"github.com/go-sealring/sealring/keyring/keyringtest"
+)
+
+func TestConformance(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	w.create(t, "b")
+	fixed, stranger := w.keyring(t, nil), w.keyring(t, func(c *branchkey.Config) { c.ID = "b" })
+	supplied := w.keyring(t, func(c *branchkey.Config) {
+		c.ID = ""
+		c.Supplier = func(keyring.EncryptionContext) (string, error) { return "a", nil }
+	})
+	for name, k := range map[string]*branchkey.Keyring{"ID": fixed, "supplier": supplied} {
+		t.Run(name, func(t *testing.T) {
+			keyringtest.Run(t, keyringtest.Keyring{Encrypter: k, Decrypter: k, Stranger: stranger, ContextBound: true})
+		})
+	}
+	raw, err := keyring.NewRawAES("ns", "name", make([]byte, 32))
+	require.NoError(t, err)
+	multi, err := keyring.NewMulti(raw, fixed)
+	require.NoError(t, err)
+	t.Run("child", func(t *testing.T) {
+		keyringtest.Run(t, keyringtest.Keyring{Encrypter: multi, Decrypter: fixed, Stranger: stranger, ContextBound: true})
+	})
+}
+
+func TestMessageFormat(t *testing.T) {
+	w := newWorld(t)
+	id := "tenant/ключ"
+	w.create(t, id)
+	k := w.keyring(t, func(c *branchkey.Config) { c.ID = id })
+	active, err := w.keys.Active(t.Context(), id)
+	require.NoError(t, err)
+	seen := map[string]bool{}
+	for _, s := range []keyring.Suite{keyring.SuiteAES128GCM, keyring.SuiteAES192GCMHKDFSHA256, suite} {
+		for range 20 {
+			m := &keyring.EncryptionMaterials{Suite: s, Context: tenant}
+			require.NoError(t, k.OnEncrypt(t.Context(), m))
+			edk := m.EncryptedDataKeys[0]
+			assert.Equal(t, "aws-kms-hierarchy", edk.ProviderID)
+			assert.Equal(t, id, string(edk.ProviderInfo))
+			require.Len(t, edk.Ciphertext, 60+s.DataKeyLen())
+			assert.Equal(t, active.Version, versionOf(m))
+			for _, part := range []string{string(edk.Ciphertext[:16]), string(edk.Ciphertext[16:28])} {
+				assert.False(t, seen[part], "a salt or an IV came twice")
+				seen[part] = true
+			}
+		}
+	}
+}
+
+// TestFewCalls has many messages, contexts and versions cost one call for each branch key.
+func TestFewCalls(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	w.create(t, "b")
+	k := w.keyring(t, by)
+	client, err := envelope.New(k, nil)
+	require.NoError(t, err)
+	w.kms.ResetCalls()
+	var messages [][]byte
+	for i := range 200 {
+		ec := keyring.EncryptionContext{"tenant": []string{"a", "b"}[i%2], "row": fmt.Sprint(i)}
+		msg, err := client.Encrypt(t.Context(), []byte("secret"), ec)
+		require.NoError(t, err)
+		messages = append(messages, msg)
+	}
+	for _, msg := range messages {
+		got, err := client.Decrypt(t.Context(), msg, nil)
+		require.NoError(t, err)
+		assert.Equal(t, "secret", string(got))
+	}
+	assert.Equal(t, 4, w.kms.Calls(kmstest.Match{}), "for each of two branch keys, one to write and one to read")
+	stats := k.Stats()
+	assert.EqualValues(t, 4, stats.Loads)
+	assert.EqualValues(t, 396, stats.Hits)
+}
+
+// TestTenThousandTenants has rows of ten thousand tenants, each with a context of its own,
+// cost one read of the table for each tenant, with the default bounds of the cache.
+func TestTenThousandTenants(t *testing.T) {
+	const tenants, rows = 10_000, 10
+	store := &testStore{Store: branchkeytest.NewMemoryStore()}
+	keys := branchkeytest.PlaintextKeyStoreForTests(store)
+	for i := range tenants {
+		_, err := keys.Create(t.Context(), fmt.Sprint(i), tenant)
+		require.NoError(t, err)
+	}
+	var reads atomic.Int64
+	store.gets = func() error { reads.Add(1); return nil }
+	c := branchkey.Config{KeyStore: keys, Limits: limits}
+	by(&c)
+	k, err := branchkey.New(c)
+	require.NoError(t, err)
+	defer k.Close()
+	for row := range rows {
+		for i := range tenants {
+			m := &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": fmt.Sprint(i), "row": fmt.Sprint(row)}}
+			require.NoError(t, k.OnEncrypt(t.Context(), m))
+		}
+	}
+	assert.EqualValues(t, tenants, reads.Load())
+	stats := k.Stats()
+	assert.EqualValues(t, tenants, stats.Loads)
+	assert.Equal(t, tenants, stats.Entries)
+	t.Logf("%d branch keys take %d bytes each by the cache's estimate", stats.Entries, stats.Bytes/int64(stats.Entries))
+}
+
+// TestOneFlight has a thousand goroutines meet one cold key.
+func TestOneFlight(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	var reads atomic.Int64
+	w.store.gets = func() error { reads.Add(1); return nil }
+	w.kms.Latency(east, 50*time.Millisecond)
+	w.kms.ResetCalls()
+	k := w.keyring(t, nil)
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			m := &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"row": fmt.Sprint(i)}}
+			assert.NoError(t, k.OnEncrypt(t.Context(), m))
+		})
+	}
+	wg.Wait()
+	assert.EqualValues(t, 1, reads.Load())
+	assert.Equal(t, 1, w.kms.Calls(kmstest.Match{}))
+}
+
+// TestNewVersion has a writer take a new version within the time to live, and readers read
+// both before and after.
+func TestNewVersion(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	const maxAge = 300 * time.Millisecond
+	k := w.keyring(t, func(c *branchkey.Config) { c.Limits.MaxAge = maxAge })
+	old := wrapNew(t, k, tenant)
+	next, err := w.keys.Version(t.Context(), "a")
+	require.NoError(t, err)
+	made := time.Now()
+	fresh := w.keyring(t, nil)
+	unwraps(t, fresh, old)
+	now := wrapNew(t, fresh, tenant)
+	unwraps(t, k, now)
+	assert.Equal(t, next, versionOf(now))
+	for time.Since(made) < maxAge {
+		unwraps(t, k, wrapNew(t, k, tenant))
+	}
+	assert.Equal(t, next, versionOf(wrapNew(t, k, tenant)))
+	unwraps(t, k, old)
+}
+
+func TestHostileHeader(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	k := w.keyring(t, func(c *branchkey.Config) { c.MaxCalls = 3 })
+	good := wrapNew(t, k, tenant).EncryptedDataKeys[0]
+	junk := func(i byte) keyring.EncryptedDataKey {
+		edk := good
+		edk.Ciphertext = slices.Clone(good.Ciphertext)
+		edk.Ciphertext[28] = i // the version
+		return edk
+	}
+	reads := 0
+	w.store.gets = func() error { reads++; return nil }
+	m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
+	for i := range 100 {
+		m.EncryptedDataKeys = append(m.EncryptedDataKeys, junk(byte(i)))
+	}
+	m.EncryptedDataKeys = append(m.EncryptedDataKeys, good)
+	_, err := unwrap(t, k, m)
+	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
+	assert.ErrorContains(t, err, "98 of 101 encrypted data keys were not tried: MaxCalls is 3")
+	assert.Equal(t, 6, reads)
+	stats := k.Stats()
+	assert.EqualValues(t, 3, stats.LoadsRejected, "a version that was made up is the message's fault")
+	assert.Zero(t, stats.LoadsFailed)
+
+	// Those of another length or ID cost nothing.
+	reads = 0
+	m.EncryptedDataKeys = nil
+	for n := range 200 {
+		if n != len(good.Ciphertext) {
+			m.EncryptedDataKeys = append(m.EncryptedDataKeys, keyring.EncryptedDataKey{
+				ProviderID: branchkey.ProviderID, ProviderInfo: good.ProviderInfo, Ciphertext: make([]byte, n),
+			})
+		}
+	}
+	other := good
+	other.ProviderInfo = []byte("b")
+	m.EncryptedDataKeys = append(m.EncryptedDataKeys, other)
+	_, err = unwrap(t, k, m)
+	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+	assert.Zero(t, reads)
+	m.EncryptedDataKeys = append(m.EncryptedDataKeys, good)
+	_, err = unwrap(t, k, m)
+	require.NoError(t, err)
+}
+
+func TestSupplier(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	w.create(t, "b")
+	k := w.keyring(t, by)
+	a := wrapNew(t, k, keyring.EncryptionContext{"tenant": "a"})
+	assert.Equal(t, "a", string(a.EncryptedDataKeys[0].ProviderInfo))
+	unwraps(t, k, a)
+
+	swapped := &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": "b"}, EncryptedDataKeys: a.EncryptedDataKeys}
+	_, err := unwrap(t, k, swapped)
+	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+	assert.ErrorContains(t, err, `but by "a"`)
+
+	no := errors.New("no tenant")
+	refusing := w.keyring(t, func(c *branchkey.Config) {
+		c.ID, c.Supplier = "", func(keyring.EncryptionContext) (string, error) { return "", no }
+	})
+	require.ErrorIs(t, refusing.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}), no)
+	_, err = unwrap(t, refusing, a)
+	require.ErrorIs(t, err, no)
+	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+	err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
+	require.ErrorIs(t, err, keyring.ErrInvalidArgument, "an empty ID")
+}
+
+func TestConfig(t *testing.T) {
+	w := newWorld(t)
+	for says, change := range map[string]func(*branchkey.Config){
+		"KeyStore is nil": func(c *branchkey.Config) { c.KeyStore = nil },
+		"not both": func(c *branchkey.Config) {
+			c.Supplier = func(keyring.EncryptionContext) (string, error) { return "", nil }
+		},
+		"must be set":              func(c *branchkey.Config) { c.ID = "" },
+		"not UTF-8":                func(c *branchkey.Config) { c.ID = "\xff" },
+		"MaxCalls is -1":           func(c *branchkey.Config) { c.MaxCalls = -1 },
+		"Limits.MaxAge is 0s":      func(c *branchkey.Config) { c.Limits.MaxAge = 0 },
+		"a branch key is none":     func(c *branchkey.Config) { c.Limits.MaxMessages = 1 },
+		"MaxBytes bound a data":    func(c *branchkey.Config) { c.Limits.MaxBytes = 1 },
+		"Limits.MaxEntries is -1":  func(c *branchkey.Config) { c.Limits.MaxEntries = -1 },
+		"Limits.LoadTimeout is -1": func(c *branchkey.Config) { c.Limits.LoadTimeout = -1 },
+	} {
+		t.Run(says, func(t *testing.T) {
+			c := branchkey.Config{KeyStore: w.keys, ID: "a", Limits: limits}
+			change(&c)
+			_, err := branchkey.New(c)
+			require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+			assert.ErrorContains(t, err, says)
+		})
+	}
+	err := w.keyring(t, nil).OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: 1})
+	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+}
+
+func TestClose(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	k := w.keyring(t, nil)
+	m := wrapNew(t, k, tenant)
+	require.NoError(t, k.Close())
+	require.NoError(t, k.Close())
+	require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}), cache.ErrClosed)
+	_, err := unwrap(t, k, m)
+	require.ErrorIs(t, err, cache.ErrClosed)
+}
+
+// TestOutage has the table, KMS and both be out. What is held goes on being used for
+// StaleFor, and what is not fails with ErrUnavailable.
+func TestOutage(t *testing.T) {
+	down := errors.New("connection refused")
+	for name, c := range map[string]struct{ table, kms bool }{
+		"table": {true, false}, "KMS": {false, true}, "both": {true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create(t, "a")
+			w.create(t, "b")
+			const maxAge = 100 * time.Millisecond
+			var mu sync.Mutex
+			out := false
+			w.store.gets = func() error {
+				mu.Lock()
+				defer mu.Unlock()
+				if out && c.table {
+					return down
+				}
+				return nil
+			}
+			set := func(now bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				out = now
+				if c.kms && now {
+					w.kms.Outage(east, kmstest.InternalError)
+				} else {
+					w.kms.Restore(east)
+				}
+			}
+			k := w.keyring(t, func(c *branchkey.Config) {
+				by(c)
+				c.Limits.MaxAge, c.Limits.StaleFor = maxAge, time.Hour
+			})
+			ec := keyring.EncryptionContext{"tenant": "a"}
+			m := wrapNew(t, k, ec)
+			unwraps(t, k, m)
+			set(true)
+			time.Sleep(maxAge + maxAge/10)
+			for range 10 {
+				unwraps(t, k, wrapNew(t, k, ec))
+				unwraps(t, k, m)
+			}
+			assert.NotZero(t, k.Stats().StaleUses)
+			err := k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": "b"}})
+			require.ErrorIs(t, err, keyring.ErrUnavailable)
+			assert.NotContains(t, err.Error(), "\n")
+			set(false)
+			wrapNew(t, k, keyring.EncryptionContext{"tenant": "b"})
+		})
+	}
+}
+
+// TestAccessEnds has kms:Decrypt be withdrawn, the table deny access, and the branch key
+// be destroyed by another process: each ends the use, of stale keys too.
+func TestAccessEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(*testing.T, *world)
+		want func(error) bool
+	}{
+		"KMS": {func(t *testing.T, w *world) { t.Cleanup(w.kms.Deny("kms:Decrypt", w.key)) }, func(err error) bool {
+			var e *awskms.Error
+			return errors.As(err, &e) && e.Refused()
+		}},
+		"table":     {func(_ *testing.T, w *world) { w.store.gets = func() error { return refusal{} } }, func(err error) bool { return errors.Is(err, refusal{}) }},
+		"destroyed": {func(t *testing.T, w *world) { require.NoError(t, w.store.Delete(t.Context(), "a")) }, func(err error) bool { return errors.Is(err, branchkey.ErrNotFound) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create(t, "a")
+			const maxAge = 100 * time.Millisecond
+			k := w.keyring(t, func(c *branchkey.Config) {
+				c.Limits = cache.Limits{MaxAge: maxAge, StaleFor: time.Hour, NoRefresh: true}
+			})
+			m := wrapNew(t, k, tenant)
+			unwraps(t, k, m)
+			c.end(t, w)
+			time.Sleep(maxAge + maxAge/10)
+			for range 3 {
+				err := k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: tenant})
+				assert.True(t, c.want(err), "%v", err)
+				_, err = unwrap(t, k, m)
+				assert.True(t, c.want(err), "%v", err)
+				require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+				assert.NotErrorIs(t, err, keyring.ErrUnavailable)
+			}
+		})
+	}
+}
+
+// TestTwoRegions has branch keys that one region made used in another, with the replica of a
+// multi-Region key there. They go on being used, and cold keyrings start, when the first
+// region is down.
+func TestTwoRegions(t *testing.T) {
+	w := newWorld(t)
+	mrk := w.kms.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
+	replica := w.kms.Replicate(mrk, west)
+	first := w.keyStore(t, func(c *branchkey.KeyStoreConfig) { c.KeyARN, c.MRKAware = mrk, true })
+	second := w.keyStore(t, func(c *branchkey.KeyStoreConfig) {
+		c.Client, c.KeyARN, c.MRKAware = newClient(w.kms, west), replica, true
+	})
+	_, err := first.Create(t.Context(), "a", tenant)
+	require.NoError(t, err)
+	old := wrapNew(t, w.keyring(t, func(c *branchkey.Config) { c.KeyStore = first }), tenant)
+	_, err = first.Version(t.Context(), "a")
+	require.NoError(t, err)
+
+	w.kms.Outage(east, kmstest.InternalError)
+	w.kms.ResetCalls()
+	k := w.keyring(t, func(c *branchkey.Config) { c.KeyStore = second })
+	unwraps(t, k, old)
+	unwraps(t, k, wrapNew(t, k, tenant))
+	_, err = second.Version(t.Context(), "a")
+	require.NoError(t, err)
+	unwraps(t, w.keyring(t, func(c *branchkey.Config) { c.KeyStore = second }), old)
+	assert.Zero(t, w.kms.Calls(kmstest.Match{Region: east}))
+
+	// Both are the same branch key for the first region when it is back.
+	w.kms.Restore(east)
+	unwraps(t, w.keyring(t, func(c *branchkey.Config) { c.KeyStore = first }), wrapNew(t, w.keyring(t, func(c *branchkey.Config) { c.KeyStore = second }), tenant))
+}
+
+// TestCallerGoesAway has a caller with less time than a load takes.
+func TestCallerGoesAway(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	k := w.keyring(t, nil)
+	w.kms.Latency(east, 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
+	require.ErrorIs(t, k.OnEncrypt(ctx, m), context.DeadlineExceeded)
+	assert.Nil(t, m.DataKey)
+	unwraps(t, k, wrapNew(t, k, tenant))
+}
+
+// TestUnderLoad has writers and readers, each with a keyring of its own, while new versions
+// are made. Nothing fails, and after the time to live all write under the last version.
+func TestUnderLoad(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	const maxAge = 100 * time.Millisecond
+	var keyrings []*branchkey.Keyring
+	for range 4 {
+		other := w.keyStore(t, nil)
+		keyrings = append(keyrings, w.keyring(t, func(c *branchkey.Config) { c.KeyStore, c.Limits.MaxAge = other, maxAge }))
+	}
+	stop := make(chan struct{})
+	messages := make(chan *keyring.EncryptionMaterials, 64)
+	var writers, readers sync.WaitGroup
+	for i, k := range keyrings {
+		writers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
+				if assert.NoError(t, k.OnEncrypt(t.Context(), m)) {
+					messages <- m
+				}
+			}
+		})
+		readers.Go(func() {
+			for m := range messages {
+				got, err := unwrap(t, keyrings[(i+1)%len(keyrings)], m)
+				assert.NoError(t, err)
+				assert.Equal(t, m.DataKey, got)
+			}
+		})
+	}
+	var last string
+	for range 5 {
+		time.Sleep(maxAge / 2)
+		var err error
+		last, err = w.keys.Version(t.Context(), "a")
+		require.NoError(t, err)
+	}
+	time.Sleep(maxAge + maxAge/2)
+	for _, k := range keyrings {
+		m := wrapNew(t, k, tenant)
+		assert.Equal(t, last, versionOf(m))
+	}
+	close(stop)
+	writers.Wait()
+	close(messages)
+	readers.Wait()
+}

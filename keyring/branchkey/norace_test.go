@@ -1,0 +1,5 @@
+//go:build !race
+
+package branchkey
+
+const moreAllocations = 0
