@@ -24,6 +24,7 @@ type run struct {
 
 	jobs     []job
 	contexts []*recordContext // the different ones
+	first    recordContext    // the first of them: most calls have one
 	byKey    map[string]*recordContext
 	parts    []byte // the parts of the rows' keys, with their lengths, one after the other
 	scratch  []byte
@@ -184,7 +185,11 @@ func (r *run) contextOfKey(key []byte) *recordContext {
 		pairs = r.table.newContext(string(key))
 		r.table.latest.Store(pairs)
 	}
-	c := &recordContext{contextPairs: pairs}
+	c := &r.first
+	if len(r.contexts) > 0 {
+		c = &recordContext{}
+	}
+	c.contextPairs = pairs
 	r.contexts = append(r.contexts, c)
 	if len(r.contexts) > 1 {
 		if r.byKey == nil {
