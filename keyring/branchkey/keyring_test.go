@@ -180,14 +180,14 @@ func TestHostileHeader(t *testing.T) {
 	junk := func(i byte) keyring.EncryptedDataKey {
 		edk := good
 		edk.Ciphertext = slices.Clone(good.Ciphertext)
-		edk.Ciphertext[28] = i // the version
+		edk.Ciphertext[28] ^= i // the version, which is another then
 		return edk
 	}
 	reads := 0
 	w.store.gets = func() error { reads++; return nil }
 	m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
 	for i := range 100 {
-		m.EncryptedDataKeys = append(m.EncryptedDataKeys, junk(byte(i)))
+		m.EncryptedDataKeys = append(m.EncryptedDataKeys, junk(byte(i+1)))
 	}
 	m.EncryptedDataKeys = append(m.EncryptedDataKeys, good)
 	_, err := unwrap(t, k, m)
