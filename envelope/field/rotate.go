@@ -17,7 +17,9 @@ import (
 // alone: it needs no key, and the fields need not be open. Keys are named as
 // keyring.EncryptedDataKey.KeyName names them: a KMS key's ARN, a raw key's name. Without
 // any, only indexes are looked at. A field that was not sealed yet, and a column that holds
-// no sealed value, are stale.
+// no sealed value, are stale. An index that is NULL is stale only if it has no normalizer,
+// which may have left nothing to index: fill a new index that has one by a rotation without
+// Keys.
 func (t *Table[T]) Stale(record *T, keys ...string) bool {
 	return len(t.stale(reflect.ValueOf(record).Elem(), keys)) > 0
 }

@@ -155,6 +155,9 @@ func (t *Table[T]) PlaintextsRead() int64 { return t.plaintexts.Load() }
 // again for the other fields that have it. When ctx is done, fields that have not been
 // sealed have its error.
 //
+// A ciphertext that was not opened stays as it is, also if the record's row or context has
+// changed since: open a record before you change them.
+//
 // Records must not be used elsewhere during the call. A record that is there twice is
 // sealed once.
 func (t *Table[T]) Seal(ctx context.Context, records ...*T) error {
