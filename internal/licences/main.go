@@ -68,6 +68,9 @@ var exceptions = map[string]map[string]string{
 		"github.com/ajstarks/svgo":   "CC BY 3.0, asks for attribution; draws the chart",
 		"github.com/golang/freetype": "the FreeType License or the GPL, as the user likes; draws the chart",
 	},
+	"examples/tenants": {
+		"modernc.org/memory": "BSD; its LICENSE-LOGO says where a picture comes from",
+	},
 	"examples/postgres": {
 		"modernc.org/memory": "BSD; its LICENSE-LOGO says where a picture comes from",
 	},
