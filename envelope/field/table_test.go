@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/cache"
-	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/envelope/field"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -85,78 +84,4 @@ func TestSealAndOpen(t *testing.T) {
 type one struct {
 	ID  string               `seal:",row"`
 	SSN field.Sealed[string] `seal:"ssn"`
-}
-
-func BenchmarkOneField(b *testing.B) {
-	m := cached(b, rawKeyring(b, "a"))
-	table := newTable[one](b, m, "patients", nil)
-	client, err := envelope.NewFromManager(m, &envelope.Options{RefuseSigned: true})
-	require.NoError(b, err)
-	ec := keyring.EncryptionContext{"table": "patients"}
-	const value = "078-05-1120"
-	plaintext := append(make([]byte, 17), value...)
-	msg, err := client.Encrypt(b.Context(), plaintext, ec)
-	require.NoError(b, err)
-	p := one{ID: "p-17", SSN: field.New(value)}
-	require.NoError(b, table.Seal(b.Context(), &p))
-	v, _ := p.SSN.Value()
-
-	b.Run("Encrypt", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			client.Encrypt(b.Context(), plaintext, ec)
-		}
-	})
-	b.Run("Seal", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			p.SSN.Set(value)
-			if err := table.Seal(b.Context(), &p); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("Decrypt", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			client.Decrypt(b.Context(), msg, ec)
-		}
-	})
-	b.Run("Open", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			p.SSN.Scan(v)
-			if err := table.Open(b.Context(), &p); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
-func BenchmarkOpenMany(b *testing.B) {
-	m := cached(b, rawKeyring(b, "a"))
-	for _, c := range []int{1, 2} {
-		table := newTable[patient](b, m, "patients", &field.Options{IndexKeys: field.NewIndexKeys(), Envelope: &envelope.Options{Concurrency: c}})
-		var records, read []*patient
-		for i := range 10000 {
-			records = append(records, &patient{ID: fmt.Sprint("p", i), Tenant: fmt.Sprint("t", i%10),
-				SSN: field.New("078-05-1120"), Notes: field.New("some notes that are longer than the number")})
-		}
-		require.NoError(b, table.Seal(b.Context(), records...))
-		for _, p := range records {
-			read = append(read, reread(b, p))
-		}
-		b.Run(fmt.Sprint(c), func(b *testing.B) {
-			for b.Loop() {
-				b.StopTimer()
-				var again []*patient
-				for _, p := range read {
-					q := *p
-					again = append(again, &q)
-				}
-				b.StartTimer()
-				require.NoError(b, table.Open(b.Context(), again...))
-			}
-		})
-	}
 }
