@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/testhttp"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
 )
@@ -45,6 +46,7 @@ func newRetryingClient(s *kmstest.Server, region string, n int) *kms.Client {
 		Region:           region,
 		BaseEndpoint:     aws.String(s.URL(region)),
 		RetryMaxAttempts: n,
+		HTTPClient:       testhttp.New(),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		}),
