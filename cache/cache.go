@@ -259,6 +259,22 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 	return c.decryptionMiss(ctx, identity(id), req, partition)
 }
 
+// Holds says whether the cache has an entry for a request to decrypt, be it past MaxAge.
+// It loads nothing, counts nothing, and does not look into partitions. It is for callers
+// whom either of two requests serves, and who would not have both loaded.
+func (c *Cache) Holds(req keyring.DecryptionRequest) bool {
+	var buf [1024]byte
+	reproduced := !c.ignoresStoredPairs || !message.Stores(req.Stored, req.Reproduced)
+	id, err := decryptionIdentity(buf[:0], &req, "", reproduced)
+	if err != nil {
+		return false
+	}
+	s := c.shardOf(id)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.entries[identity(id)] != nil
+}
+
 // decryptionHit returns a copy of the materials that id names, if they are in the
 // cache and good, and whether they answer a request.
 func (c *Cache) decryptionHit(id []byte, req *keyring.DecryptionRequest) (got copied, answers bool) {

@@ -70,6 +70,39 @@ func TestStored(t *testing.T) {
 	}
 }
 
+// TestHolds checks that Holds finds what decrypting would find, past MaxAge too, and
+// changes nothing.
+func TestHolds(t *testing.T) {
+	m, clock := newManager(t), newClock()
+	c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Minute}, clock.Now)
+	e := encrypt(t, m, keyring.EncryptionRequest{Context: keyring.EncryptionContext{"tenant": "42", "row": "7"}, RequiredKeys: []string{"row"}})
+	req := toDecrypt(e)
+	_, err := c.DecryptionMaterials(t.Context(), req)
+	require.Error(t, err, "the pair that is not stored is missing")
+	assert.False(t, c.Holds(req), "nothing was loaded")
+	whole := req
+	whole.Reproduced = keyring.EncryptionContext{"row": "7"}
+	assert.False(t, c.Holds(whole))
+	decrypt(t, c, whole)
+	before := c.Stats()
+	assert.True(t, c.Holds(whole))
+	whole.Reproduced = keyring.EncryptionContext{"row": "7", "tenant": "42"}
+	assert.False(t, c.Holds(whole), "another request")
+	assert.False(t, c.Holds(req))
+	assert.Equal(t, before, c.Stats())
+
+	other := toDecrypt(encrypt(t, m, request("42")))
+	decrypt(t, c.Partition("p"), other)
+	assert.False(t, c.Holds(other), "a partition's")
+	decrypt(t, c, other)
+	other.Reproduced = keyring.EncryptionContext{"tenant": "42"}
+	assert.True(t, c.Holds(other), "a pair that is stored too makes no difference")
+	clock.Move(time.Minute)
+	assert.True(t, c.Holds(other), "past MaxAge")
+	c.Purge()
+	assert.False(t, c.Holds(other))
+}
+
 // TestStoredRequiredPairs has an entry for a pair that a message does not store:
 // the message's bytes alone do not name it, and no entry for fewer pairs serves it.
 func TestStoredRequiredPairs(t *testing.T) {
