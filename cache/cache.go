@@ -23,7 +23,8 @@
 //
 // Suites that use the data key itself, without derivation, are never cached.
 // Neither are encryption requests of unknown length when there is a limit on
-// bytes.
+// bytes. Suites of DynamoDB items derive keys for each item, and are cached. Since an
+// item's context has its partition and sort key, only an item that is read again is a hit.
 package cache
 
 import (

@@ -70,6 +70,26 @@ func TestStored(t *testing.T) {
 	}
 }
 
+// TestItems has materials of DynamoDB items be kept: each caller gets keys of its own.
+func TestItems(t *testing.T) {
+	const s = keyring.SuiteDBEAES256GCMHKDFSHA512CommitHMACSHA384
+	m := newManager(t)
+	c := newTestCache(t, m, Limits{}, nil)
+	req := keyring.EncryptionRequest{Suite: s, Context: keyring.EncryptionContext{"aws-crypto-table-name": "t"}}
+	first, second := encrypt(t, c, req), encrypt(t, c, req)
+	assert.EqualValues(t, 1, m.loads.Load())
+	assert.Equal(t, first.SymmetricSigningKeys, second.SymmetricSigningKeys)
+	read := toDecrypt(first)
+	first.Clear()
+	require.NoError(t, second.Check(req))
+	one, two := decrypt(t, c, read), decrypt(t, c, read)
+	assert.EqualValues(t, 2, m.loads.Load())
+	assert.Equal(t, second.SymmetricSigningKeys[0], one.SymmetricSigningKey)
+	one.Clear()
+	require.NoError(t, two.Check(read))
+	require.NoError(t, decrypt(t, c, read).Check(read))
+}
+
 // TestHolds checks that Holds finds what decrypting would find, past MaxAge too, and
 // changes nothing.
 func TestHolds(t *testing.T) {

@@ -1,6 +1,7 @@
 package branchkey_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -198,8 +199,13 @@ func TestMillionFields(t *testing.T) {
 	defer k.Close()
 	for row := range rows {
 		for i := range tenants {
-			ec := keyring.EncryptionContext{"tenant": fmt.Sprint(i), "row": fmt.Sprint(row)}
-			unwraps(t, k, wrapNew(t, k, ec))
+			m := &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": fmt.Sprint(i), "row": fmt.Sprint(row)}}
+			if err := k.OnEncrypt(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := unwrap(t, k, m); err != nil || !bytes.Equal(got, m.DataKey) {
+				t.Fatal("unwrapped to another data key, or not:", err)
+			}
 		}
 	}
 	assert.EqualValues(t, tenants, calls.Load())
