@@ -189,7 +189,7 @@ func (c *Config) check() error {
 		wrong("Config.UnsignedPrefix begins with %q, which is reserved", reservedPrefix)
 	}
 
-	if c.Suite != 0 && c.Suite != suiteSigned && c.Suite != suitePlain {
+	if c.Suite != 0 && !c.Suite.SignsSymmetrically() {
 		wrong("Config.Suite %v is none for items", c.Suite)
 	}
 	if c.Plaintext > ForcePlaintextWrite {

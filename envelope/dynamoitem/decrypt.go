@@ -197,9 +197,6 @@ func (t *Table) verify(ctx context.Context, w *work, h *head, headBytes, foot []
 	if err := m.Check(req); err != nil {
 		return none, err
 	}
-	if n := len(m.SymmetricSigningKey); n != signingKeyLen {
-		return none, badMaterials("the symmetric signing key is %d bytes, and must be %d", n, signingKeyLen)
-	}
 	if err := w.derive(m.DataKey, h.messageID); err != nil {
 		return none, err
 	}
@@ -218,7 +215,7 @@ func (t *Table) verify(ctx context.Context, w *work, h *head, headBytes, foot []
 }
 
 // checkFoot verifies the foot of an item.
-func (w *work) checkFoot(foot []byte, keys int, hash []byte, m *decryptionMaterials) error {
+func (w *work) checkFoot(foot []byte, keys int, hash []byte, m *keyring.DecryptionMaterials) error {
 	n := keys * tagLen
 	switch {
 	case len(foot) < n || m.VerificationKey != nil && len(foot) == n:

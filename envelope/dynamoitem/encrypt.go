@@ -214,28 +214,19 @@ func (t *Table) serialize(w *work, f *field) error {
 }
 
 // checkEncryption checks materials, wherever they came from.
-func (t *Table) checkEncryption(m *encryptionMaterials, req keyring.EncryptionRequest) error {
+func (t *Table) checkEncryption(m *keyring.EncryptionMaterials, req keyring.EncryptionRequest) error {
 	if err := m.Check(req); err != nil {
 		return err
 	}
-	n := len(m.EncryptedDataKeys)
-	switch {
-	case n > t.maxKeys:
+	if n := len(m.EncryptedDataKeys); n > t.maxKeys {
 		return fmt.Errorf("%w: %d encrypted data keys, and this table writes and reads %d", envelope.ErrLimit, n, t.maxKeys)
-	case len(m.SymmetricSigningKeys) != n:
-		return badMaterials("%d symmetric signing keys for %d encrypted data keys", len(m.SymmetricSigningKeys), n)
-	}
-	for _, key := range m.SymmetricSigningKeys {
-		if len(key) != signingKeyLen {
-			return badMaterials("a symmetric signing key is %d bytes, and must be %d", len(key), signingKeyLen)
-		}
 	}
 	return nil
 }
 
 // appendHead sets w.head to the head of an item, and derives the item's keys. The pairs of
 // ec are not stored.
-func (t *Table) appendHead(w *work, m *encryptionMaterials, ec keyring.EncryptionContext) error {
+func (t *Table) appendHead(w *work, m *keyring.EncryptionMaterials, ec keyring.EncryptionContext) error {
 	var messageID [messageIDLen]byte
 	rand.Read(messageID[:])
 	if err := w.derive(m.DataKey, messageID[:]); err != nil {

@@ -64,10 +64,6 @@ func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", envelope.ErrMalformed, fmt.Sprintf(format, args...))
 }
 
-func badMaterials(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", keyring.ErrInvalidMaterials, fmt.Sprintf(format, args...))
-}
-
 // clip keeps names that others chose from filling a log.
 func clip(s string) string {
 	const most = 64

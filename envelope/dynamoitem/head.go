@@ -25,9 +25,8 @@ const (
 	messageIDLen  = 32
 	commitmentLen = 32
 	tagLen        = 48
-	signingKeyLen = 32 // of the symmetric keys that make the tags
 
-	// flavors are the second bytes of the suites' IDs, whose first byte is this.
+	// suiteFamily is the first byte of the suites' IDs. A head has the second.
 	suiteFamily = 0x67
 
 	// maxDataKeys is the most wrapped keys that a head can count.
@@ -87,7 +86,7 @@ func parseHead(b []byte, maxKeys int) (head, error) {
 		return h, malformed("it has a version that this library does not know")
 	}
 	h.suite = keyring.Suite(suiteFamily<<8 | uint16(flavor))
-	if h.suite != suitePlain && h.suite != suiteSigned {
+	if !h.suite.SignsSymmetrically() {
 		return h, malformed("it has an algorithm suite that this library does not know")
 	}
 	if !in.ReadBytes(&h.messageID, messageIDLen) || !in.ReadUint16LengthPrefixed(&legend) {

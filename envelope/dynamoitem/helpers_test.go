@@ -152,13 +152,13 @@ func rawAES(t testing.TB, namespace, name string, key []byte) keyring.Keyring {
 	return kr
 }
 
-func manager(t testing.TB, kr keyring.Keyring) MaterialsManager {
-	m, err := newManager(kr)
+func manager(t testing.TB, kr keyring.Keyring) keyring.MaterialsManager {
+	m, err := keyring.NewManager(kr)
 	require.NoError(t, err)
 	return m
 }
 
-func newTable(t testing.TB, m MaterialsManager, c Config) *Table {
+func newTable(t testing.TB, m keyring.MaterialsManager, c Config) *Table {
 	table, err := NewTable(m, c)
 	require.NoError(t, err)
 	return table

@@ -17,7 +17,7 @@ import (
 // concurrent use.
 type Table struct {
 	name    string
-	manager MaterialsManager
+	manager keyring.MaterialsManager
 	config  Config
 	version byte
 	suite   keyring.Suite
@@ -42,7 +42,7 @@ type attribute struct {
 // NewTable returns a table. Materials come from m. The config is copied.
 //
 // All that is wrong with the config is in one error, which is keyring.ErrInvalidArgument.
-func NewTable(m MaterialsManager, c Config) (*Table, error) {
+func NewTable(m keyring.MaterialsManager, c Config) (*Table, error) {
 	err := c.check()
 	if m == nil {
 		err = joined(fmt.Errorf("the materials manager is nil"), err)
@@ -56,7 +56,7 @@ func NewTable(m MaterialsManager, c Config) (*Table, error) {
 		prefix: pathPrefix(c.Table), attributes: make(map[string]*attribute, len(c.Actions)),
 	}
 	if t.suite == 0 {
-		t.suite = suiteSigned
+		t.suite = keyring.SuiteDBEAES256GCMHKDFSHA512CommitECDSAP384HMACSHA384
 	}
 	if t.maxKeys == 0 {
 		t.maxKeys = defaultMaxDataKeys

@@ -46,7 +46,7 @@ type rawVector struct {
 func (v *rawVector) config() Config {
 	c := Config{Table: v.Table, PartitionKey: v.PartitionKey, SortKey: v.SortKey, Actions: actions(v.Actions), Unsigned: v.Unsigned}
 	if v.Suite == "0x6700" {
-		c.Suite = suitePlain
+		c.Suite = keyring.SuiteDBEAES256GCMHKDFSHA512CommitHMACSHA384
 	}
 	return c
 }
