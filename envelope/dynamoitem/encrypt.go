@@ -53,17 +53,19 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 			return nil, at(name, invalid("the item lacks it, and its action is %v", SignAndIncludeInContext))
 		}
 	}
+	for name := range item {
+		if strings.HasPrefix(name, reservedPrefix) {
+			return nil, at(name, invalid("names that begin with %q belong to encrypted items: an item cannot be encrypted twice, nor bring its own", reservedPrefix))
+		}
+	}
+	if t.config.Plaintext == ForcePlaintextWrite {
+		return maps.Clone(item), nil
+	}
 	w := works.Get().(*work)
 	defer w.release()
 	size, err := t.gather(w, item)
 	if err != nil {
 		return nil, err
-	}
-	if t.config.Plaintext == ForcePlaintextWrite {
-		if size > MaxItemSize {
-			return nil, &SizeError{size}
-		}
-		return maps.Clone(item), nil
 	}
 	w.sort()
 	sealed := 0
@@ -97,8 +99,11 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 		return nil, err
 	}
 	defer m.Clear()
-	if err := t.checkEncryption(m, req); err != nil {
+	if err := m.Check(req); err != nil {
 		return nil, err
+	}
+	if n := len(m.EncryptedDataKeys); n > t.maxKeys {
+		return nil, fmt.Errorf("%w: %d encrypted data keys, and this table writes and reads %d", envelope.ErrLimit, n, t.maxKeys)
 	}
 	if err := t.appendHead(w, m, ec); err != nil {
 		return nil, at(headAttribute, err)
@@ -169,8 +174,6 @@ func (t *Table) gather(w *work, item map[string]types.AttributeValue) (size int,
 			continue
 		}
 		switch {
-		case strings.HasPrefix(name, reservedPrefix):
-			return 0, at(name, invalid("names that begin with %q belong to encrypted items: an item cannot be encrypted twice, nor bring its own", reservedPrefix))
 		case !utf8.ValidString(name) || name == "" || len(name) > maxNameLen:
 			return 0, at(name, invalid("the name is not UTF-8 of 1 to %d bytes", maxNameLen))
 		case !t.config.isUnsigned(name):
@@ -210,17 +213,6 @@ func (t *Table) serialize(w *work, f *field) error {
 		w.fields = append(w.fields, make([]byte, suite.TagLen)...)
 	}
 	w.finishField(f)
-	return nil
-}
-
-// checkEncryption checks materials, wherever they came from.
-func (t *Table) checkEncryption(m *keyring.EncryptionMaterials, req keyring.EncryptionRequest) error {
-	if err := m.Check(req); err != nil {
-		return err
-	}
-	if n := len(m.EncryptedDataKeys); n > t.maxKeys {
-		return fmt.Errorf("%w: %d encrypted data keys, and this table writes and reads %d", envelope.ErrLimit, n, t.maxKeys)
-	}
 	return nil
 }
 
