@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -197,25 +196,24 @@ func (t *Table) verify(ctx context.Context, w *work, h *head, headBytes, foot []
 	if err := m.Check(req); err != nil {
 		return none, err
 	}
-	if err := w.derive(m.DataKey, h.messageID); err != nil {
+	copy(w.messageID[:], h.messageID)
+	if err := w.derive(m.DataKey); err != nil {
 		return none, err
 	}
-	var commitment [sha512.Size]byte
-	if subtle.ConstantTimeCompare(w.appendCommitment(commitment[:0], h.body), h.commitment) != 1 {
+	if subtle.ConstantTimeCompare(w.appendCommitment(w.result[:0], h.body), h.commitment) != 1 {
 		return none, at(headAttribute, envelope.ErrCommitment)
 	}
-	hash, err := w.hash(headBytes, m.Context)
-	if err != nil {
+	if err := w.hash(headBytes, m.Context); err != nil {
 		return none, at(headAttribute, err)
 	}
-	if err := w.checkFoot(foot, h.keyCount, hash[:], m); err != nil {
+	if err := w.checkFoot(foot, h.keyCount, m); err != nil {
 		return none, at(footAttribute, err)
 	}
 	return verified{w}, nil
 }
 
 // checkFoot verifies the foot of an item.
-func (w *work) checkFoot(foot []byte, keys int, hash []byte, m *keyring.DecryptionMaterials) error {
+func (w *work) checkFoot(foot []byte, keys int, m *keyring.DecryptionMaterials) error {
 	n := keys * tagLen
 	switch {
 	case len(foot) < n || m.VerificationKey != nil && len(foot) == n:
@@ -223,11 +221,10 @@ func (w *work) checkFoot(foot []byte, keys int, hash []byte, m *keyring.Decrypti
 	case m.VerificationKey == nil && len(foot) > n:
 		return malformed("it has bytes after its tags")
 	}
-	var array [sha512.Size]byte
-	own := w.mac(array[:0], w.sha384, m.SymmetricSigningKey, hash)
+	own := w.mac(w.result[:0], w.sha384, m.SymmetricSigningKey, w.digest[:])
 	found := 0
-	for tag := range slices.Chunk(foot[:n], tagLen) {
-		found |= subtle.ConstantTimeCompare(own, tag)
+	for i := range keys {
+		found |= subtle.ConstantTimeCompare(own, foot[i*tagLen:][:tagLen])
 	}
 	if found != 1 {
 		return fmt.Errorf("%w: the item was altered", envelope.ErrAuthentication)
@@ -235,7 +232,7 @@ func (w *work) checkFoot(foot []byte, keys int, hash []byte, m *keyring.Decrypti
 	if m.VerificationKey == nil {
 		return nil
 	}
-	digest := signedDigest(hash)
+	digest := signedDigest(w.digest[:])
 	if !ecdsa.VerifyASN1(m.VerificationKey, digest[:], foot[n:]) {
 		return envelope.ErrSignature
 	}

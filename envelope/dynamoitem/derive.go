@@ -43,11 +43,13 @@ type derivation struct {
 
 	block                  [sha512.BlockSize]byte // HMAC's padded key
 	behindInner, behindOut []byte                 // the hash's states behind it
-	digest                 []byte
+	sum                    []byte
 
 	commitKey, rootKey [32]byte
+	messageID          [messageIDLen]byte
 	info               []byte
-	stream             []byte // keys and nonces of attributes
+	result             [sha512.Size]byte // of an HMAC
+	stream             []byte            // keys and nonces of attributes
 }
 
 const stateLen = 256 // at least what the state of a hash takes
@@ -56,7 +58,7 @@ func newDerivation() *derivation {
 	return &derivation{
 		sha512: sha512.New(), sha384: sha512.New384(),
 		behindInner: make([]byte, 0, stateLen), behindOut: make([]byte, 0, stateLen),
-		digest: make([]byte, 0, sha512.Size),
+		sum: make([]byte, 0, sha512.Size),
 	}
 }
 
@@ -93,44 +95,44 @@ func restore(h hash.Hash, state []byte) {
 	}
 }
 
-// derive sets the commit key and the root key of an item.
-func (d *derivation) derive(dataKey, messageID []byte) error {
+// derive sets the commit key and the root key of an item, whose message ID is in d.
+func (d *derivation) derive(dataKey []byte) error {
 	if fips140.Enabled() {
-		return d.deriveValidated(dataKey, messageID)
+		return d.deriveValidated(dataKey)
 	}
 	restore(d.sha512, noSaltInner)
 	d.sha512.Write(dataKey)
-	d.digest = d.sha512.Sum(d.digest[:0])
+	d.sum = d.sha512.Sum(d.sum[:0])
 	restore(d.sha512, noSaltOuter)
-	d.sha512.Write(d.digest)
-	d.digest = d.sha512.Sum(d.digest[:0])
+	d.sha512.Write(d.sum)
+	d.sum = d.sha512.Sum(d.sum[:0])
 
-	d.pad(d.digest, innerPad)
+	d.pad(d.sum, innerPad)
 	d.sha512.Reset()
 	d.sha512.Write(d.block[:])
 	d.behindInner = save(d.behindInner[:0], d.sha512)
-	d.pad(d.digest, outerPad)
+	d.pad(d.sum, outerPad)
 	d.sha512.Reset()
 	d.sha512.Write(d.block[:])
 	d.behindOut = save(d.behindOut[:0], d.sha512)
-	d.expand(d.commitKey[:], commitInfo, messageID)
-	d.expand(d.rootKey[:], deriveInfo, messageID)
+	d.expand(d.commitKey[:], commitInfo)
+	d.expand(d.rootKey[:], deriveInfo)
 	return nil
 }
 
 // expand sets key to the first bytes of HKDF's only block.
-func (d *derivation) expand(key []byte, info string, messageID []byte) {
-	d.info = append(append(append(d.info[:0], info...), messageID...), 1)
+func (d *derivation) expand(key []byte, info string) {
+	d.info = append(append(append(d.info[:0], info...), d.messageID[:]...), 1)
 	restore(d.sha512, d.behindInner)
 	d.sha512.Write(d.info)
-	d.digest = d.sha512.Sum(d.digest[:0])
+	d.sum = d.sha512.Sum(d.sum[:0])
 	restore(d.sha512, d.behindOut)
-	d.sha512.Write(d.digest)
-	d.digest = d.sha512.Sum(d.digest[:0])
-	copy(key, d.digest)
+	d.sha512.Write(d.sum)
+	d.sum = d.sha512.Sum(d.sum[:0])
+	copy(key, d.sum)
 }
 
-func (d *derivation) deriveValidated(dataKey, messageID []byte) error {
+func (d *derivation) deriveValidated(dataKey []byte) error {
 	prk, err := hkdf.Extract(sha512.New, dataKey, nil)
 	if err != nil {
 		return err
@@ -140,7 +142,7 @@ func (d *derivation) deriveValidated(dataKey, messageID []byte) error {
 		key  []byte
 		info string
 	}{{d.commitKey[:], commitInfo}, {d.rootKey[:], deriveInfo}} {
-		key, err := hkdf.Expand(sha512.New, prk, k.info+string(messageID), len(k.key))
+		key, err := hkdf.Expand(sha512.New, prk, k.info+string(d.messageID[:]), len(k.key))
 		if err != nil {
 			return err
 		}
@@ -171,11 +173,11 @@ func (d *derivation) mac(dst []byte, h hash.Hash, key, message []byte) []byte {
 	h.Reset()
 	h.Write(d.block[:])
 	h.Write(message)
-	d.digest = h.Sum(d.digest[:0])
+	d.sum = h.Sum(d.sum[:0])
 	d.pad(key, outerPad)
 	h.Reset()
 	h.Write(d.block[:])
-	h.Write(d.digest)
+	h.Write(d.sum)
 	return h.Sum(dst)
 }
 
@@ -209,8 +211,9 @@ func (d *derivation) clear() {
 	clear(d.block[:])
 	clear(d.behindInner[:cap(d.behindInner)])
 	clear(d.behindOut[:cap(d.behindOut)])
-	clear(d.digest[:cap(d.digest)])
+	clear(d.sum[:cap(d.sum)])
 	clear(d.commitKey[:])
 	clear(d.rootKey[:])
+	clear(d.result[:])
 	clear(d.stream[:cap(d.stream)])
 }

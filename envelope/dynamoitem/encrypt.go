@@ -145,15 +145,14 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 	buf = append(buf, w.head...)
 	out[headAttribute] = take(headLen)
 
-	h, err := w.hash(buf[len(buf)-headLen:], m.Context)
-	if err != nil {
+	if err := w.hash(buf[len(buf)-headLen:], m.Context); err != nil {
 		return nil, at(headAttribute, err)
 	}
 	for _, key := range m.SymmetricSigningKeys {
-		buf = w.mac(buf, w.sha384, key, h[:])
+		buf = w.mac(buf, w.sha384, key, w.digest[:])
 	}
 	if m.SigningKey != nil {
-		sig, err := sign(m.SigningKey, h[:])
+		sig, err := sign(m.SigningKey, w.digest[:])
 		if err != nil {
 			return nil, at(footAttribute, err)
 		}
@@ -219,26 +218,27 @@ func (t *Table) serialize(w *work, f *field) error {
 // appendHead sets w.head to the head of an item, and derives the item's keys. The pairs of
 // ec are not stored.
 func (t *Table) appendHead(w *work, m *keyring.EncryptionMaterials, ec keyring.EncryptionContext) error {
-	var messageID [messageIDLen]byte
-	rand.Read(messageID[:])
-	if err := w.derive(m.DataKey, messageID[:]); err != nil {
+	rand.Read(w.messageID[:])
+	if err := w.derive(m.DataKey); err != nil {
 		return err
 	}
-	stored := make(map[string]string, 1)
+	var stored map[string]string
 	for k, v := range m.Context {
 		if _, ours := ec[k]; !ours && !slices.Contains(m.RequiredKeys, k) {
+			if stored == nil {
+				stored = make(map[string]string, 1)
+			}
 			stored[k] = v
 		}
 	}
-	// A head has a count even if there is no pair.
-	context := []byte{0, 0}
-	if len(stored) > 0 {
+	context := noPairs
+	if stored != nil {
 		var err error
 		if context, err = message.AppendContext(nil, stored); err != nil {
 			return err
 		}
 	}
-	w.head = appendHead(w.head[:0], &head{version: t.version, suite: t.suite, messageID: messageID[:],
+	w.head = appendHead(w.head[:0], &head{version: t.version, suite: t.suite, messageID: w.messageID[:],
 		legend: w.legend, context: context, keyCount: len(m.EncryptedDataKeys)})
 	var err error
 	if w.head, err = appendDataKeys(w.head, m.EncryptedDataKeys); err != nil {

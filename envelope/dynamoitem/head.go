@@ -1,6 +1,7 @@
 package dynamoitem
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"unicode/utf8"
@@ -32,6 +33,9 @@ const (
 	// maxDataKeys is the most wrapped keys that a head can count.
 	maxDataKeys = 1<<8 - 1
 )
+
+// noPairs is the stored context of a head without pairs: a count nonetheless.
+var noPairs = []byte{0, 0}
 
 // A head is the parsed value of aws_dbe_head. Its fields refer to it.
 type head struct {
@@ -163,7 +167,7 @@ func skipContext(in *cryptobyte.String) error {
 // they stand in the header of a message.
 func (h *head) stored() ([]byte, error) {
 	context := h.context
-	if string(context) == "\x00\x00" {
+	if bytes.Equal(context, noPairs) {
 		context = nil // a message has no count of no pairs
 	}
 	if len(context) > 1<<16-1 {

@@ -105,6 +105,7 @@ type work struct {
 	fields []byte  // what is hashed of them
 	head   []byte  // what is hashed before them
 	legend []byte
+	digest [sha512.Size384]byte // of both: what tags and signature are over
 	derivation
 }
 
@@ -199,20 +200,20 @@ func (w *work) finishField(f *field) {
 	binary.BigEndian.PutUint64(w.fields[at:], uint64(f.end-f.typeAt-typeIDLen))
 }
 
-// hash returns the hash that tags and signature are over.
-func (w *work) hash(head []byte, context keyring.EncryptionContext) (h [sha512.Size384]byte, err error) {
+// hash sets w.digest for an item with a head, in a context.
+func (w *work) hash(head []byte, context keyring.EncryptionContext) (err error) {
 	w.head = append(w.head[:0], head...)
 	at := len(w.head)
 	w.head = append(w.head, 0, 0, 0, 0, 0, 0, 0, 0)
 	if w.head, err = context.AppendBinary(w.head); err != nil {
-		return h, err
+		return err
 	}
 	binary.BigEndian.PutUint64(w.head[at:], uint64(len(w.head)-at-8))
 	w.sha384.Reset()
 	w.sha384.Write(w.head)
 	w.sha384.Write(w.fields)
-	w.sha384.Sum(h[:0])
-	return h, nil
+	w.sha384.Sum(w.digest[:0])
+	return nil
 }
 
 func joined(first, rest error) error {
