@@ -90,16 +90,7 @@ func broadItem(c Config) item {
 		"pk": str("customer ～😀"), "schlüssel": num("-12.5"), "ｓ": str("x"), "😀s": str("y"),
 		"none": str("free"), "later": num("07"), ":x": strs("b", "a"),
 	}
-	all := everyType()
-	for name := range c.Actions {
-		if _, value, ok := strings.Cut(name, "-"); ok && all[value] != nil {
-			it[name] = all[value]
-		} else if v, ok := all[strings.TrimPrefix(name, "😀")]; ok {
-			it[name] = v
-		}
-	}
-	// Names with a hyphen of their own.
-	for name, v := range all {
+	for name, v := range everyType() {
 		for _, prefix := range []string{"e-", "s-", "c-", "😀"} {
 			if _, ok := c.Actions[prefix+name]; ok {
 				it[prefix+name] = v
