@@ -135,7 +135,11 @@ func TestHeadRefuses(t *testing.T) {
 	foot, err := binaryOf(footAttribute, out[footAttribute])
 	require.NoError(t, err)
 	for n := range foot {
-		r.refuses(t, with(out, footAttribute, &types.AttributeValueMemberB{Value: foot[:n]}), "%d bytes of the foot", n)
+		err := r.refuses(t, with(out, footAttribute, &types.AttributeValueMemberB{Value: foot[:n]}), "%d bytes of the foot", n)
+		if n <= tagLen {
+			require.ErrorIs(t, err, envelope.ErrMalformed)
+			require.ErrorContains(t, err, "cut short")
+		}
 	}
 	for n := range 2 + 16 {
 		v := out["secret"].(*types.AttributeValueMemberB).Value[:n]

@@ -492,6 +492,33 @@ func TestCached(t *testing.T) {
 	}
 }
 
+// TestReleaseClears looks at what a call leaves behind for the next one.
+func TestReleaseClears(t *testing.T) {
+	w := &work{derivation: *newDerivation()}
+	w.add("a", str("x"), &attribute{path: []byte("path")})
+	w.startField(&w.item[0], nil)
+	w.fields = append(w.fields, "plaintext of an attribute"...)
+	w.finishField(&w.item[0])
+	require.NoError(t, w.derive(slices.Repeat([]byte{1}, 32)))
+	require.NoError(t, w.fieldKeys(2))
+	w.mac(w.result[:0], w.sha512, w.commitKey[:], []byte("message"))
+	secret := map[string][]byte{
+		"fields": w.fields, "commit key": w.commitKey[:], "root key": w.rootKey[:], "stream": w.stream, "block": w.block[:], "sum": w.sum,
+		"inner": w.behindInner, "outer": w.behindOut, "result": w.result[:],
+	}
+	for name, b := range secret {
+		require.NotEqual(t, make([]byte, len(b)), b, name)
+	}
+	items := w.item
+	w.release()
+	for name, b := range secret {
+		assert.Equal(t, make([]byte, len(b)), b, name)
+	}
+	assert.Equal(t, field{}, items[0])
+	assert.Equal(t, freshSHA512, save(nil, w.sha512))
+	assert.Equal(t, freshSHA384, save(nil, w.sha384))
+}
+
 func TestContextDone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
