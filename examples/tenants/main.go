@@ -17,7 +17,7 @@
 //	go -C examples/tenants run . -table NAME -endpoint http://127.0.0.1:8000
 //
 // On AWS the calls cost money: it says how much before it makes them. With either flag there
-// are 10 tenants if -tenants does not say otherwise; moto takes very long for more than 100.
+// are 10 tenants if -tenants does not say otherwise; a thousand take too long on moto.
 // It makes the table, and deletes it at the end, also when it fails or is interrupted. It
 // does not touch a table that is there already. Nothing else is changed.
 //
