@@ -185,7 +185,7 @@ func testFields(t *testing.T, cached bool) {
 		}
 	}
 	old := versionOfField(t, &its[0].Name)
-	_, err = w.keys.Version(t.Context(), versioned)
+	next, err := w.keys.Version(t.Context(), versioned)
 	require.NoError(t, err)
 	calls(3, "a new version")
 	under := func(version string) (n int) {
@@ -200,11 +200,13 @@ func testFields(t *testing.T, cached bool) {
 	}
 	require.Equal(t, 2*len(its), under(old))
 
-	// A branch key's name is its ID, whatever the version: no row is stale for a new one.
+	// By the branch key's ID no row is stale for a new version, and by that all others are.
 	for _, v := range rows {
 		require.False(t, writer.table.Stale(v, v.Tenant))
 		require.True(t, writer.table.Stale(v, "another"))
+		require.True(t, writer.table.Stale(v, next))
 	}
+	require.False(t, writer.table.Stale(its[0], old))
 	rotate := func(keys ...string) field.Progress {
 		so, err := writer.table.Rotate(t.Context(), field.Rotation[visit]{
 			Keys: keys,
@@ -228,15 +230,19 @@ func testFields(t *testing.T, cached bool) {
 	assert.Equal(t, field.Progress{Read: n, Fresh: n}, rotate(versioned))
 	calls(0, "a rotation that finds nothing stale")
 
-	// One without Keys reseals them all: under the version that its process takes to be
-	// active, which is the old one until the time to live is over.
-	assert.Equal(t, field.Progress{Read: n, Sealed: n}, rotate())
+	// Until the time to live is over the process seals under what it takes to be the active
+	// version. The rotation says so: it never comes to an end at which nothing is Sealed.
+	for range 2 {
+		assert.Equal(t, field.Progress{Read: n, Sealed: n}, rotate(next))
+	}
 	calls(0, "a rotation within the time to live")
 	assert.Equal(t, 2*len(its), under(old))
 	writer.forget(versioned)
-	assert.Equal(t, field.Progress{Read: n, Sealed: n}, rotate())
+	assert.Equal(t, field.Progress{Read: n, Sealed: n}, rotate(next))
 	calls(2, "a rotation, of the old version and the new one")
-	assert.Zero(t, under(old))
+	assert.Equal(t, 2*len(its), under(next))
+	assert.Equal(t, field.Progress{Read: n, Fresh: n}, rotate(next))
+	calls(0, "a rotation that finds all done")
 	opens(reader, "")
 	calls(1, "opening what is under a version that the process did not have")
 
