@@ -30,14 +30,16 @@ type visit struct {
 	NameIx field.Index          `seal:"index=name"`
 }
 
-const (
-	visitTenants = 50
-	visitRows    = 2000 // as many for each tenant
-)
+const visitTenants = 50
 
+// newVisits returns rows, as many for each tenant.
 func newVisits() []*visit {
+	n := 40 * visitTenants
+	if branchkey.RaceDetector {
+		n = 5 * visitTenants
+	}
 	var all []*visit
-	for i := range visitRows {
+	for i := range n {
 		v := &visit{ID: int64(i + 1), Tenant: fmt.Sprint("tenant ", i%visitTenants), Ticket: fmt.Sprint("ticket ", i)}
 		v.Name.Set(fmt.Sprint("name ", i/visitTenants))
 		v.Notes.Set(fmt.Sprint("notes ", i))
