@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -336,4 +337,26 @@ func TestManyKeys(t *testing.T) {
 	assert.Equal(t, simpleItem(), back)
 	_, _, err = encrypt(all)
 	require.ErrorIs(t, err, envelope.ErrLimit)
+}
+
+// TestManyAttributes has as many signed attributes as a legend can have, and one more.
+func TestManyAttributes(t *testing.T) {
+	r := record(t)
+	c := Config{Table: "t", PartitionKey: "pk", Suite: hmacOnly, Actions: map[string]Action{"pk": SignOnly}}
+	it := item{"pk": str("x")}
+	for i := range 1<<16 - 2 {
+		name := strconv.FormatInt(int64(i), 36)
+		c.Actions[name], it[name] = SignOnly, null()
+	}
+	c.Actions["more"] = SignOnly
+	table := newTable(t, r, c)
+	out, err := table.Encrypt(t.Context(), it)
+	require.NoError(t, err)
+	back, err := table.Decrypt(t.Context(), out)
+	require.NoError(t, err)
+	assert.Len(t, back, 1<<16-1)
+	_, err = table.Encrypt(t.Context(), with(it, "more", null()))
+	require.ErrorIs(t, err, envelope.ErrLimit)
+	require.ErrorContains(t, err, "65536 signed attributes, and the format holds 65535")
+	assert.Equal(t, 1, r.encrypts)
 }
