@@ -162,6 +162,38 @@ func TestSeveralProcesses(t *testing.T) {
 	})
 }
 
+// TestDeleteWhileVersion has a new version be committed while Delete waits for the active
+// item. Delete takes the new version with it, which its first look did not show.
+func TestDeleteWhileVersion(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database) {
+		table := newTable()
+		s := newStore(t, d, table)
+		require.NoError(t, s.Migrate(t.Context()))
+		old := branchkey.Item{ID: "a", Type: "branch:ACTIVE", Enc: []byte("old")}
+		require.NoError(t, s.Put(t.Context(), branchkey.Put{Item: old}))
+
+		tx, err := d.open(t).BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer tx.Rollback()
+		for _, statement := range []string{
+			"UPDATE " + table + " SET attributes = '{}' WHERE branch_key_id = 'a' AND type = 'branch:ACTIVE'",
+			"INSERT INTO " + table + " (branch_key_id, type, enc, attributes) VALUES ('a', 'branch:version:1', 'new', '{}')",
+		} {
+			_, err := tx.ExecContext(t.Context(), statement)
+			require.NoError(t, err)
+		}
+		deleted := make(chan error)
+		go func() { deleted <- s.Delete(t.Context(), "a") }()
+		// It holds whenever Delete begins; this has it wait for the active item.
+		time.Sleep(200 * time.Millisecond)
+		require.NoError(t, tx.Commit())
+		require.NoError(t, <-deleted)
+		items, err := s.List(t.Context(), "a")
+		require.NoError(t, err)
+		assert.Empty(t, items)
+	})
+}
+
 func TestNoTable(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		s := newStore(t, d, newTable())

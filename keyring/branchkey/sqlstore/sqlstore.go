@@ -52,7 +52,7 @@ type Store struct {
 	dialect Dialect
 	table   string
 
-	get, list, lock, insert, update, delete string // statements
+	get, list, ids, lock, insert, update, delete string // statements
 }
 
 var _ branchkey.Store = (*Store)(nil)
@@ -76,12 +76,13 @@ func New(c Config) (*Store, error) {
 		db: c.DB, dialect: c.Dialect, table: c.Table,
 		get:    sel + "? AND type = ?",
 		list:   sel + "?",
+		ids:    "SELECT DISTINCT branch_key_id FROM " + c.Table + " WHERE branch_key_id = ?",
 		lock:   "SELECT enc FROM " + c.Table + " WHERE branch_key_id = ? AND type = ?" + d.forUpdate,
 		insert: "INSERT INTO " + c.Table + " (branch_key_id, type, enc, attributes) VALUES (?, ?, ?, ?)",
 		update: "UPDATE " + c.Table + " SET enc = ?, attributes = ? WHERE branch_key_id = ? AND type = ?",
 		delete: "DELETE FROM " + c.Table + " WHERE branch_key_id = ?",
 	}
-	for _, statement := range []*string{&s.get, &s.list, &s.lock, &s.insert, &s.update, &s.delete} {
+	for _, statement := range []*string{&s.get, &s.list, &s.ids, &s.lock, &s.insert, &s.update, &s.delete} {
 		*statement = d.numbered(*statement)
 	}
 	return s, nil
@@ -298,15 +299,38 @@ func (s *Store) outcome(ctx context.Context, puts []branchkey.Put) (written, pos
 	return written, possible, nil
 }
 
-// Delete implements [branchkey.Store]. All items are deleted, or none.
+// Delete implements [branchkey.Store]. The items that are there go in one statement.
 func (s *Store) Delete(ctx context.Context, id string) error {
-	result, err := s.db.ExecContext(ctx, s.delete, id)
-	if err != nil {
-		return s.failed("delete", err)
+	found := false
+	// Again until there is nothing: a statement does not see a new version that was
+	// committed while it waited for the active item. None comes once that is gone. Nor does
+	// a deadlock with a transaction that makes one keep the items.
+	for try := 1; ; {
+		there, err := s.has(ctx, id)
+		switch {
+		case err != nil:
+			return s.failed("delete", err)
+		case !there && !found:
+			return branchkey.ErrNotFound
+		case !there:
+			return nil
+		}
+		found = true
+		if _, err := s.db.ExecContext(ctx, s.delete, id); err != nil {
+			if try == tries || pause(ctx, try) != nil {
+				return s.failed("delete", err)
+			}
+			try++
+		}
 	}
-	n, err := result.RowsAffected()
-	if err == nil && n == 0 {
-		return branchkey.ErrNotFound
+}
+
+// has says whether there are items of an ID.
+func (s *Store) has(ctx context.Context, id string) (bool, error) {
+	var found string
+	err := s.db.QueryRowContext(ctx, s.ids, id).Scan(&found)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
 	}
-	return s.failed("delete", err)
+	return err == nil, err
 }
