@@ -240,6 +240,40 @@ func TestHostileRows(t *testing.T) {
 	})
 }
 
+// TestLooseIDs has tables that somebody made by hand, and that compare IDs without regard to
+// case or to spaces at the end. One tenant's items are not another's, above all not to delete.
+func TestLooseIDs(t *testing.T) {
+	id := map[sqlstore.Dialect]string{
+		sqlstore.SQLite: "TEXT COLLATE NOCASE", sqlstore.MySQL: "VARCHAR(255) COLLATE utf8mb4_general_ci",
+	}
+	others := map[sqlstore.Dialect][]string{sqlstore.SQLite: {"A"}, sqlstore.MySQL: {"A", "a ", "\u00e1"}}
+	eachDatabase(t, func(t *testing.T, d database) {
+		if id[d.dialect] == "" {
+			t.Skip("its collations compare by byte unless they are made otherwise")
+		}
+		table := newTable()
+		s := newStore(t, d, table)
+		_, err := d.open(t).ExecContext(t.Context(), fmt.Sprintf(
+			"CREATE TABLE %s (branch_key_id %s NOT NULL, type VARCHAR(255) NOT NULL, enc BLOB NOT NULL, attributes TEXT NOT NULL, PRIMARY KEY (branch_key_id, type))",
+			table, id[d.dialect]))
+		require.NoError(t, err)
+		it := branchkey.Item{ID: "a", Type: "t", Enc: []byte("enc"), Attributes: map[string]string{}}
+		require.NoError(t, s.Put(t.Context(), branchkey.Put{Item: it}))
+		for _, other := range others[d.dialect] {
+			_, getErr := s.Get(t.Context(), other, "t")
+			_, listErr := s.List(t.Context(), other)
+			for _, err := range []error{getErr, listErr, s.Delete(t.Context(), other)} {
+				require.ErrorIs(t, err, branchkey.ErrForeignItem)
+				assert.ErrorContains(t, err, "compares IDs")
+			}
+		}
+		got, err := s.Get(t.Context(), "a", "t")
+		require.NoError(t, err)
+		assert.Equal(t, it, got)
+		require.NoError(t, s.Delete(t.Context(), "a"))
+	})
+}
+
 // TestTooLong has items that the table is not to hold.
 func TestTooLong(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {

@@ -71,12 +71,12 @@ func New(c Config) (*Store, error) {
 	d := c.Dialect.row()
 	// What is too long to be an item's is not read into memory.
 	fits := fmt.Sprintf("%s <= %d AND %s <= %d", d.length("enc"), maxEnc, d.length("attributes"), maxAttributes)
-	sel := fmt.Sprintf("SELECT type, CASE WHEN %s THEN enc END, CASE WHEN %s THEN attributes END FROM %s WHERE branch_key_id = ", fits, fits, c.Table)
+	sel := fmt.Sprintf("SELECT branch_key_id, type, CASE WHEN %s THEN enc END, CASE WHEN %s THEN attributes END FROM %s WHERE branch_key_id = ", fits, fits, c.Table)
 	s := &Store{
 		db: c.DB, dialect: c.Dialect, table: c.Table,
 		get:    sel + "? AND type = ?",
 		list:   sel + "?",
-		ids:    "SELECT DISTINCT branch_key_id FROM " + c.Table + " WHERE branch_key_id = ?",
+		ids:    "SELECT branch_key_id FROM " + c.Table + " WHERE branch_key_id = ?",
 		lock:   "SELECT enc FROM " + c.Table + " WHERE branch_key_id = ? AND type = ?" + d.forUpdate,
 		insert: "INSERT INTO " + c.Table + " (branch_key_id, type, enc, attributes) VALUES (?, ?, ?, ?)",
 		update: "UPDATE " + c.Table + " SET enc = ?, attributes = ? WHERE branch_key_id = ? AND type = ?",
@@ -178,12 +178,19 @@ func (s *Store) List(ctx context.Context, id string) ([]branchkey.Item, error) {
 	return all, nil
 }
 
-// scan reads an item from a row.
+// errComparesIDs is the error for a table that takes one ID for another. One made by Schema
+// does not.
+var errComparesIDs = fmt.Errorf("%w: the table compares IDs without regard to case, accents or spaces: make it as sqlstore.Schema says", branchkey.ErrForeignItem)
+
+// scan reads an item of an ID from a row.
 func scan(id string, row interface{ Scan(...any) error }) (branchkey.Item, error) {
-	it := branchkey.Item{ID: id}
+	var it branchkey.Item
 	var attributes []byte
-	if err := row.Scan(&it.Type, &it.Enc, &attributes); err != nil {
+	if err := row.Scan(&it.ID, &it.Type, &it.Enc, &attributes); err != nil {
 		return it, err
+	}
+	if it.ID != id {
+		return it, errComparesIDs
 	}
 	if it.Enc == nil || attributes == nil {
 		return it, fmt.Errorf("%w: its enc or attributes are longer than any item's", branchkey.ErrForeignItem)
@@ -326,11 +333,21 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 }
 
 // has says whether there are items of an ID.
-func (s *Store) has(ctx context.Context, id string) (bool, error) {
-	var found string
-	err := s.db.QueryRowContext(ctx, s.ids, id).Scan(&found)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
+func (s *Store) has(ctx context.Context, id string) (found bool, err error) {
+	rows, err := s.db.QueryContext(ctx, s.ids, id)
+	if err != nil {
+		return false, err
 	}
-	return err == nil, err
+	defer rows.Close()
+	for rows.Next() {
+		var got string
+		if err := rows.Scan(&got); err != nil {
+			return false, err
+		}
+		if got != id {
+			return false, errComparesIDs
+		}
+		found = true
+	}
+	return found, rows.Err()
 }
