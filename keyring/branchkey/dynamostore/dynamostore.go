@@ -362,10 +362,23 @@ func (s *Store) failed(operation string, err error) error {
 		return fmt.Errorf("dynamodb:%s on table %s: %w: %w", operation, s.table, branchkey.ErrNoTable, err)
 	}
 	var answer smithy.APIError
-	if errors.As(err, &answer) && answer.ErrorCode() == "AccessDeniedException" {
+	if errors.As(err, &answer) && denies(answer.ErrorCode()) {
 		return &deniedError{operation, s.table, err}
 	}
 	return fmt.Errorf("dynamodb:%s on table %s: %w", operation, s.table, err)
+}
+
+// denies says whether a code of DynamoDB, or of the service that gives the credentials, says
+// that access is not allowed, or that the credentials are not taken, as after somebody has
+// deleted an access key. Credentials that have run out are no refusal.
+func denies(code string) bool {
+	switch code {
+	case "AccessDeniedException", "AccessDenied", "UnrecognizedClientException", "InvalidClientTokenId",
+		"InvalidSignatureException", "SignatureDoesNotMatch", "MissingAuthenticationToken", "MissingAuthenticationTokenException",
+		"IncompleteSignature", "IncompleteSignatureException":
+		return true
+	}
+	return false
 }
 
 // A deniedError ends the use of branch keys that were read before.
@@ -375,7 +388,7 @@ type deniedError struct {
 }
 
 func (e *deniedError) Error() string {
-	return fmt.Sprintf("dynamodb:%s on table %s denied: the caller's IAM policy must allow it: %v", e.operation, e.table, e.err)
+	return fmt.Sprintf("dynamodb:%s on table %s denied: the caller's IAM policy must allow it, and the credentials be valid: %v", e.operation, e.table, e.err)
 }
 
 func (e *deniedError) Unwrap() error { return e.err }

@@ -186,16 +186,29 @@ func TestErrors(t *testing.T) {
 		})
 	}
 
-	denied := &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized"}
-	_, err := newStore(t, &fails{err: denied}, "keys").Get(t.Context(), "a", "b")
-	var r interface{ Refused() bool }
-	require.ErrorAs(t, err, &r)
-	assert.True(t, r.Refused())
-	assert.ErrorContains(t, err, "dynamodb:GetItem on table keys denied")
+	// Credentials that were withdrawn end the use of branch keys too. Those that have run out
+	// are to be had again.
+	for code, refused := range map[string]bool{
+		"AccessDeniedException": true, "AccessDenied": true, "UnrecognizedClientException": true, "InvalidClientTokenId": true,
+		"InvalidSignatureException": true, "MissingAuthenticationTokenException": true, "IncompleteSignatureException": true,
+		"ExpiredTokenException": false, "ThrottlingException": false, "InternalServerError": false,
+	} {
+		t.Run(code, func(t *testing.T) {
+			client := &fails{err: &smithy.GenericAPIError{Code: code, Message: "says no"}}
+			_, err := branchkeytest.PlaintextKeyStoreForTests(newStore(t, client, "keys")).Active(t.Context(), "a")
+			require.ErrorIs(t, err, client.err)
+			assert.Equal(t, !refused, errors.Is(err, keyring.ErrUnavailable))
+			var r interface{ Refused() bool }
+			assert.Equal(t, refused, errors.As(err, &r) && r.Refused())
+			if refused {
+				assert.ErrorContains(t, err, "dynamodb:GetItem on table keys denied")
+			}
+		})
+	}
 
 	down := errors.New("connection refused")
 	keys := branchkeytest.PlaintextKeyStoreForTests(newStore(t, &fails{err: down}, "keys"))
-	_, err = keys.Active(t.Context(), "a")
+	_, err := keys.Active(t.Context(), "a")
 	require.ErrorIs(t, err, down)
 	require.ErrorIs(t, err, keyring.ErrUnavailable)
 }
