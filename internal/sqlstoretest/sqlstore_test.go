@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql"
+	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -313,6 +313,45 @@ func TestDenied(t *testing.T) {
 	_, err = keys.Active(t.Context(), "a")
 	require.ErrorAs(t, err, &r)
 	assert.NotErrorIs(t, err, keyring.ErrUnavailable)
+}
+
+// TestDeniedByMySQL has users of MariaDB who may not read the table, or not log in.
+func TestDeniedByMySQL(t *testing.T) {
+	dsn := mysqlDSN(t)
+	admin := open(t, "mysql", dsn)
+	d := database{sqlstore.MySQL, func(*testing.T) *sql.DB { return admin }}
+	table := newTable()
+	require.NoError(t, newStore(t, d, table).Migrate(t.Context()))
+	config, err := mysql.ParseDSN(dsn)
+	require.NoError(t, err)
+	host := "%"
+	if config.Net == "unix" {
+		host = "localhost"
+	}
+	for name, c := range map[string]struct{ password, grant string }{
+		"no right to the table":    {"good", "GRANT CREATE ON *.* TO %s"},
+		"no right to the database": {"good", "GRANT USAGE ON *.* TO %s"},
+		"another password":         {"other", "GRANT ALL ON *.* TO %s"},
+		"locked":                   {"good", "ALTER USER %s ACCOUNT LOCK"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			user := fmt.Sprintf("u%d", time.Now().UnixNano())
+			for _, statement := range []string{"CREATE USER %s IDENTIFIED BY 'good'", c.grant} {
+				_, err := admin.ExecContext(t.Context(), fmt.Sprintf(statement, "'"+user+"'@'"+host+"'"))
+				require.NoError(t, err)
+			}
+			theirs := config.Clone()
+			theirs.User, theirs.Passwd = user, c.password
+			db := open(t, "mysql", theirs.FormatDSN())
+			s, err := sqlstore.New(sqlstore.Config{DB: db, Dialect: sqlstore.MySQL, Table: table})
+			require.NoError(t, err)
+			_, err = keyStore(s).Active(t.Context(), "a")
+			var r interface{ Refused() bool }
+			require.ErrorAs(t, err, &r, "%v", err)
+			assert.True(t, r.Refused())
+			assert.NotErrorIs(t, err, keyring.ErrUnavailable)
+		})
+	}
 }
 
 func TestOutage(t *testing.T) {
