@@ -9,6 +9,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -378,6 +379,47 @@ func TestForeignItem(t *testing.T) {
 		_, err := w.keys.List(t.Context(), "a")
 		require.ErrorIs(t, err, branchkey.ErrForeignItem)
 	})
+}
+
+// TestHostileNames has attributes and items whose names would make lines of their own in a
+// log, or control a terminal.
+func TestHostileNames(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	const name = "x\n2026-01-01 all is well\r\x1b[31m\u2028\u202e"
+	holds := func(t *testing.T, err error) {
+		t.Helper()
+		require.Error(t, err)
+		at := strings.IndexFunc(err.Error(), func(r rune) bool { return !strconv.IsPrint(r) })
+		assert.Negative(t, at, "%.300q", err)
+	}
+	for what, change := range map[string]func(*branchkey.Item){
+		"one more":  func(it *branchkey.Item) { it.Attributes[name] = "" },
+		"not UTF-8": func(it *branchkey.Item) { it.Attributes[name] = "\xff" },
+		"kms-arn":   func(it *branchkey.Item) { it.Attributes["kms-arn"] = name },
+		"version":   func(it *branchkey.Item) { it.Attributes["version"] = name },
+		"hierarchy": func(it *branchkey.Item) { it.Attributes["hierarchy-version"] = name },
+		"type":      func(it *branchkey.Item) { it.Type = name },
+		"ID":        func(it *branchkey.Item) { it.ID = name },
+	} {
+		t.Run(what, func(t *testing.T) {
+			w.store.other = func(it branchkey.Item) branchkey.Item {
+				change(&it)
+				return it
+			}
+			defer func() { w.store.other = nil }()
+			_, err := w.keys.Active(t.Context(), "a")
+			holds(t, err)
+		})
+	}
+	for what, itemType := range map[string]string{"type in a list": name, "long type in a list": strings.Repeat("\n", 255)} {
+		t.Run(what, func(t *testing.T) {
+			it := branchkey.Item{ID: what, Type: itemType, Enc: []byte("x"), Attributes: map[string]string{"hierarchy-version": "1"}}
+			require.NoError(t, w.store.Put(t.Context(), branchkey.Put{Item: it}))
+			_, err := w.keys.List(t.Context(), what)
+			holds(t, err)
+		})
+	}
 }
 
 // TestAnswers has KMS answer with what must not be believed.
