@@ -740,13 +740,31 @@ func TestNotPrinted(t *testing.T) {
 		assert.False(t, strings.Contains(printed, form), "the key is shown as %s", form)
 	}
 	assert.Contains(t, printed, version)
-	k.Clear()
+}
+
+// TestClearedBeaconKey has a beacon key that is used after it was cleared, or was never read.
+// The keys of beacons that it would give are those that anybody can compute.
+func TestClearedBeaconKey(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	beacon, err := w.keys.Beacon(t.Context(), "a")
+	require.NoError(t, err)
+	first, err := beacon.Derive("ssn")
+	require.NoError(t, err)
+	again, err := beacon.Derive("ssn")
+	require.NoError(t, err)
+	assert.Equal(t, first, again)
+	other, err := beacon.Derive("name")
+	require.NoError(t, err)
+	assert.NotEqual(t, first, other)
+	shallow := *beacon
 	beacon.Clear()
-	derived, err := beacon.Derive("x")
-	require.NoError(t, err)
-	other, err := keys.Beacon(t.Context(), "a")
-	require.NoError(t, err)
-	again, err := other.Derive("x")
-	require.NoError(t, err)
-	assert.NotEqual(t, again, derived, "Clear left the key")
+	beacon.Clear()
+	for _, k := range []*branchkey.BeaconKey{beacon, &shallow, {}} {
+		key, err := k.Derive("ssn")
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+		assert.Nil(t, key)
+	}
+	new(branchkey.BeaconKey).Clear()
+	new(branchkey.Key).Clear()
 }
