@@ -305,7 +305,8 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 
 // CreateTable makes the table if it is not there, and waits until it can be used. It is
 // billed by request and protected from deletion. A table that is there must have the
-// key that a key store needs.
+// key that a key store needs. For one that is being deleted, or that DynamoDB has archived,
+// CreateTable does not wait.
 func (s *Store) CreateTable(ctx context.Context) error {
 	protected := true
 	id, itemType := idAttribute, typeAttribute
@@ -332,6 +333,8 @@ func (s *Store) CreateTable(ctx context.Context) error {
 			return invalid("table %s is there and has another key than %s (S, hash) and %s (S, range)", s.table, id, itemType)
 		case err == nil && out.Table.TableStatus == types.TableStatusActive:
 			return nil
+		case err == nil && out.Table.TableStatus != types.TableStatusCreating && out.Table.TableStatus != types.TableStatusUpdating:
+			return fmt.Errorf("dynamostore: table %s is %s, and cannot be used", s.table, out.Table.TableStatus)
 		}
 		if err := pause(ctx, time.Second); err != nil {
 			return s.failed("DescribeTable", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -211,6 +212,64 @@ func TestErrors(t *testing.T) {
 	_, err := keys.Active(t.Context(), "a")
 	require.ErrorIs(t, err, down)
 	require.ErrorIs(t, err, keyring.ErrUnavailable)
+}
+
+// statuses is a client of a table that is there, and whose status is one after another, and
+// then that it is gone.
+type statuses struct {
+	dynamostore.Client
+	status []types.TableStatus
+}
+
+func (s *statuses) CreateTable(context.Context, *dynamodb.CreateTableInput, ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error) {
+	return nil, &types.ResourceInUseException{}
+}
+
+func (s *statuses) DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error) {
+	if len(s.status) == 0 {
+		return nil, &types.ResourceNotFoundException{}
+	}
+	status := s.status[0]
+	s.status = s.status[1:]
+	text := func(name string) types.AttributeDefinition {
+		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
+	}
+	return &dynamodb.DescribeTableOutput{Table: &types.TableDescription{
+		TableStatus: status, AttributeDefinitions: []types.AttributeDefinition{text("branch-key-id"), text("type")},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String("branch-key-id"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("type"), KeyType: types.KeyTypeRange},
+		},
+	}}, nil
+}
+
+// TestCreateTableWaits has tables that come to be used, and others that never do: CreateTable
+// does not wait for those.
+func TestCreateTableWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		status []types.TableStatus
+		says   string
+	}{
+		"being made":    {[]types.TableStatus{types.TableStatusCreating, types.TableStatusUpdating, types.TableStatusActive}, ""},
+		"being deleted": {[]types.TableStatus{types.TableStatusDeleting}, "table keys is DELETING"},
+		"no key":        {[]types.TableStatus{types.TableStatusInaccessibleEncryptionCredentials}, "table keys is INACCESSIBLE_ENCRYPTION_CREDENTIALS"},
+		"archived":      {[]types.TableStatus{types.TableStatusArchived}, "table keys is ARCHIVED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				client := &statuses{status: c.status}
+				err := newStore(t, client, "keys").CreateTable(ctx)
+				require.NotErrorIs(t, err, context.DeadlineExceeded)
+				if c.says == "" {
+					require.NoError(t, err)
+				} else {
+					require.ErrorContains(t, err, c.says)
+				}
+				assert.Empty(t, client.status)
+			})
+		})
+	}
 }
 
 func TestConfig(t *testing.T) {
