@@ -230,7 +230,7 @@ func (k *Keyring) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials,
 	b := scratch.Get().(*buffers)
 	defer b.release()
 	var reasons []error
-	tried := 0
+	tried, outages := 0, 0
 	for i, edk := range keys {
 		if edk.ProviderID != ProviderID || string(edk.ProviderInfo) != id {
 			continue
@@ -250,9 +250,13 @@ func (k *Keyring) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials,
 			}
 		}
 		reasons = append(reasons, fmt.Errorf("encrypted data key %d: %w", i+1, err))
-		// Another version would not be had either, and only cost the same time again.
+		// One more is tried, since it may be held: of a message that two tables' branch keys of
+		// one ID have wrapped, only one is of this table. Further ones would only cost the same
+		// time again.
 		if errors.Is(err, keyring.ErrUnavailable) {
-			return k.noMatch(keys, reasons)
+			if outages++; outages > 1 {
+				return k.noMatch(keys, reasons)
+			}
 		}
 	}
 	if tried > k.maxCalls {

@@ -341,6 +341,37 @@ func TestOutage(t *testing.T) {
 	}
 }
 
+// TestOutageOfAnother has messages under branch keys of two tables, both with the same ID. The
+// one that is held unwraps them when the table is out, though it is not the first; and a
+// message whose keys are all not held does not wait for the outage again and again.
+func TestOutageOfAnother(t *testing.T) {
+	w, other := newWorld(t), newWorld(t)
+	w.create(t, "a")
+	other.create(t, "a")
+	k := w.keyring(t, nil)
+	both, err := keyring.NewMulti(other.keyring(t, nil), k)
+	require.NoError(t, err)
+	m := wrapNew(t, both, tenant)
+	require.Len(t, m.EncryptedDataKeys, 2)
+	unwraps(t, k, m)
+	reads := 0
+	w.store.gets = func() error { reads++; return errors.New("connection refused") }
+	unwraps(t, k, m)
+	assert.Equal(t, 1, reads)
+
+	reads = 0
+	hostile := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
+	for i := range byte(10) {
+		edk := m.EncryptedDataKeys[0]
+		edk.Ciphertext = slices.Clone(edk.Ciphertext)
+		edk.Ciphertext[28] ^= i
+		hostile.EncryptedDataKeys = append(hostile.EncryptedDataKeys, edk)
+	}
+	_, err = unwrap(t, k, hostile)
+	require.ErrorIs(t, err, keyring.ErrUnavailable)
+	assert.Equal(t, 2, reads)
+}
+
 // TestAccessEnds has kms:Decrypt be withdrawn, the table deny access, and the branch key
 // be destroyed by another process: each ends the use, of stale keys too.
 func TestAccessEnds(t *testing.T) {
