@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -199,6 +200,11 @@ func TestHostileHeader(t *testing.T) {
 	assert.EqualValues(t, 3, stats.LoadsRejected, "a version that was made up is the message's fault")
 	assert.Zero(t, stats.LoadsFailed)
 
+	reads = 0
+	_, err = unwrap(t, w.keyring(t, nil), m)
+	assert.ErrorContains(t, err, "91 of 101 encrypted data keys were not tried: MaxCalls is 10")
+	assert.Equal(t, 20, reads)
+
 	// Those of another length or ID cost nothing.
 	reads = 0
 	m.EncryptedDataKeys = nil
@@ -242,8 +248,18 @@ func TestSupplier(t *testing.T) {
 	_, err = unwrap(t, refusing, a)
 	require.ErrorIs(t, err, no)
 	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
-	err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
-	require.ErrorIs(t, err, keyring.ErrInvalidArgument, "an empty ID")
+	reads := 0
+	w.store.gets = func() error { reads++; return nil }
+	for _, id := range []string{"", "\xff", "a\x00", strings.Repeat("x", 2049), strings.Repeat("x", 1<<16) + "a"} {
+		err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": id}})
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+		stranger := &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": id}, EncryptedDataKeys: slices.Clone(a.EncryptedDataKeys)}
+		stranger.EncryptedDataKeys[0].ProviderInfo = []byte(id)
+		_, err = unwrap(t, k, stranger)
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+	}
+	assert.Zero(t, reads)
+	assert.Zero(t, k.Stats().LoadsRejected, "the cache was asked")
 }
 
 func TestConfig(t *testing.T) {
@@ -452,7 +468,17 @@ func TestCallerGoesAway(t *testing.T) {
 	m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
 	require.ErrorIs(t, k.OnEncrypt(ctx, m), context.DeadlineExceeded)
 	assert.Nil(t, m.DataKey)
-	unwraps(t, k, wrapNew(t, k, tenant))
+	m = wrapNew(t, k, tenant)
+	_, err := unwrapUnder(ctx, w.keyring(t, nil), m)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+
+	// In the middle of it too. That says nothing of the message.
+	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err = unwrapUnder(ctx, w.keyring(t, nil), m)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.NotErrorIs(t, err, keyring.ErrNoMatchingKey)
+	unwraps(t, k, m)
 }
 
 // TestUnderLoad has writers and readers, each with a keyring of its own, while new versions

@@ -2,6 +2,7 @@ package branchkey_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -109,6 +111,8 @@ func TestLayout(t *testing.T) {
 	call, _ := w.kms.LastCall(kmstest.Match{})
 	assert.Equal(t, "Decrypt", call.Operation)
 	assert.Equal(t, w.key, call.KeyID)
+	assert.Equal(t, []string{"token"}, call.GrantTokens)
+	assert.Contains(t, call.UserAgent, "sealring")
 	assert.Equal(t, in(now), call.EncryptionContext)
 	k, err = w.keys.ByVersion(t.Context(), "a", version)
 	require.NoError(t, err)
@@ -588,6 +592,22 @@ func TestKeyStoreConfig(t *testing.T) {
 	}
 }
 
+// TestSilentClient has a client that does not tell which region it asks, and asks another than
+// the key's. Nothing is sent there.
+func TestSilentClient(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	keys := w.keyStore(t, func(c *branchkey.KeyStoreConfig) { c.Client = struct{ branchkey.Client }{newClient(w.kms, west)} })
+	w.kms.ResetCalls()
+	_, createErr := keys.Create(t.Context(), "", nil)
+	_, versionErr := keys.Version(t.Context(), "a")
+	_, activeErr := keys.Active(t.Context(), "a")
+	for _, err := range []error{createErr, versionErr, activeErr} {
+		assert.ErrorContains(t, err, "the client asks us-west-2, and the key is in us-east-1")
+	}
+	assert.Zero(t, w.kms.Calls(kmstest.Match{}))
+}
+
 func TestVersionRace(t *testing.T) {
 	w := newWorld(t)
 	w.create(t, "a")
@@ -621,6 +641,9 @@ func TestNotFound(t *testing.T) {
 	for _, err := range []error{activeErr, versionErr, beaconErr, nextErr, listErr, w.keys.Destroy(t.Context(), "b", "b")} {
 		require.ErrorIs(t, err, branchkey.ErrNotFound)
 		assert.NotErrorIs(t, err, keyring.ErrUnavailable)
+		var r interface{ Refused() bool }
+		require.ErrorAs(t, err, &r, "a cache drops what was read before")
+		assert.True(t, r.Refused())
 	}
 	_, err := w.keys.ByVersion(t.Context(), "a", strings.ToUpper(version))
 	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
@@ -654,6 +677,24 @@ func TestSecondLook(t *testing.T) {
 	assert.Equal(t, 1, looks)
 }
 
+// TestSecondLookWaits holds the wait in simulated time, and that it ends with the caller.
+func TestSecondLookWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := branchkeytest.PlaintextKeyStoreForTests(branchkeytest.NewMemoryStore())
+		const version = "01234567-89ab-4cde-8f01-23456789abcd"
+		start := time.Now()
+		_, err := keys.ByVersion(t.Context(), "a", version)
+		require.ErrorIs(t, err, branchkey.ErrNotFound)
+		assert.Equal(t, 50*time.Millisecond, time.Since(start))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		start = time.Now()
+		_, err = keys.ByVersion(ctx, "a", version)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, time.Millisecond, time.Since(start))
+	})
+}
+
 func TestDestroy(t *testing.T) {
 	w := newWorld(t)
 	w.create(t, "a")
@@ -674,7 +715,43 @@ func TestDestroy(t *testing.T) {
 	_, err = unwrap(t, k, a)
 	require.ErrorIs(t, err, branchkey.ErrNotFound, "the keyring still has it")
 	require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: a.Context}), branchkey.ErrNotFound)
+	w.kms.ResetCalls()
 	unwraps(t, k, b)
+	assert.Zero(t, w.kms.Calls(kmstest.Match{}), "the other branch key was dropped too")
+}
+
+// deletes is a store whose Delete is as a test says.
+type deletes struct {
+	branchkey.Store
+	do func(ctx context.Context, id string) error
+}
+
+func (s *deletes) Delete(ctx context.Context, id string) error { return s.do(ctx, id) }
+
+// TestDestroyPurges has keyrings read a branch key again while it is being destroyed, and a
+// Destroy that fails after it has deleted.
+func TestDestroyPurges(t *testing.T) {
+	failed := errors.New("connection reset")
+	for name, want := range map[string]error{"done": nil, "failed": failed} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create(t, "a")
+			store := &deletes{Store: w.store}
+			keys := w.keyStore(t, func(c *branchkey.KeyStoreConfig) { c.Store = store })
+			k := w.keyring(t, func(c *branchkey.Config) { c.KeyStore = keys })
+			var m *keyring.EncryptionMaterials
+			store.do = func(ctx context.Context, id string) error {
+				m = wrapNew(t, k, tenant)
+				unwraps(t, k, m)
+				require.NoError(t, w.store.Delete(ctx, id))
+				return want
+			}
+			require.ErrorIs(t, keys.Destroy(t.Context(), "a", "a"), want)
+			_, err := unwrap(t, k, m)
+			require.ErrorIs(t, err, branchkey.ErrNotFound)
+			require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}), branchkey.ErrNotFound)
+		})
+	}
 }
 
 // refusal is what a store may say when the database denies access.
