@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,6 +213,77 @@ func TestErrors(t *testing.T) {
 	_, err := keys.Active(t.Context(), "a")
 	require.ErrorIs(t, err, down)
 	require.ErrorIs(t, err, keyring.ErrUnavailable)
+}
+
+// pages is a client with the items of one ID, a few on each page.
+type pages struct {
+	dynamostore.Client
+	types      []string // in order
+	late       []string // come when the first transaction is over
+	inOne      []int    // how many each transaction deletes
+	consistent bool     // every read was
+}
+
+const perPage = 60
+
+func (p *pages) Query(_ context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	p.consistent = p.consistent && aws.ToBool(in.ConsistentRead)
+	start := 0
+	if in.ExclusiveStartKey != nil {
+		start = 1 + slices.Index(p.types, in.ExclusiveStartKey["type"].(*types.AttributeValueMemberS).Value)
+	}
+	out := &dynamodb.QueryOutput{}
+	for _, itemType := range p.types[start:min(start+perPage, len(p.types))] {
+		out.Items = append(out.Items, map[string]types.AttributeValue{
+			"branch-key-id": &types.AttributeValueMemberS{Value: "a"}, "type": &types.AttributeValueMemberS{Value: itemType},
+		})
+	}
+	if start+perPage < len(p.types) {
+		out.LastEvaluatedKey = out.Items[len(out.Items)-1]
+	}
+	return out, nil
+}
+
+func (p *pages) GetItem(_ context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	p.consistent = p.consistent && aws.ToBool(in.ConsistentRead)
+	return &dynamodb.GetItemOutput{}, nil
+}
+
+func (p *pages) TransactWriteItems(_ context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	p.inOne = append(p.inOne, len(in.TransactItems))
+	for _, it := range in.TransactItems {
+		itemType := it.Delete.Key["type"].(*types.AttributeValueMemberS).Value
+		p.types = slices.DeleteFunc(p.types, func(t string) bool { return t == itemType })
+	}
+	p.types = append(p.types, p.late...)
+	p.late = nil
+	return &dynamodb.TransactWriteItemsOutput{}, nil
+}
+
+// TestPages holds what moto does not show: pages of a list, how many items a transaction may
+// have, a version that comes while others are deleted, and that reads are strongly
+// consistent.
+func TestPages(t *testing.T) {
+	client := &pages{consistent: true, late: []string{"branch:version:late"}}
+	for i := range 250 {
+		client.types = append(client.types, fmt.Sprintf("branch:version:%03d", i))
+	}
+	want := slices.Clone(client.types)
+	s := newStore(t, client, "keys")
+	items, err := s.List(t.Context(), "a")
+	require.NoError(t, err)
+	var got []string
+	for _, it := range items {
+		assert.Equal(t, "a", it.ID)
+		got = append(got, it.Type)
+	}
+	assert.Equal(t, want, got)
+	_, err = s.Get(t.Context(), "a", "b")
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
+	require.NoError(t, s.Delete(t.Context(), "a"))
+	assert.Empty(t, client.types)
+	assert.Equal(t, []int{100, 100, 50, 1}, client.inOne)
+	assert.True(t, client.consistent)
 }
 
 // statuses is a client of a table that is there, and whose status is one after another, and
