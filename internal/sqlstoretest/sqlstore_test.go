@@ -29,6 +29,7 @@ import (
 type database struct {
 	dialect sqlstore.Dialect
 	open    func(t *testing.T) *sql.DB // several times in one test give the same database
+	dsn     string
 }
 
 // eachDatabase runs a test on each kind of database that is here.
@@ -36,19 +37,17 @@ func eachDatabase(t *testing.T, run func(t *testing.T, d database)) {
 	t.Run("SQLite", func(t *testing.T) { run(t, sqlite(t)) })
 	t.Run("PostgreSQL", func(t *testing.T) {
 		url := pgtest.Database(t)
-		run(t, database{sqlstore.PostgreSQL, func(t *testing.T) *sql.DB { return open(t, "pgx", url) }})
+		run(t, database{sqlstore.PostgreSQL, func(t *testing.T) *sql.DB { return open(t, "pgx", url) }, url})
 	})
 	t.Run("MySQL", func(t *testing.T) {
 		dsn := mysqlDSN(t)
-		run(t, database{sqlstore.MySQL, func(t *testing.T) *sql.DB { return open(t, "mysql", dsn) }})
+		run(t, database{sqlstore.MySQL, func(t *testing.T) *sql.DB { return open(t, "mysql", dsn) }, dsn})
 	})
 }
 
 func sqlite(t *testing.T) database {
-	path := filepath.Join(t.TempDir(), "keys.db")
-	return database{sqlstore.SQLite, func(t *testing.T) *sql.DB {
-		return open(t, "sqlite", path+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)")
-	}}
+	dsn := filepath.Join(t.TempDir(), "keys.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"
+	return database{sqlstore.SQLite, func(t *testing.T) *sql.DB { return open(t, "sqlite", dsn) }, dsn}
 }
 
 func open(t *testing.T, driver, dsn string) *sql.DB {
@@ -93,7 +92,7 @@ func TestConformance(t *testing.T) {
 // TestConformanceWithoutBusyTimeout has SQLite report at once that another writes.
 func TestConformanceWithoutBusyTimeout(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.db")
-	d := database{sqlstore.SQLite, func(t *testing.T) *sql.DB { return open(t, "sqlite", path) }}
+	d := database{sqlstore.SQLite, func(t *testing.T) *sql.DB { return open(t, "sqlite", path) }, path}
 	s := migrated(t, d)
 	old := branchkey.Item{ID: "a", Type: "branch:ACTIVE", Enc: []byte("old")}
 	require.NoError(t, s.Put(t.Context(), branchkey.Put{Item: old}))
@@ -240,6 +239,41 @@ func TestHostileRows(t *testing.T) {
 	})
 }
 
+// TestHugeEnc has a row whose wrapped key is longer than any: it is not read into memory, and
+// MySQL does not hold it.
+func TestHugeEnc(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database) {
+		table := newTable()
+		s := newStore(t, d, table)
+		require.NoError(t, s.Migrate(t.Context()))
+		length := map[sqlstore.Dialect]string{
+			sqlstore.SQLite: "zeroblob(%d)", sqlstore.PostgreSQL: "decode(repeat('00', %d), 'hex')", sqlstore.MySQL: "repeat('x', %d)",
+		}[d.dialect]
+		insert := func(itemType string, n int) error {
+			_, err := d.open(t).ExecContext(t.Context(), fmt.Sprintf(
+				"INSERT INTO %s (branch_key_id, type, enc, attributes) VALUES ('a', '%s', "+length+", '{}')", table, itemType, n))
+			return err
+		}
+		require.NoError(t, insert("longest", 6144))
+		it, err := s.Get(t.Context(), "a", "longest")
+		require.NoError(t, err)
+		assert.Len(t, it.Enc, 6144)
+		err = insert("longer", 6145)
+		if d.dialect == sqlstore.MySQL {
+			require.Error(t, err)
+			return
+		}
+		require.NoError(t, err)
+		_, getErr := s.Get(t.Context(), "a", "longer")
+		_, listErr := s.List(t.Context(), "a")
+		for _, err := range []error{getErr, listErr} {
+			require.ErrorIs(t, err, branchkey.ErrForeignItem)
+			assert.ErrorContains(t, err, "longer than any")
+		}
+		require.NoError(t, s.Delete(t.Context(), "a"), "what cannot be read can be deleted")
+	})
+}
+
 // TestLooseIDs has tables that somebody made by hand, and that compare IDs without regard to
 // case or to spaces at the end. One tenant's items are not another's, above all not to delete.
 func TestLooseIDs(t *testing.T) {
@@ -295,7 +329,7 @@ func TestTooLong(t *testing.T) {
 func TestDenied(t *testing.T) {
 	url := pgtest.Database(t)
 	admin := open(t, "pgx", url)
-	d := database{sqlstore.PostgreSQL, func(*testing.T) *sql.DB { return admin }}
+	d := database{sqlstore.PostgreSQL, func(*testing.T) *sql.DB { return admin }, ""}
 	s := newStore(t, d, "denied_keys")
 	require.NoError(t, s.Migrate(t.Context()))
 	role := fmt.Sprintf("nobody_%d", time.Now().UnixNano())
@@ -319,7 +353,7 @@ func TestDenied(t *testing.T) {
 func TestDeniedByMySQL(t *testing.T) {
 	dsn := mysqlDSN(t)
 	admin := open(t, "mysql", dsn)
-	d := database{sqlstore.MySQL, func(*testing.T) *sql.DB { return admin }}
+	d := database{sqlstore.MySQL, func(*testing.T) *sql.DB { return admin }, ""}
 	table := newTable()
 	require.NoError(t, newStore(t, d, table).Migrate(t.Context()))
 	config, err := mysql.ParseDSN(dsn)
