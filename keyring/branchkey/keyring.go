@@ -36,7 +36,8 @@ type Config struct {
 	// Limits bound how long branch keys are kept in memory, in plain, and how many.
 	// MaxAge must be set: it is the time to live, by the end of which a new version is used
 	// to encrypt, and access that was withdrawn is lost. StaleFor lets them be used past
-	// that while the table or KMS cannot be reached.
+	// that while the table or KMS cannot be reached. While the table cannot, KMS is not
+	// asked, so that what it denies is not noticed.
 	//
 	// MaxMessages and MaxBytes must be zero: a branch key may wrap as many data keys as
 	// there are.

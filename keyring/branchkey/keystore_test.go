@@ -20,6 +20,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/cache"
+	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -718,6 +720,38 @@ func TestDestroy(t *testing.T) {
 	w.kms.ResetCalls()
 	unwraps(t, k, b)
 	assert.Zero(t, w.kms.Calls(kmstest.Match{}), "the other branch key was dropped too")
+}
+
+// TestDestroyAndDataKeys has a cache of data keys before the keyring, which goes on reading
+// until PurgeKey.
+func TestDestroyAndDataKeys(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	w.create(t, "b")
+	cached, err := cache.New(w.keyring(t, by), limits)
+	require.NoError(t, err)
+	defer cached.Close()
+	client, err := envelope.NewFromManager(cached, nil)
+	require.NoError(t, err)
+	messages := map[string][]byte{}
+	for _, id := range []string{"a", "b"} {
+		messages[id], err = client.Encrypt(t.Context(), []byte("secret"), keyring.EncryptionContext{"tenant": id})
+		require.NoError(t, err)
+		_, err = client.Decrypt(t.Context(), messages[id], nil)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.keys.Destroy(t.Context(), "a", "a"))
+	_, err = client.Decrypt(t.Context(), messages["a"], nil)
+	require.NoError(t, err)
+	cached.PurgeKey("a")
+	_, err = client.Decrypt(t.Context(), messages["a"], nil)
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
+	_, err = client.Encrypt(t.Context(), nil, keyring.EncryptionContext{"tenant": "a"})
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
+	entries := cached.Stats().Entries
+	_, err = client.Decrypt(t.Context(), messages["b"], nil)
+	require.NoError(t, err)
+	assert.Equal(t, 2, entries, "what the other branch key has wrapped stays")
 }
 
 // deletes is a store whose Delete is as a test says.
