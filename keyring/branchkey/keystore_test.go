@@ -466,6 +466,31 @@ func TestAnswers(t *testing.T) {
 	})
 	_, err := w.keys.Version(t.Context(), "a")
 	assert.ErrorContains(t, err, "another key")
+
+	// A wrapped key that could not be read again, from the right key.
+	before, err := w.store.List(t.Context(), "a")
+	require.NoError(t, err)
+	for _, operation := range []string{"GenerateDataKeyWithoutPlaintext", "ReEncrypt"} {
+		for says, blob := range map[string][]byte{"a ciphertext of 0 bytes": nil, "a ciphertext of 6145 bytes": make([]byte, 6145)} {
+			w.kms.Tamper(func(op string, a map[string]any) {
+				if op == operation {
+					a["CiphertextBlob"] = blob
+				}
+			})
+			_, createErr := w.keys.Create(t.Context(), "b", tenant)
+			_, versionErr := w.keys.Version(t.Context(), "a")
+			for _, err := range []error{createErr, versionErr} {
+				require.ErrorIs(t, err, keyring.ErrUnavailable)
+				assert.ErrorContains(t, err, says)
+			}
+		}
+	}
+	w.kms.Tamper(nil)
+	after, err := w.store.List(t.Context(), "a")
+	require.NoError(t, err)
+	assert.Equal(t, before, after)
+	_, err = w.keys.Active(t.Context(), "b")
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
 }
 
 func TestDenied(t *testing.T) {
