@@ -263,7 +263,7 @@ func testList(t *testing.T, s branchkey.Store) {
 		want = append(want, it)
 	}
 	want = slices.Insert(want, 0, newItem("a", "beacon:ACTIVE", "b"), newItem("a", active, "a"))
-	for _, it := range want {
+	for _, it := range slices.Backward(want) {
 		put(t, s, it)
 	}
 	put(t, s, newItem("b", active, "b"))
