@@ -58,8 +58,12 @@ func TestMoto(t *testing.T) {
 	t.Run("CreateTable", func(t *testing.T) {
 		s := migrated(t)
 		require.NoError(t, s.CreateTable(t.Context()), "again")
+		made, err := client.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(fmt.Sprint("keys", tables))})
+		require.NoError(t, err)
+		assert.True(t, aws.ToBool(made.Table.DeletionProtectionEnabled))
+		assert.Equal(t, types.BillingModePayPerRequest, made.Table.BillingModeSummary.BillingMode)
 		other := "other"
-		_, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		_, err = client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 			TableName: &other, BillingMode: types.BillingModePayPerRequest,
 			KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
 			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeS}},
