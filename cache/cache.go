@@ -23,7 +23,8 @@
 //
 // Suites that use the data key itself, without derivation, are never cached.
 // Neither are encryption requests of unknown length when there is a limit on
-// bytes.
+// bytes. Suites of DynamoDB items derive keys for each item, and are cached. Since an
+// item's context has its partition and sort key, only an item that is read again is a hit.
 package cache
 
 import (
@@ -257,6 +258,22 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 		c.poisoned(identity(id), got)
 	}
 	return c.decryptionMiss(ctx, identity(id), req, partition)
+}
+
+// Holds says whether the cache has an entry for a request to decrypt, be it past MaxAge.
+// It loads nothing, counts nothing, and does not look into partitions. It is for callers
+// whom either of two requests serves, and who would not have both loaded.
+func (c *Cache) Holds(req keyring.DecryptionRequest) bool {
+	var buf [1024]byte
+	reproduced := !c.ignoresStoredPairs || !message.Stores(req.Stored, req.Reproduced)
+	id, err := decryptionIdentity(buf[:0], &req, "", reproduced)
+	if err != nil {
+		return false
+	}
+	s := c.shardOf(id)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.entries[identity(id)] != nil
 }
 
 // decryptionHit returns a copy of the materials that id names, if they are in the

@@ -96,11 +96,14 @@ func (e *entry) measure() int64 {
 		n += pairOverhead * len(e.encryptReq.Context) // its strings are those of the next
 		context(e.encrypt.Context)
 		keys(e.encrypt.EncryptedDataKeys)
+		for _, key := range e.encrypt.SymmetricSigningKeys {
+			n += len(key) + 24
+		}
 		if stored, err := e.encrypt.Stored(); err == nil {
 			n += len(stored)
 		}
 	} else {
-		n += len(e.decryptReq.Stored)
+		n += len(e.decryptReq.Stored) + len(e.decrypt.SymmetricSigningKey)
 		context(e.decryptReq.Reproduced)
 		context(e.decrypt.Context)
 	}
@@ -167,8 +170,8 @@ type copied struct {
 	d *keyring.DecryptionMaterials
 }
 
-// copy returns the materials for one use, in one allocation. The shard's lock is
-// held, so that the data key is not cleared meanwhile.
+// copy returns the materials for one use, in one allocation if there are no symmetric
+// signing keys. The shard's lock is held, so that the keys are not cleared meanwhile.
 func (e *entry) copy() copied {
 	if e.encrypt != nil {
 		c := &struct {
@@ -176,6 +179,12 @@ func (e *entry) copy() copied {
 			key [32]byte
 		}{EncryptionMaterials: *e.encrypt}
 		c.DataKey = append(c.key[:0], c.DataKey...)
+		if c.SymmetricSigningKeys != nil {
+			c.SymmetricSigningKeys = slices.Clone(c.SymmetricSigningKeys)
+			for i, key := range c.SymmetricSigningKeys {
+				c.SymmetricSigningKeys[i] = bytes.Clone(key)
+			}
+		}
 		return copied{e: &c.EncryptionMaterials}
 	}
 	c := &struct {
@@ -183,6 +192,7 @@ func (e *entry) copy() copied {
 		key [32]byte
 	}{DecryptionMaterials: *e.decrypt}
 	c.DataKey = append(c.key[:0], c.DataKey...)
+	c.SymmetricSigningKey = bytes.Clone(c.SymmetricSigningKey)
 	return copied{d: &c.DecryptionMaterials}
 }
 

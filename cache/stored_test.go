@@ -70,6 +70,59 @@ func TestStored(t *testing.T) {
 	}
 }
 
+// TestItems has materials of DynamoDB items be kept: each caller gets keys of its own.
+func TestItems(t *testing.T) {
+	const s = keyring.SuiteDBEAES256GCMHKDFSHA512CommitHMACSHA384
+	m := newManager(t)
+	c := newTestCache(t, m, Limits{}, nil)
+	req := keyring.EncryptionRequest{Suite: s, Context: keyring.EncryptionContext{"aws-crypto-table-name": "t"}}
+	first, second := encrypt(t, c, req), encrypt(t, c, req)
+	assert.EqualValues(t, 1, m.loads.Load())
+	assert.Equal(t, first.SymmetricSigningKeys, second.SymmetricSigningKeys)
+	read := toDecrypt(first)
+	first.Clear()
+	require.NoError(t, second.Check(req))
+	one, two := decrypt(t, c, read), decrypt(t, c, read)
+	assert.EqualValues(t, 2, m.loads.Load())
+	assert.Equal(t, second.SymmetricSigningKeys[0], one.SymmetricSigningKey)
+	one.Clear()
+	require.NoError(t, two.Check(read))
+	require.NoError(t, decrypt(t, c, read).Check(read))
+}
+
+// TestHolds checks that Holds finds what decrypting would find, past MaxAge too, and
+// changes nothing.
+func TestHolds(t *testing.T) {
+	m, clock := newManager(t), newClock()
+	c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Minute}, clock.Now)
+	e := encrypt(t, m, keyring.EncryptionRequest{Context: keyring.EncryptionContext{"tenant": "42", "row": "7"}, RequiredKeys: []string{"row"}})
+	req := toDecrypt(e)
+	_, err := c.DecryptionMaterials(t.Context(), req)
+	require.Error(t, err, "the pair that is not stored is missing")
+	assert.False(t, c.Holds(req), "nothing was loaded")
+	whole := req
+	whole.Reproduced = keyring.EncryptionContext{"row": "7"}
+	assert.False(t, c.Holds(whole))
+	decrypt(t, c, whole)
+	before := c.Stats()
+	assert.True(t, c.Holds(whole))
+	whole.Reproduced = keyring.EncryptionContext{"row": "7", "tenant": "42"}
+	assert.False(t, c.Holds(whole), "another request")
+	assert.False(t, c.Holds(req))
+	assert.Equal(t, before, c.Stats())
+
+	other := toDecrypt(encrypt(t, m, request("42")))
+	decrypt(t, c.Partition("p"), other)
+	assert.False(t, c.Holds(other), "a partition's")
+	decrypt(t, c, other)
+	other.Reproduced = keyring.EncryptionContext{"tenant": "42"}
+	assert.True(t, c.Holds(other), "a pair that is stored too makes no difference")
+	clock.Move(time.Minute)
+	assert.True(t, c.Holds(other), "past MaxAge")
+	c.Purge()
+	assert.False(t, c.Holds(other))
+}
+
 // TestStoredRequiredPairs has an entry for a pair that a message does not store:
 // the message's bytes alone do not name it, and no entry for fewer pairs serves it.
 func TestStoredRequiredPairs(t *testing.T) {

@@ -1,8 +1,6 @@
 package keyring
 
 import (
-	"strings"
-
 	"github.com/go-sealring/sealring/internal/message"
 )
 
@@ -27,9 +25,14 @@ const (
 // that wraps [ErrInvalidArgument] if not: a reserved key, text that is not
 // UTF-8, or a context that is too long.
 func (c EncryptionContext) Validate() error {
+	return c.validateFor(SuiteAES256GCMHKDFSHA512Commit)
+}
+
+// validateFor is Validate for a suite, which decides what keys are reserved.
+func (c EncryptionContext) validateFor(s Suite) error {
 	var checker message.ContextChecker
 	for k, v := range c {
-		if strings.HasPrefix(k, reservedPrefix) {
+		if s.reserves(k) {
 			return invalid("encryption context: keys that begin with %q are reserved: %q", reservedPrefix, k)
 		}
 		if err := checker.Add(k, v); err != nil {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/go-sealring/sealring/internal/message"
 )
@@ -158,7 +157,7 @@ func (d *defaultEncryptionManager) EncryptionMaterials(ctx context.Context, req 
 	if err := req.CommitmentPolicy.CheckEncrypt(s); err != nil {
 		return nil, err
 	}
-	if err := req.Context.Validate(); err != nil {
+	if err := req.Context.validateFor(s); err != nil {
 		return nil, err
 	}
 	for _, k := range req.RequiredKeys {
@@ -187,7 +186,7 @@ func (d *defaultEncryptionManager) EncryptionMaterials(ctx context.Context, req 
 			return nil, invalid("%v, %d of them for the signature's public key", err, len(publicKeyPair)+4+len(m.Context[publicKeyPair]))
 		}
 	}
-	if err := d.keyring.OnEncrypt(ctx, m); err != nil {
+	if err := onEncrypt(ctx, d.keyring, m); err != nil {
 		m.Clear()
 		return nil, err
 	}
@@ -215,7 +214,7 @@ func (d *defaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 	if err != nil {
 		return nil, err
 	}
-	whole, required, err := reproduce(stored, req.Reproduced)
+	whole, required, err := reproduce(req.Suite, stored, req.Reproduced)
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +229,7 @@ func (d *defaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 			return nil, fmt.Errorf("%w: pair %q: %v", message.ErrMalformed, publicKeyPair, err)
 		}
 	}
-	if err := d.keyring.OnDecrypt(ctx, m, keys); err != nil {
+	if err := onDecrypt(ctx, d.keyring, m, keys); err != nil {
 		if len(required) > 0 && errors.Is(err, ErrNoMatchingKey) && !errors.Is(err, ErrUnavailable) {
 			return nil, message.NotStored(err, required)
 		}
@@ -245,13 +244,13 @@ func (d *defaultDecryptionManager) DecryptionMaterials(ctx context.Context, req 
 
 // reproduce returns the whole encryption context of a message: stored, with the pairs of
 // reproduced that it lacks added to it. It also returns the keys of those pairs, sorted.
-func reproduce(stored, reproduced EncryptionContext) (whole EncryptionContext, required []string, err error) {
+func reproduce(s Suite, stored, reproduced EncryptionContext) (whole EncryptionContext, required []string, err error) {
 	for k, v := range reproduced {
 		got, ok := stored[k]
 		switch {
 		case ok && got != v:
 			return nil, nil, fmt.Errorf("%w: the message has another value for key %q", ErrContextMismatch, k)
-		case !ok && strings.HasPrefix(k, reservedPrefix):
+		case !ok && s.reserves(k):
 			return nil, nil, fmt.Errorf("%w: reserved key %q is not in the message", ErrContextMismatch, k)
 		case !ok:
 			required = append(required, k)

@@ -58,7 +58,7 @@ func (k EncryptedDataKey) KeyName() string {
 // EncryptionMaterials are what one message is encrypted with.
 //
 // They belong to whoever asked for them and are not safe for concurrent use.
-// The data key and the signing key are secret.
+// The data key and the signing keys are secret.
 type EncryptionMaterials struct {
 	// Suite is the algorithm suite to encrypt with; never zero.
 	Suite Suite
@@ -79,6 +79,11 @@ type EncryptionMaterials struct {
 
 	// SigningKey signs the message, in suites that do.
 	SigningKey *ecdsa.PrivateKey
+
+	// SymmetricSigningKeys are keys for HMAC-SHA384 of 32 bytes, one for each of
+	// EncryptedDataKeys and in their order, in suites that sign symmetrically: whoever
+	// unwraps a data key has the one that stands beside it.
+	SymmetricSigningKeys [][]byte
 
 	serialized *[]byte // by Serialize; a pointer keeps copies short
 }
@@ -121,8 +126,8 @@ func (m *EncryptionMaterials) serializedHolds() bool {
 		message.StoresJust(*m.serialized, m.Context) && message.StoresKeys(*m.serialized, m.EncryptedDataKeys)
 }
 
-// Clear overwrites the data key and drops it and the signing key. Whoever asked
-// for the materials calls it when done.
+// Clear overwrites the data key and the symmetric signing keys, and drops them and the
+// signing key. Whoever asked for the materials calls it when done.
 func (m *EncryptionMaterials) Clear() {
 	if m == nil {
 		return
@@ -130,6 +135,10 @@ func (m *EncryptionMaterials) Clear() {
 	clear(m.DataKey)
 	m.DataKey = nil
 	m.SigningKey = nil
+	for _, key := range m.SymmetricSigningKeys {
+		clear(key)
+	}
+	m.SymmetricSigningKeys = nil
 }
 
 // Check returns nil if the materials answer req, and an error that wraps
@@ -157,6 +166,11 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 		return badMaterials("suite %v with a signing key: %t", m.Suite, m.SigningKey != nil)
 	case m.SigningKey != nil && m.SigningKey.Curve != m.Suite.row().Curve:
 		return badMaterials("signing key on another curve than suite %v", m.Suite)
+	case m.Suite.SignsSymmetrically() && req.Suite == 0:
+		return badMaterials("suite %v, of items, for a message", m.Suite)
+	}
+	if err := m.checkSymmetricKeys(); err != nil {
+		return err
 	}
 	encoded, ok := m.Context[publicKeyPair]
 	switch {
@@ -183,6 +197,23 @@ func (m *EncryptionMaterials) Check(req EncryptionRequest) error {
 	return checkRequired(m.RequiredKeys, m.Context)
 }
 
+func (m *EncryptionMaterials) checkSymmetricKeys() error {
+	want := 0
+	if m.Suite.SignsSymmetrically() {
+		want = len(m.EncryptedDataKeys)
+	}
+	if len(m.SymmetricSigningKeys) != want {
+		return badMaterials("%d symmetric signing keys with suite %v and %d encrypted data keys",
+			len(m.SymmetricSigningKeys), m.Suite, len(m.EncryptedDataKeys))
+	}
+	for _, key := range m.SymmetricSigningKeys {
+		if len(key) != symmetricSigningKeyLen || isZero(key) {
+			return badMaterials("a symmetric signing key of %d bytes, or all zeros", len(key))
+		}
+	}
+	return nil
+}
+
 // storesJust says whether the header will store the caller's context and nothing else. It
 // is false if that is not cheap to tell.
 func (m *EncryptionMaterials) storesJust(req *EncryptionRequest) bool {
@@ -193,7 +224,7 @@ func (m *EncryptionMaterials) storesJust(req *EncryptionRequest) bool {
 // DecryptionMaterials are what one message is decrypted with.
 //
 // They belong to whoever asked for them and are not safe for concurrent use.
-// The data key is secret.
+// The data key and the symmetric signing key are secret.
 type DecryptionMaterials struct {
 	// Suite is the message's algorithm suite.
 	Suite Suite
@@ -212,16 +243,22 @@ type DecryptionMaterials struct {
 
 	// VerificationKey verifies the message's signature, in suites that sign.
 	VerificationKey *ecdsa.PublicKey
+
+	// SymmetricSigningKey is the key of 32 bytes for HMAC-SHA384 that came with the data
+	// key, in suites that sign symmetrically. A keyring leaves it alone.
+	SymmetricSigningKey []byte
 }
 
-// Clear overwrites the data key and drops it. Whoever asked for the materials
-// calls it when done.
+// Clear overwrites the data key and the symmetric signing key, and drops them. Whoever
+// asked for the materials calls it when done.
 func (m *DecryptionMaterials) Clear() {
 	if m == nil {
 		return
 	}
 	clear(m.DataKey)
 	m.DataKey = nil
+	clear(m.SymmetricSigningKey)
+	m.SymmetricSigningKey = nil
 }
 
 // Check returns nil if the materials answer req, and an error that wraps
@@ -247,6 +284,9 @@ func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
 		return badMaterials("suite %v with a verification key: %t", m.Suite, m.VerificationKey != nil)
 	case m.VerificationKey != nil && m.VerificationKey.Curve != m.Suite.row().Curve:
 		return badMaterials("verification key on another curve than suite %v", m.Suite)
+	case m.Suite.SignsSymmetrically() && (len(m.SymmetricSigningKey) != symmetricSigningKeyLen || isZero(m.SymmetricSigningKey)),
+		!m.Suite.SignsSymmetrically() && m.SymmetricSigningKey != nil:
+		return badMaterials("suite %v with a symmetric signing key of %d bytes, or all zeros", m.Suite, len(m.SymmetricSigningKey))
 	}
 	// Whoever can decrypt could make an unsigned message of a signed one, under the same
 	// data key. Its context would still have the pair, since wrapped keys are bound to

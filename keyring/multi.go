@@ -126,6 +126,25 @@ func (k *multiEncrypter) wrapAll(ctx context.Context, m *EncryptionMaterials) er
 	return nil
 }
 
+// leaves returns the keyrings that an encrypter consists of, the generator first: itself,
+// if it is no multi-keyring.
+func leaves(k Encrypter) []Encrypter {
+	switch k := k.(type) {
+	case *multi:
+		return leaves(k.Encrypter)
+	case *multiEncrypter:
+		var all []Encrypter
+		if k.generator != nil {
+			all = leaves(k.generator)
+		}
+		for _, c := range k.children {
+			all = append(all, leaves(c)...)
+		}
+		return all
+	}
+	return []Encrypter{k}
+}
+
 // OnDecrypt implements [Decrypter].
 func (k *multiDecrypter) OnDecrypt(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey) error {
 	if m.DataKey != nil {

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/go-sealring/sealring/internal/suite"
 )
@@ -32,10 +33,29 @@ const (
 	SuiteAES256GCMHKDFSHA512CommitECDSAP384 Suite = 0x0578
 )
 
-func (s Suite) row() *suite.Suite { return suite.ByID(uint16(s)) }
+// The suites of the items of AWS's Database Encryption SDK, for DynamoDB. No message has
+// them. Their data keys come with a key for an HMAC for each wrapped key: see
+// [EncryptionMaterials.SymmetricSigningKeys]. The second adds a signature.
+//
+// Source: framework/algorithm-suites.md of the AWS Encryption SDK specification.
+const (
+	SuiteDBEAES256GCMHKDFSHA512CommitHMACSHA384          Suite = 0x6700
+	SuiteDBEAES256GCMHKDFSHA512CommitECDSAP384HMACSHA384 Suite = 0x6701
+)
+
+func (s Suite) row() *suite.Suite {
+	if r := suite.ByID(uint16(s)); r != nil {
+		return r
+	}
+	return suite.ItemByID(uint16(s))
+}
 
 // valid says whether s is one of the suites above.
 func (s Suite) valid() bool { return s.row() != nil }
+
+// SignsSymmetrically says whether the suite is one of items, whose wrapped keys each come
+// with a symmetric signing key.
+func (s Suite) SignsSymmetrically() bool { return suite.ItemByID(uint16(s)) != nil }
 
 // DataKeyLen returns the length of the suite's data key in bytes: 16, 24 or 32. It is
 // zero if s is none of the suites above.
@@ -65,6 +85,16 @@ func (s Suite) Signs() bool {
 func (s Suite) DerivesKey() bool {
 	r := s.row()
 	return r != nil && r.KDF != 0
+}
+
+// reserves says whether callers may not have a key in their contexts. The contexts of items
+// have many pairs of the format, which those give who encrypt items, and the manager adds
+// the public key alone.
+func (s Suite) reserves(key string) bool {
+	if s.SignsSymmetrically() {
+		return key == publicKeyPair
+	}
+	return strings.HasPrefix(key, reservedPrefix)
 }
 
 // String returns the suite's ID and its parts, for people to read.

@@ -1,5 +1,5 @@
 // Package suite is the table of the algorithm suites of the AWS Encryption SDK
-// message format.
+// message format, and of those of AWS's Database Encryption SDK.
 //
 // Source: framework/algorithm-suites.md of
 // github.com/awslabs/aws-encryption-sdk-specification.
@@ -25,7 +25,8 @@ type Suite struct {
 	ID   uint16
 	Name string
 
-	// Version is the message format version that carries the suite, 1 or 2.
+	// Version is the message format version that carries the suite, 1 or 2; zero if none
+	// does.
 	Version byte
 
 	// KeyLen is the length in bytes of the data key and of the message key
@@ -106,7 +107,27 @@ var table = [...]Suite{
 		Commits: true, Curve: elliptic.P384(), SigHash: crypto.SHA384, SigLen: 103},
 }
 
-// ByID returns the suite with the given ID, or nil if the format has none.
+// items are the suites of the items of AWS's Database Encryption SDK: of no message. Each
+// data key of theirs is wrapped by an intermediate key, which a wrapping key wraps, and
+// each such key signs too (HMAC-SHA384).
+var items = [...]Suite{
+	{ID: 0x6700, Name: "AES-256-GCM, HKDF-SHA512, key commitment, HMAC-SHA384", KeyLen: 32, KDF: crypto.SHA512,
+		Commits: true},
+	{ID: 0x6701, Name: "AES-256-GCM, HKDF-SHA512, key commitment, ECDSA-P384, HMAC-SHA384", KeyLen: 32, KDF: crypto.SHA512,
+		Commits: true, Curve: elliptic.P384(), SigHash: crypto.SHA384, SigLen: 103},
+}
+
+// ItemByID returns the suite of items with the given ID, or nil if there is none.
+func ItemByID(id uint16) *Suite {
+	for i := range items {
+		if items[i].ID == id {
+			return &items[i]
+		}
+	}
+	return nil
+}
+
+// ByID returns the suite of messages with the given ID, or nil if the format has none.
 func ByID(id uint16) *Suite {
 	// An array, since this is called many times for each message. No two rows have the
 	// same place in it, which three bits of the high byte and five of the low one make.
@@ -124,7 +145,7 @@ var index = func() (index [8][32]*Suite) {
 	return index
 }()
 
-// IDs returns the ID of every suite, in order, as a type of the caller's.
+// IDs returns the ID of every suite of messages, in order, as a type of the caller's.
 func IDs[T ~uint16]() []T {
 	ids := make([]T, len(table))
 	for i := range table {
@@ -133,7 +154,7 @@ func IDs[T ~uint16]() []T {
 	return ids
 }
 
-// All returns every suite, in order of ID.
+// All returns every suite of messages, in order of ID.
 func All() []*Suite {
 	all := make([]*Suite, len(table))
 	for i := range table {

@@ -19,9 +19,12 @@
 //	defer kr.Close()
 //	client, err := envelope.New(kr, nil)
 //
-// KMS is asked once for each branch key and Limits.MaxAge to encrypt, and once for each
-// version of it to decrypt, and not for each message or each encryption context. [KeyStore.Create] makes a branch key, [KeyStore.Version] gives
-// it a new version, under which all that is encrypted from then on is wrapped, and
+// KMS is asked once for each branch key and Limits.MaxAge, and not for each message or each
+// encryption context: the same answer serves to encrypt, and to decrypt what is under the
+// active version. An older version that is read costs a call of its own.
+//
+// [KeyStore.Create] makes a branch key, [KeyStore.Version] gives it a new version, under
+// which all that is encrypted from then on is wrapped, and
 // [KeyStore.Destroy] deletes all versions, so that nothing under them can be read again.
 //
 // # What keeps a branch key

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/internal/kmscall"
@@ -44,7 +45,8 @@ type Config struct {
 	Limits cache.Limits
 
 	// MaxCalls is the most wrapped keys of one message that are tried, each of which may
-	// take two reads of the table and a call to KMS. Zero is 10.
+	// take two reads of the table and a call to KMS, and the active version as many. Zero
+	// is 10.
 	MaxCalls int
 }
 
@@ -60,6 +62,10 @@ type Keyring struct {
 	cache    *cache.Cache
 	maxCalls int
 	close    sync.Once
+
+	// activeFailed says that an active version could not be had, ever. Until then there is
+	// no need to look whether the cache holds it.
+	activeFailed atomic.Bool
 }
 
 var _ keyring.Keyring = (*Keyring)(nil)
@@ -142,21 +148,53 @@ func (k *Keyring) idFor(ec keyring.EncryptionContext) (string, error) {
 // secret.
 var scratch = sync.Pool{New: func() any { return new(buffers) }}
 
-type buffers struct{ request, aad []byte }
+type buffers struct{ stored, aad []byte }
 
 // release puts b back, unless it has grown so long that it should not be kept.
 func (b *buffers) release() {
 	const most = 4096
-	if cap(b.request)+cap(b.aad) <= most {
+	if cap(b.stored)+cap(b.aad) <= most {
 		scratch.Put(b)
 	}
 }
 
-// branchKey returns a version of a branch key, or the active one if there is no version,
-// from the cache or from the key store. It is the caller's to clear.
-func (k *Keyring) branchKey(ctx context.Context, b *buffers, id string, version []byte) (*keyring.DecryptionMaterials, error) {
-	b.request = appendRequest(b.request[:0], id, version)
-	return k.cache.DecryptionMaterials(ctx, keyring.DecryptionRequest{Suite: carrier, Stored: b.request})
+// request returns the request for a version of a branch key, or for the active one if
+// there is no version. It is good until the next.
+func (b *buffers) request(id string, version []byte) keyring.DecryptionRequest {
+	b.stored = appendRequest(b.stored[:0], id, version)
+	return keyring.DecryptionRequest{Suite: carrier, Stored: b.stored}
+}
+
+// active returns the active version of a branch key, from the cache or from the key store.
+// It is the caller's to clear.
+func (k *Keyring) active(ctx context.Context, b *buffers, id string) (*keyring.DecryptionMaterials, error) {
+	return k.cache.DecryptionMaterials(ctx, b.request(id, nil))
+}
+
+// version returns a version of a branch key, from the cache or from the key store. It is the
+// caller's to clear.
+//
+// Most versions that are asked for are the active one, and so that is asked for first: one
+// call to KMS then serves those who write and those who read. Only a version that is kept
+// while no active one is, since that could not be had, is asked for at once.
+func (k *Keyring) version(ctx context.Context, b *buffers, id string, version []byte) (*keyring.DecryptionMaterials, error) {
+	if !k.activeFailed.Load() || k.cache.Holds(b.request(id, nil)) || !k.cache.Holds(b.request(id, version)) {
+		active, err := k.active(ctx, b, id)
+		switch {
+		case err == nil && active.Context[versionPair] == string(version):
+			return active, nil
+		case err == nil:
+			active.Clear()
+		case ctx.Err() != nil:
+			return nil, err
+		default:
+			k.activeFailed.Store(true)
+			if errors.Is(err, keyring.ErrUnavailable) && !k.cache.Holds(b.request(id, version)) {
+				return nil, err // the version would not be had either, and cost the same time again
+			}
+		}
+	}
+	return k.cache.DecryptionMaterials(ctx, b.request(id, version))
 }
 
 // bind sets b.aad to what a wrapped key is bound to.
@@ -180,7 +218,7 @@ func (k *Keyring) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials)
 	}
 	b := scratch.Get().(*buffers)
 	defer b.release()
-	branch, err := k.branchKey(ctx, b, id, nil)
+	branch, err := k.active(ctx, b, id)
 	if err != nil {
 		return fmt.Errorf("branchkey: %w", err) // which names the branch key
 	}
@@ -212,7 +250,7 @@ func (k *Keyring) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials)
 }
 
 // OnDecrypt implements [keyring.Decrypter]. It tries the wrapped keys that name the
-// branch key of the message's context, and asks for the version that each names.
+// branch key of the message's context, under the version that each names.
 func (k *Keyring) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 	if m.DataKey != nil {
 		return fmt.Errorf("%v: %w: the materials already have a data key", k, keyring.ErrInvalidArgument)
@@ -269,7 +307,7 @@ func (k *Keyring) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials,
 
 func (k *Keyring) unwrap(ctx context.Context, b *buffers, id string, m *keyring.DecryptionMaterials, wrapped []byte) ([]byte, error) {
 	version := wrapped[versionAt:sealedAt]
-	branch, err := k.branchKey(ctx, b, id, version)
+	branch, err := k.version(ctx, b, id, version)
 	if err != nil {
 		return nil, err
 	}

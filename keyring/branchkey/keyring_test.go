@@ -1,6 +1,7 @@
 package branchkey_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func TestMessageFormat(t *testing.T) {
 	}
 }
 
-// TestFewCalls has many messages, contexts and versions cost one call for each branch key.
+// TestFewCalls has many messages and contexts cost one call for each branch key.
 func TestFewCalls(t *testing.T) {
 	w := newWorld(t)
 	w.create(t, "a")
@@ -93,25 +94,106 @@ func TestFewCalls(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "secret", string(got))
 	}
-	assert.Equal(t, 4, w.kms.Calls(kmstest.Match{}), "for each of two branch keys, one to write and one to read")
+	assert.Equal(t, 2, w.kms.Calls(kmstest.Match{}), "one for each of two branch keys, to write and to read")
 	stats := k.Stats()
-	assert.EqualValues(t, 4, stats.Loads)
-	assert.EqualValues(t, 396, stats.Hits)
+	assert.EqualValues(t, 2, stats.Loads)
+	assert.EqualValues(t, 398, stats.Hits)
 }
 
-// TestTenThousandTenants has rows of ten thousand tenants, each with a context of its own,
-// cost one read of the table for each tenant, with the default bounds of the cache.
-func TestTenThousandTenants(t *testing.T) {
-	const tenants, rows = 10_000, 10
-	store := &testStore{Store: branchkeytest.NewMemoryStore()}
-	keys := branchkeytest.PlaintextKeyStoreForTests(store)
+// TestWhatReadingCosts has messages under an older version and under the active one read,
+// by keyrings in several states: a call for the active version, and one for the older.
+func TestWhatReadingCosts(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	early := w.keyring(t, nil)
+	older := wrapNew(t, early, tenant)
+	_, err := w.keys.Version(t.Context(), "a")
+	require.NoError(t, err)
+	newer := wrapNew(t, w.keyring(t, nil), tenant)
+	require.NotEqual(t, versionOf(older), versionOf(newer))
+
+	type messages []*keyring.EncryptionMaterials
+	for name, c := range map[string]struct {
+		keyring *branchkey.Keyring
+		read    messages
+		calls   int
+	}{
+		"the active version": {nil, messages{newer, newer}, 1},
+		"an older version":   {nil, messages{older, older}, 2},
+		"both":               {nil, messages{newer, older, newer, older}, 2},
+		"what this keyring takes to be the active version":              {early, messages{older, older}, 0},
+		"a version newer than what this keyring takes to be the active": {early, messages{newer, older, newer}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := c.keyring
+			if k == nil {
+				k = w.keyring(t, nil)
+			}
+			w.kms.ResetCalls()
+			for _, m := range c.read {
+				unwraps(t, k, m)
+			}
+			assert.Equal(t, c.calls, w.kms.Calls(kmstest.Match{}))
+		})
+	}
+}
+
+// TestNoActiveVersion has readers to whom the active version is of no use: others are read
+// all the same, and the active one is asked for no more than needed.
+func TestNoActiveVersion(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	m := wrapNew(t, w.keyring(t, nil), tenant)
+	var asked atomic.Int64
+	w.store.other = func(it branchkey.Item) branchkey.Item {
+		if it.Type == typeActive {
+			asked.Add(1)
+			it.Attributes["hierarchy-version"] = "2"
+		}
+		return it
+	}
+	k := w.keyring(t, nil)
+	for range 3 {
+		unwraps(t, k, m)
+	}
+	assert.EqualValues(t, 1, asked.Load())
+	require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: tenant}), branchkey.ErrHierarchyVersion)
+}
+
+// TestColdInAnOutage has a keyring that keeps nothing ask KMS once for each message in an
+// outage, and not for the active version and then for another.
+func TestColdInAnOutage(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	m := wrapNew(t, w.keyring(t, nil), tenant)
+	k := w.keyring(t, nil)
+	w.kms.Outage(east, kmstest.InternalError)
+	w.kms.ResetCalls()
+	_, err := unwrap(t, k, m)
+	require.ErrorIs(t, err, keyring.ErrUnavailable)
+	assert.Equal(t, 1, w.kms.Calls(kmstest.Match{}))
+}
+
+// TestMillionFields has a million rows of ten thousand tenants, each with a context of its
+// own, be written and read by a process: one call to KMS for each tenant, with the default
+// bounds of the cache.
+func TestMillionFields(t *testing.T) {
+	const tenants = 10_000
+	rows := 100
+	if branchkey.RaceDetector {
+		rows = 3
+	}
+	var calls atomic.Int64
+	service := &openKMS{err: func() error { calls.Add(1); return nil }}
+	keys, err := branchkey.NewKeyStore(branchkey.KeyStoreConfig{
+		Store: branchkeytest.NewMemoryStore(), Name: storeName, Client: service, KeyARN: openKMSKey,
+	})
+	require.NoError(t, err)
 	for i := range tenants {
 		_, err := keys.Create(t.Context(), fmt.Sprint(i), tenant)
 		require.NoError(t, err)
 	}
-	var reads atomic.Int64
-	store.gets = func() error { reads.Add(1); return nil }
-	c := branchkey.Config{KeyStore: keys, Limits: limits}
+	c := branchkey.Config{KeyStore: keys, Limits: cache.Limits{MaxAge: time.Hour}}
 	by(&c)
 	k, err := branchkey.New(c)
 	require.NoError(t, err)
@@ -119,10 +201,15 @@ func TestTenThousandTenants(t *testing.T) {
 	for row := range rows {
 		for i := range tenants {
 			m := &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": fmt.Sprint(i), "row": fmt.Sprint(row)}}
-			require.NoError(t, k.OnEncrypt(t.Context(), m))
+			if err := k.OnEncrypt(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := unwrap(t, k, m); err != nil || !bytes.Equal(got, m.DataKey) {
+				t.Fatal("unwrapped to another data key, or not:", err)
+			}
 		}
 	}
-	assert.EqualValues(t, tenants, reads.Load())
+	assert.EqualValues(t, tenants, calls.Load())
 	stats := k.Stats()
 	assert.EqualValues(t, tenants, stats.Loads)
 	assert.Equal(t, tenants, stats.Entries)

@@ -2,4 +2,4 @@
 
 package branchkey
 
-const moreAllocations = 0
+const RaceDetector = false

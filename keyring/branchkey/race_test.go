@@ -2,5 +2,5 @@
 
 package branchkey
 
-// moreAllocations is what the race detector costs, which empties pools at random.
-const moreAllocations = 2
+// RaceDetector says that the tests run under the race detector.
+const RaceDetector = true

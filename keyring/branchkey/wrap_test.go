@@ -78,7 +78,10 @@ func TestAllocations(t *testing.T) {
 	require.NoError(t, k.OnEncrypt(t.Context(), m))
 	ctx, keys := t.Context(), slices.Clone(m.EncryptedDataKeys)
 	d := &keyring.DecryptionMaterials{Suite: carrier, Context: m.Context}
-	const most = 4.0 + moreAllocations
+	most := 4.0
+	if RaceDetector {
+		most += 2 // it empties pools at random
+	}
 	assert.LessOrEqual(t, testing.AllocsPerRun(1000, func() {
 		m.EncryptedDataKeys = m.EncryptedDataKeys[:0]
 		_ = k.OnEncrypt(ctx, m)

@@ -47,7 +47,8 @@ type Keyring struct {
 	// the right key.
 	LooseInfo bool
 
-	// Suites are the algorithm suites to test with; nil means all.
+	// Suites are the algorithm suites of messages to test with; nil means all. Those of
+	// items are tested where the committing ones, which sign alike, are among them.
 	Suites []keyring.Suite
 
 	// MaxAlterations bounds how many bytes of each wrapped key are altered, one
@@ -73,6 +74,7 @@ func Run(t *testing.T, k Keyring) {
 		{"WrapGiven", true, false, testWrapGiven},
 		{"EncryptCancelled", true, false, testEncryptCancelled},
 		{"RoundTrip", true, true, testRoundTrip},
+		{"Items", true, true, testItems},
 		{"Concurrent", true, true, testConcurrent},
 		{"WrongContext", true, true, testWrongContext},
 		{"WrongLength", true, true, testWrongLength},
@@ -131,6 +133,44 @@ func testGenerate(t *testing.T, k Keyring) {
 		}
 		if !maps.Equal(a.Context, contexts["pair"]) || a.Suite != s {
 			t.Errorf("suite %v: OnEncrypt changed the context or the suite", s)
+		}
+	}
+}
+
+// testItems has the default manager serve suites of items by the keyring.
+func testItems(t *testing.T, k Keyring) {
+	for item, message := range map[keyring.Suite]keyring.Suite{
+		keyring.SuiteDBEAES256GCMHKDFSHA512CommitHMACSHA384:          keyring.SuiteAES256GCMHKDFSHA512Commit,
+		keyring.SuiteDBEAES256GCMHKDFSHA512CommitECDSAP384HMACSHA384: keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384,
+	} {
+		if !slices.Contains(k.Suites, message) {
+			continue
+		}
+		encrypter, err := keyring.NewEncryptionManager(k.Encrypter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decrypter, err := keyring.NewDecryptionManager(k.Decrypter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := encrypter.EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Suite: item, Context: contexts["several"], PlaintextLength: -1})
+		if err != nil {
+			t.Fatalf("suite %v: %v", item, err)
+		}
+		stored, err := e.Stored()
+		if err != nil {
+			t.Fatalf("suite %v: %v", item, err)
+		}
+		d, err := decrypter.DecryptionMaterials(t.Context(), keyring.DecryptionRequest{Suite: item, Stored: stored})
+		if err != nil {
+			t.Fatalf("suite %v: %v", item, err)
+		}
+		if !bytes.Equal(d.DataKey, e.DataKey) {
+			t.Errorf("suite %v: unwrapped to another data key", item)
+		}
+		if !slices.ContainsFunc(e.SymmetricSigningKeys, func(key []byte) bool { return bytes.Equal(key, d.SymmetricSigningKey) }) {
+			t.Errorf("suite %v: another symmetric signing key than was made", item)
 		}
 	}
 }
