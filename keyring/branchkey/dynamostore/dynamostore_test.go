@@ -226,6 +226,7 @@ type pages struct {
 	late       []string // come when the first transaction is over
 	inOne      []int    // how many each transaction deletes
 	consistent bool     // every read was
+	broken     int      // transactions after this many fail, if not zero
 }
 
 const perPage = 60
@@ -254,6 +255,9 @@ func (p *pages) GetItem(_ context.Context, in *dynamodb.GetItemInput, _ ...func(
 }
 
 func (p *pages) TransactWriteItems(_ context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	if p.broken > 0 && len(p.inOne) == p.broken {
+		return nil, errors.New("connection reset")
+	}
 	p.inOne = append(p.inOne, len(in.TransactItems))
 	for _, it := range in.TransactItems {
 		itemType := it.Delete.Key["type"].(*types.AttributeValueMemberS).Value
@@ -288,6 +292,25 @@ func TestPages(t *testing.T) {
 	assert.Empty(t, client.types)
 	assert.Equal(t, []int{100, 100, 50, 1}, client.inOne)
 	assert.True(t, client.consistent)
+}
+
+// TestDeleteInParts has a Delete fail in the middle. The active item is gone by then, so that
+// nobody writes under the branch key, and another Delete takes the rest.
+func TestDeleteInParts(t *testing.T) {
+	client := &pages{types: []string{"beacon:ACTIVE", "branch:ACTIVE"}, broken: 1}
+	for i := range 150 {
+		client.types = append(client.types, fmt.Sprintf("branch:version:%03d", i))
+	}
+	s := newStore(t, client, "keys")
+	err := s.Delete(t.Context(), "a")
+	require.ErrorContains(t, err, "connection reset")
+	assert.NotErrorIs(t, err, branchkey.ErrNotFound)
+	assert.Len(t, client.types, 52)
+	assert.NotContains(t, client.types, "branch:ACTIVE")
+	client.broken = 0
+	require.NoError(t, s.Delete(t.Context(), "a"))
+	assert.Empty(t, client.types)
+	require.ErrorIs(t, s.Delete(t.Context(), "a"), branchkey.ErrNotFound)
 }
 
 // statuses is a client of a table that is there, and whose status is one after another, and
