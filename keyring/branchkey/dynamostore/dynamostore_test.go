@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,13 +43,40 @@ func newStore(t *testing.T, client dynamostore.Client, table string) *dynamostor
 	return s
 }
 
+// oneAtATime has one call made after the other. moto writes the items of a transaction one by
+// one, and undoes them by putting back a copy of the whole table: other calls meanwhile see what
+// was never committed, and lose what they wrote. DynamoDB does neither.
+type oneAtATime struct {
+	*dynamodb.Client
+	mu sync.Mutex
+}
+
+func (c *oneAtATime) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Client.GetItem(ctx, in, o...)
+}
+
+func (c *oneAtATime) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Client.Query(ctx, in, o...)
+}
+
+func (c *oneAtATime) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Client.TransactWriteItems(ctx, in, o...)
+}
+
 // TestMoto runs all that needs a DynamoDB on one server.
 func TestMoto(t *testing.T) {
 	client := newClient(mototest.Start(t))
+	isolated := &oneAtATime{Client: client}
 	tables := 0
 	migrated := func(t *testing.T) *dynamostore.Store {
 		tables++
-		s := newStore(t, client, fmt.Sprint("keys", tables))
+		s := newStore(t, isolated, fmt.Sprint("keys", tables))
 		require.NoError(t, s.CreateTable(t.Context()))
 		return s
 	}
