@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -473,6 +474,44 @@ func TestOutageOfAnother(t *testing.T) {
 	_, err = unwrap(t, k, hostile)
 	require.ErrorIs(t, err, keyring.ErrUnavailable)
 	assert.Equal(t, 2, reads)
+}
+
+// TestHeldVersionInAnOutage has the table go out when the active version has reached MaxAge and
+// an older one, which was read later, has not.
+func TestHeldVersionInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &testStore{Store: branchkeytest.NewMemoryStore()}
+		keys := branchkeytest.PlaintextKeyStoreForTests(store)
+		_, err := keys.Create(t.Context(), "a", tenant)
+		require.NoError(t, err)
+		newKeyring := func() *branchkey.Keyring {
+			k, err := branchkey.New(branchkey.Config{KeyStore: keys, ID: "a", Limits: cache.Limits{MaxAge: 10 * time.Minute, NoRefresh: true}})
+			require.NoError(t, err)
+			return k
+		}
+		writer, k := newKeyring(), newKeyring()
+		defer synctest.Wait()
+		defer writer.Close()
+		defer k.Close()
+		older := wrapNew(t, writer, tenant)
+		_, err = keys.Version(t.Context(), "a")
+		require.NoError(t, err)
+		newer := wrapNew(t, k, tenant)
+		time.Sleep(6 * time.Minute)
+		unwraps(t, k, older)
+		time.Sleep(6 * time.Minute)
+		reads := 0
+		store.gets = func() error { reads++; return errors.New("connection refused") }
+		for range 3 {
+			unwraps(t, k, older)
+		}
+		assert.Equal(t, 1, reads, "of the active version, which cannot be had")
+		_, err = unwrap(t, k, newer)
+		require.ErrorIs(t, err, keyring.ErrUnavailable)
+		time.Sleep(6 * time.Minute)
+		_, err = unwrap(t, k, older)
+		require.ErrorIs(t, err, keyring.ErrUnavailable, "it is past MaxAge")
+	})
 }
 
 // TestAccessEnds has kms:Decrypt be withdrawn, the table deny access, and the branch key
