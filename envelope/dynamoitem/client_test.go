@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -534,7 +534,8 @@ func TestClientInputsUnchanged(t *testing.T) {
 				require.NoError(t, err)
 				require.Len(t, f.sent, 1)
 				assert.NotSame(t, in, f.sent[0])
-				same, err := again[i](t.Context(), newClient(t, &other, ClientConfig{Tables: map[string]*Table{name: patientTable(t)}}))
+				// A client that passes it on changes nothing.
+				same, err := again[i](t.Context(), newClient(t, &other, ClientConfig{Tables: map[string]*Table{"other": patientTable(t)}, Unencrypted: []string{name}}))
 				require.NoError(t, err)
 				assert.Equal(t, same, in)
 				for _, it := range itemsIn(f.sent[0]) {
@@ -789,6 +790,7 @@ func TestClientItemErrors(t *testing.T) {
 	f := &fake{}
 	c, table := patientClient(t, f)
 	page := pageOf(t, table)
+	responses := []types.ItemResponse{{Item: page[0]}, {Item: page[1]}, {Item: page[2]}, {}, {Item: item{"x": str("y")}}}
 	f.answer = func(in any) (any, error) {
 		switch in.(type) {
 		case *dynamodb.QueryInput:
@@ -799,7 +801,7 @@ func TestClientItemErrors(t *testing.T) {
 			return &dynamodb.BatchGetItemOutput{Responses: map[string][]map[string]types.AttributeValue{"patients": page, "logs": {{"x": str("y")}}},
 				UnprocessedKeys: map[string]types.KeysAndAttributes{"patients": {Keys: []map[string]types.AttributeValue{keyOf("d")}}}}, nil
 		}
-		return &dynamodb.TransactGetItemsOutput{Responses: []types.ItemResponse{{Item: page[0]}, {Item: page[1]}, {Item: page[2]}, {}, {Item: item{"x": str("y")}}}}, nil
+		return &dynamodb.TransactGetItemsOutput{Responses: responses}, nil
 	}
 	for name, do := range map[string]func() ([]map[string]types.AttributeValue, error){
 		"Query": func() ([]map[string]types.AttributeValue, error) {
@@ -843,6 +845,7 @@ func TestClientItemErrors(t *testing.T) {
 			assert.ErrorContains(t, err, `table "patients" (key id, visit): item 1: dynamoitem: decrypt`)
 			assert.NotContains(t, err.Error(), "secret")
 			assert.Contains(t, page[0], "aws_dbe_head", "what DynamoDB returned is not changed")
+			assert.Contains(t, responses[0].Item, "aws_dbe_head")
 		})
 	}
 	many := ItemErrors{all("a", 1), all("a", 2), all("b", 0), all("b", 7)}
@@ -943,6 +946,14 @@ func TestClientUnprocessedItems(t *testing.T) {
 	assert.Equal(t, []int{0, 2}, []int{all[0].Index, all[1].Index})
 	assert.Equal(t, first["patients"][:1], out.UnprocessedItems["patients"])
 
+	// Where there is nothing to send again, no table is named.
+	f.answer = func(any) (any, error) {
+		return &dynamodb.BatchWriteItemOutput{UnprocessedItems: map[string][]types.WriteRequest{"patients": {{PutRequest: &types.PutRequest{Item: foreign}}}}}, nil
+	}
+	out, err = c.BatchWriteItem(t.Context(), &dynamodb.BatchWriteItemInput{})
+	require.ErrorIs(t, err, envelope.ErrMalformed)
+	assert.Empty(t, out.UnprocessedItems)
+
 	// While items are written in the clear, they come back as they were sent.
 	c, _ = patientClient(t, f, func(c *Config) { c.Plaintext = ForcePlaintextWrite })
 	f.answer = func(in any) (any, error) {
@@ -1031,25 +1042,17 @@ func TestClientConditionFailed(t *testing.T) {
 	})
 }
 
-// A waiting manager counts who waits, and lets them go when there are enough.
-type waitingManager struct {
+// A heldManager holds its calls until they are let go.
+type heldManager struct {
 	keyring.MaterialsManager
-	now, most, calls atomic.Int64
-	enough           int64
-	gate             chan struct{}
-	once             sync.Once
-	panics           bool
+	now    atomic.Int64
+	gate   chan struct{}
+	panics bool
 }
 
-func (m *waitingManager) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
-	m.calls.Add(1)
-	n := m.now.Add(1)
+func (m *heldManager) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	m.now.Add(1)
 	defer m.now.Add(-1)
-	for most := m.most.Load(); n > most && !m.most.CompareAndSwap(most, n); most = m.most.Load() {
-	}
-	if n == m.enough {
-		m.once.Do(func() { close(m.gate) })
-	}
 	<-m.gate
 	if m.panics {
 		panic("the manager panicked")
@@ -1059,35 +1062,43 @@ func (m *waitingManager) DecryptionMaterials(ctx context.Context, req keyring.De
 
 // As many items as Concurrency says are worked on at once, and no more.
 func TestClientConcurrency(t *testing.T) {
-	const concurrency = 5
-	m := &waitingManager{MaterialsManager: manager(t, rawAES(t, "test", "key", make([]byte, 32))), enough: concurrency, gate: make(chan struct{})}
-	table := newTable(t, m, patients())
-	f := &fake{}
-	var page []map[string]types.AttributeValue
-	var want []map[string]types.AttributeValue
-	for i := range 40 {
-		page = append(page, encrypt(t, table, patient(fmt.Sprint(i))))
-		want = append(want, patient(fmt.Sprint(i)))
-	}
-	f.answer = func(any) (any, error) { return &dynamodb.ScanOutput{Items: page}, nil }
-	c := newClient(t, f, ClientConfig{Tables: map[string]*Table{"patients": table}, Concurrency: concurrency})
-	out, err := c.Scan(t.Context(), &dynamodb.ScanInput{TableName: patientsName})
-	require.NoError(t, err)
-	assert.Equal(t, want, out.Items)
-	assert.EqualValues(t, concurrency, m.most.Load())
+	synctest.Test(t, func(t *testing.T) {
+		const concurrency = 5
+		m := &heldManager{MaterialsManager: manager(t, rawAES(t, "test", "key", make([]byte, 32))), gate: make(chan struct{})}
+		table := newTable(t, m, patients())
+		f := &fake{}
+		var page, want []map[string]types.AttributeValue
+		for i := range 40 {
+			page = append(page, encrypt(t, table, patient(fmt.Sprint(i))))
+			want = append(want, patient(fmt.Sprint(i)))
+		}
+		f.answer = func(any) (any, error) { return &dynamodb.ScanOutput{Items: page}, nil }
+		c := newClient(t, f, ClientConfig{Tables: map[string]*Table{"patients": table}, Concurrency: concurrency})
+		scan := func() (*dynamodb.ScanOutput, error) {
+			return c.Scan(t.Context(), &dynamodb.ScanInput{TableName: patientsName})
+		}
+		go func() {
+			for i := range page {
+				synctest.Wait()
+				assert.EqualValues(t, min(concurrency, len(page)-i), m.now.Load())
+				m.gate <- struct{}{}
+			}
+		}()
+		out, err := scan()
+		require.NoError(t, err)
+		assert.Equal(t, want, out.Items)
 
-	// A panic of the manager's is the caller's, and ends the work.
-	m.panics = true
-	m.calls.Store(0)
-	assert.PanicsWithValue(t, "the manager panicked", func() { _, _ = c.Scan(t.Context(), &dynamodb.ScanInput{TableName: patientsName}) })
-	assert.Less(t, m.calls.Load(), int64(len(page)))
+		// A panic of the manager's is the caller's.
+		m.panics = true
+		close(m.gate)
+		assert.PanicsWithValue(t, "the manager panicked", func() { _, _ = scan() })
 
-	// A context that is done ends it too.
-	m.panics = false
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = c.Scan(ctx, &dynamodb.ScanInput{TableName: patientsName})
-	require.ErrorIs(t, err, context.Canceled)
+		// A context that is done ends it.
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = c.Scan(ctx, &dynamodb.ScanInput{TableName: patientsName})
+		require.ErrorIs(t, err, context.Canceled)
+	})
 }
 
 func TestNewClient(t *testing.T) {

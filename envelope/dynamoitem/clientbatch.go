@@ -94,7 +94,7 @@ type job struct {
 var errNotDone = errors.New("the goroutine that worked on it was ended")
 
 // each does the jobs, several at once. All goroutines have ended when it returns. If a
-// manager panics, no further job is begun, and each panics with the same value.
+// manager panics, each panics with the same value.
 func (c *Client) each(ctx context.Context, jobs []job, do func(*Table, context.Context, map[string]types.AttributeValue) (map[string]types.AttributeValue, error)) error {
 	var (
 		wait     sync.WaitGroup
@@ -107,7 +107,6 @@ func (c *Client) each(ctx context.Context, jobs []job, do func(*Table, context.C
 		defer func() {
 			if p := recover(); p != nil {
 				once.Do(func() { panicked = p })
-				next.Store(int64(len(jobs)))
 			}
 		}()
 		for {
