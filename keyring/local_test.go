@@ -364,3 +364,24 @@ func TestKeyName(t *testing.T) {
 	}
 	assert.Regexp(t, "^0[23][0-9a-f]{64}$", wrap(toBob).KeyName())
 }
+
+func TestKeyVersion(t *testing.T) {
+	wrapped := make([]byte, 92)
+	for i := range wrapped {
+		wrapped[i] = byte(i)
+	}
+	for name, c := range map[string]struct {
+		provider   string
+		ciphertext []byte
+		want       string
+	}{
+		"branch key":        {"aws-kms-hierarchy", wrapped, "1c1d1e1f-2021-2223-2425-262728292a2b"},
+		"shortest":          {"aws-kms-hierarchy", wrapped[:61], "1c1d1e1f-2021-2223-2425-262728292a2b"},
+		"without a key":     {"aws-kms-hierarchy", wrapped[:60], ""},
+		"nothing":           {"aws-kms-hierarchy", nil, ""},
+		"another provider":  {"aws-kms", wrapped, ""},
+		"its name in upper": {"AWS-KMS-HIERARCHY", wrapped, ""},
+	} {
+		assert.Equal(t, c.want, keyring.EncryptedDataKey{ProviderID: c.provider, Ciphertext: c.ciphertext}.KeyVersion(), name)
+	}
+}

@@ -55,6 +55,19 @@ func (k EncryptedDataKey) KeyName() string {
 	return string(name)
 }
 
+// KeyVersion returns the version of the branch key that wrapped the data key, a UUID in
+// lower case, whose KeyName is the branch key's ID. It is empty for other kinds of keys. It
+// too is made of bytes that anybody may have written.
+func (k EncryptedDataKey) KeyVersion() string {
+	// Salt, IV, version, and the sealed data key with its tag.
+	const at, n = 16 + suite.IVLen, 16
+	if k.ProviderID != "aws-kms-hierarchy" || len(k.Ciphertext) <= at+n+suite.TagLen {
+		return ""
+	}
+	v := k.Ciphertext[at : at+n]
+	return fmt.Sprintf("%x-%x-%x-%x-%x", v[:4], v[4:6], v[6:8], v[8:10], v[10:])
+}
+
 // EncryptionMaterials are what one message is encrypted with.
 //
 // They belong to whoever asked for them and are not safe for concurrent use.

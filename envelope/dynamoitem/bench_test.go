@@ -27,7 +27,6 @@ type atHand struct {
 	encryption      keyring.EncryptionMaterials
 	decryption      keyring.DecryptionMaterials
 	dataKey, symKey []byte
-	context         keyring.EncryptionContext // of encryption, with the public key
 
 	encrypt keyring.EncryptionMaterials
 	decrypt keyring.DecryptionMaterials

@@ -2,6 +2,7 @@ package dynamoitem
 
 import (
 	"context"
+	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/sha512"
 	"crypto/subtle"
@@ -153,6 +154,7 @@ func (t *Table) take(w *work, h *head) error {
 		}
 		w.startField(f, t.prefix)
 		if f.letter == legendEncrypted {
+			w.sealed++
 			b, err := binaryOf(f.name, f.value)
 			if err != nil {
 				return err
@@ -244,40 +246,19 @@ func signedDigest(hash []byte) [sha512.Size384]byte { return sha512.Sum384(hash)
 // open decrypts the attributes that were encrypted, and puts them into out.
 func (v verified) open(t *Table, out map[string]types.AttributeValue) error {
 	w := v.work
-	n := 0
-	for i := range w.item {
-		if w.item[i].letter == legendEncrypted {
-			n++
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	if err := w.fieldKeys(n); err != nil {
-		return err
-	}
-	next := 0
-	for i := range w.item {
-		f := &w.item[i]
-		if f.letter != legendEncrypted {
-			continue
-		}
+	return w.eachEncrypted(func(f *field, aead cipher.AEAD, nonce []byte) error {
 		if t.onOpen != nil {
 			t.onOpen(f.name)
 		}
-		key, nonce := w.field(next)
-		next++
-		aead, err := suite.NewAEAD(key)
-		if err != nil {
-			return at(f.name, err)
-		}
 		sealed := w.fields[f.typeAt+typeIDLen : f.end]
 		if _, err := aead.Open(sealed[:0], nonce, sealed, w.pathOf(f)); err != nil {
-			return at(f.name, envelope.ErrAuthentication)
+			return envelope.ErrAuthentication
 		}
-		if out[f.name], err = parseTyped(w.fields[f.typeAt : f.end-suite.TagLen]); err != nil {
-			return at(f.name, malformed("%v", err))
+		value, err := parseTyped(w.fields[f.typeAt : f.end-suite.TagLen])
+		if err != nil {
+			return malformed("%v", err)
 		}
-	}
-	return nil
+		out[f.name] = value
+		return nil
+	})
 }

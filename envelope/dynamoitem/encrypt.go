@@ -2,6 +2,7 @@ package dynamoitem
 
 import (
 	"context"
+	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"errors"
@@ -63,36 +64,14 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 	}
 	w := works.Get().(*work)
 	defer w.release()
-	size, err := t.gather(w, item)
+	size, err := t.prepare(w, item)
 	if err != nil {
 		return nil, err
-	}
-	w.sort()
-	sealed := 0
-	for i := range w.item {
-		f := &w.item[i]
-		if err := t.serialize(w, f); err != nil {
-			return nil, at(f.name, invalid("%v", err))
-		}
-		w.legend = append(w.legend, f.letter)
-		if f.letter == legendEncrypted {
-			sealed++
-			size += f.end - f.typeAt
-		} else {
-			size += sizeOf(f.value)
-		}
-	}
-	switch {
-	case len(w.legend) > 1<<16-1:
-		return nil, fmt.Errorf("%w: %d signed attributes, and the format holds 65535", envelope.ErrLimit, len(w.legend))
-	case size > MaxItemSize:
-		return nil, &SizeError{size} // already without the head and the foot
 	}
 	ec, err := t.contextOf(w, t.version)
 	if err != nil {
 		return nil, invalid("%v", err)
 	}
-
 	req := keyring.EncryptionRequest{Suite: t.suite, Context: ec, PlaintextLength: -1}
 	m, err := t.manager.EncryptionMaterials(ctx, req)
 	if err != nil {
@@ -108,44 +87,82 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 	if err := t.appendHead(w, m, ec); err != nil {
 		return nil, at(headAttribute, err)
 	}
-	headLen := len(w.head)
-	footLen := tagLen * len(m.EncryptedDataKeys)
-	if m.SigningKey != nil {
-		footLen += signatureLen
-	}
-	if size += len(headAttribute) + headLen + len(footAttribute) + footLen; size > MaxItemSize {
+	if size += len(headAttribute) + len(w.head) + len(footAttribute) + footLen(m); size > MaxItemSize {
 		return nil, &SizeError{size}
 	}
-	if err := w.seal(sealed); err != nil {
+	if err := w.seal(); err != nil {
 		return nil, err
 	}
+	return w.assemble(item, m)
+}
 
+// prepare appends all signed attributes of an item to w.fields, in canonical order, and
+// their letters to w.legend. It returns the size that the item will have without head and
+// foot.
+func (t *Table) prepare(w *work, item map[string]types.AttributeValue) (size int, err error) {
+	if size, err = t.gather(w, item); err != nil {
+		return 0, err
+	}
+	w.sort()
+	for i := range w.item {
+		f := &w.item[i]
+		if err := t.serialize(w, f); err != nil {
+			return 0, at(f.name, invalid("%v", err))
+		}
+		w.legend = append(w.legend, f.letter)
+		if f.letter == legendEncrypted {
+			w.sealed++
+			size += f.end - f.typeAt
+		} else {
+			size += sizeOf(f.value)
+		}
+	}
+	switch {
+	case len(w.legend) > 1<<16-1:
+		return 0, fmt.Errorf("%w: %d signed attributes, and the format holds 65535", envelope.ErrLimit, len(w.legend))
+	case size > MaxItemSize:
+		return 0, &SizeError{size}
+	}
+	return size, nil
+}
+
+// footLen returns the length of the foot that is written with some materials.
+func footLen(m *keyring.EncryptionMaterials) int {
+	n := tagLen * len(m.EncryptedDataKeys)
+	if m.SigningKey != nil {
+		n += signatureLen
+	}
+	return n
+}
+
+// assemble returns the encrypted item: that of the caller with what is in w, whose
+// attributes are sealed, and with a foot.
+func (w *work) assemble(item map[string]types.AttributeValue, m *keyring.EncryptionMaterials) (map[string]types.AttributeValue, error) {
 	// One array for all that is new, which the work does not keep.
-	total := headLen + footLen
+	total := len(w.head) + footLen(m)
 	for i := range w.item {
 		if f := &w.item[i]; f.letter == legendEncrypted {
 			total += f.end - f.typeAt
 		}
 	}
 	buf := make([]byte, 0, total)
-	take := func(n int) *types.AttributeValueMemberB {
-		b := buf[len(buf)-n : len(buf) : len(buf)]
-		return &types.AttributeValueMemberB{Value: b}
+	last := func(n int) *types.AttributeValueMemberB {
+		return &types.AttributeValueMemberB{Value: buf[len(buf)-n : len(buf) : len(buf)]}
 	}
+
 	out := make(map[string]types.AttributeValue, len(item)+2)
-	for name, v := range item {
-		out[name] = v
-	}
+	maps.Copy(out, item)
 	for i := range w.item {
 		if f := &w.item[i]; f.letter == legendEncrypted {
 			buf = append(buf, w.typed(f)...)
-			out[f.name] = take(f.end - f.typeAt)
+			out[f.name] = last(f.end - f.typeAt)
 		}
 	}
+	head := len(buf)
 	buf = append(buf, w.head...)
-	out[headAttribute] = take(headLen)
+	out[headAttribute] = last(len(w.head))
 
-	if err := w.hash(buf[len(buf)-headLen:], m.Context); err != nil {
+	if err := w.hash(buf[head:], m.Context); err != nil {
 		return nil, at(headAttribute, err)
 	}
 	for _, key := range m.SymmetricSigningKeys {
@@ -158,7 +175,7 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 		}
 		buf = append(buf, sig...)
 	}
-	out[footAttribute] = take(footLen)
+	out[footAttribute] = last(footLen(m))
 	return out, nil
 }
 
@@ -248,30 +265,13 @@ func (t *Table) appendHead(w *work, m *keyring.EncryptionMaterials, ec keyring.E
 	return nil
 }
 
-// seal encrypts the n attributes that are to be, in place.
-func (w *work) seal(n int) error {
-	if n == 0 {
-		return nil
-	}
-	if err := w.fieldKeys(n); err != nil {
-		return err
-	}
-	next := 0
-	for i := range w.item {
-		f := &w.item[i]
-		if f.letter != legendEncrypted {
-			continue
-		}
-		key, nonce := w.field(next)
-		next++
-		aead, err := suite.NewAEAD(key)
-		if err != nil {
-			return at(f.name, err)
-		}
+// seal encrypts the attributes that are to be, in place.
+func (w *work) seal() error {
+	return w.eachEncrypted(func(f *field, aead cipher.AEAD, nonce []byte) error {
 		value := w.fields[f.typeAt+typeIDLen : f.end-suite.TagLen]
 		aead.Seal(value[:0], nonce, value, w.pathOf(f))
-	}
-	return nil
+		return nil
+	})
 }
 
 // sign returns a signature over a hash of the length that the format fixes. What the format

@@ -42,19 +42,25 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// at returns err as one of an attribute. Where one already says which, that stays.
+// at returns err as one of an attribute.
 func at(attribute string, err error) error {
-	return &Error{Attribute: attribute, Err: err}
+	return &located{attribute, err}
 }
+
+// A located is an error on its way to becoming an Error.
+type located struct {
+	attribute string
+	err       error
+}
+
+func (l *located) Error() string { return l.err.Error() }
 
 // failed returns the error of a call.
 func (t *Table) failed(op string, err error) error {
-	e, ok := err.(*Error)
-	if !ok {
-		e = &Error{Err: err}
+	if l, ok := err.(*located); ok {
+		return &Error{op, t.name, l.attribute, l.err}
 	}
-	e.Op, e.Table = op, t.name
-	return e
+	return &Error{Op: op, Table: t.name, Err: err}
 }
 
 func invalid(format string, args ...any) error {

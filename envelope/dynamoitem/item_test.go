@@ -90,16 +90,7 @@ func broadItem(c Config) item {
 		"pk": str("customer ～😀"), "schlüssel": num("-12.5"), "ｓ": str("x"), "😀s": str("y"),
 		"none": str("free"), "later": num("07"), ":x": strs("b", "a"),
 	}
-	all := everyType()
-	for name := range c.Actions {
-		if _, value, ok := strings.Cut(name, "-"); ok && all[value] != nil {
-			it[name] = all[value]
-		} else if v, ok := all[strings.TrimPrefix(name, "😀")]; ok {
-			it[name] = v
-		}
-	}
-	// Names with a hyphen of their own.
-	for name, v := range all {
+	for name, v := range everyType() {
 		for _, prefix := range []string{"e-", "s-", "c-", "😀"} {
 			if _, ok := c.Actions[prefix+name]; ok {
 				it[prefix+name] = v
@@ -499,6 +490,33 @@ func TestCached(t *testing.T) {
 			assert.Equal(t, simpleItem(), back)
 		}
 	}
+}
+
+// TestReleaseClears looks at what a call leaves behind for the next one.
+func TestReleaseClears(t *testing.T) {
+	w := &work{derivation: *newDerivation()}
+	w.add("a", str("x"), &attribute{path: []byte("path")})
+	w.startField(&w.item[0], nil)
+	w.fields = append(w.fields, "plaintext of an attribute"...)
+	w.finishField(&w.item[0])
+	require.NoError(t, w.derive(slices.Repeat([]byte{1}, 32)))
+	require.NoError(t, w.fieldKeys(2))
+	w.mac(w.result[:0], w.sha512, w.commitKey[:], []byte("message"))
+	secret := map[string][]byte{
+		"fields": w.fields, "commit key": w.commitKey[:], "root key": w.rootKey[:], "stream": w.stream, "block": w.block[:], "sum": w.sum,
+		"inner": w.behindInner, "outer": w.behindOut, "result": w.result[:],
+	}
+	for name, b := range secret {
+		require.NotEqual(t, make([]byte, len(b)), b, name)
+	}
+	items := w.item
+	w.release()
+	for name, b := range secret {
+		assert.Equal(t, make([]byte, len(b)), b, name)
+	}
+	assert.Equal(t, field{}, items[0])
+	assert.Equal(t, freshSHA512, save(nil, w.sha512))
+	assert.Equal(t, freshSHA384, save(nil, w.sha384))
 }
 
 func TestContextDone(t *testing.T) {

@@ -1,8 +1,10 @@
 package dynamoitem
 
 import (
+	"crypto/cipher"
 	"crypto/sha512"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -43,12 +46,12 @@ type attribute struct {
 //
 // All that is wrong with the config is in one error, which is keyring.ErrInvalidArgument.
 func NewTable(m keyring.MaterialsManager, c Config) (*Table, error) {
-	err := c.check()
+	wrong := c.check()
 	if m == nil {
-		err = joined(fmt.Errorf("the materials manager is nil"), err)
+		wrong = append(wrong, errors.New("the materials manager is nil"))
 	}
-	if err != nil {
-		return nil, fmt.Errorf("dynamoitem: table %q: %w: %w", clip(c.Table), keyring.ErrInvalidArgument, err)
+	if wrong != nil {
+		return nil, fmt.Errorf("dynamoitem: table %q: %w: %w", clip(c.Table), keyring.ErrInvalidArgument, errors.Join(wrong...))
 	}
 	c.Actions, c.Unsigned = maps.Clone(c.Actions), slices.Clone(c.Unsigned)
 	t := &Table{
@@ -105,6 +108,7 @@ type work struct {
 	fields []byte  // what is hashed of them
 	head   []byte  // what is hashed before them
 	legend []byte
+	sealed int                  // how many of the attributes are, or will be, encrypted
 	digest [sha512.Size384]byte // of both: what tags and signature are over
 	derivation
 }
@@ -117,6 +121,7 @@ func (w *work) release() {
 	clear(w.item)
 	clear(w.fields)
 	w.item, w.fields, w.head, w.legend = w.item[:0], w.fields[:0], w.head[:0], w.legend[:0]
+	w.sealed = 0
 	if cap(w.fields) > most {
 		w.fields = nil
 	}
@@ -151,16 +156,6 @@ func (a Action) letter() byte {
 		return legendContext
 	}
 	return legendSigned
-}
-
-// find returns the signed attribute of a name, or nil.
-func (w *work) find(name string) *field {
-	for i := range w.item {
-		if w.item[i].name == name {
-			return &w.item[i]
-		}
-	}
-	return nil
 }
 
 // pathOf returns the canonical path of an attribute.
@@ -200,6 +195,34 @@ func (w *work) finishField(f *field) {
 	binary.BigEndian.PutUint64(w.fields[at:], uint64(f.end-f.typeAt-typeIDLen))
 }
 
+// eachEncrypted calls do for each attribute that is, or will be, encrypted, with its cipher
+// and nonce.
+func (w *work) eachEncrypted(do func(f *field, aead cipher.AEAD, nonce []byte) error) error {
+	if w.sealed == 0 {
+		return nil
+	}
+	if err := w.fieldKeys(w.sealed); err != nil {
+		return err
+	}
+	next := 0
+	for i := range w.item {
+		f := &w.item[i]
+		if f.letter != legendEncrypted {
+			continue
+		}
+		key, nonce := w.field(next)
+		next++
+		aead, err := suite.NewAEAD(key)
+		if err == nil {
+			err = do(f, aead, nonce)
+		}
+		if err != nil {
+			return at(f.name, err)
+		}
+	}
+	return nil
+}
+
 // hash sets w.digest for an item with a head, in a context.
 func (w *work) hash(head []byte, context keyring.EncryptionContext) (err error) {
 	w.head = append(w.head[:0], head...)
@@ -214,11 +237,4 @@ func (w *work) hash(head []byte, context keyring.EncryptionContext) (err error) 
 	w.sha384.Write(w.fields)
 	w.sha384.Sum(w.digest[:0])
 	return nil
-}
-
-func joined(first, rest error) error {
-	if rest == nil {
-		return first
-	}
-	return fmt.Errorf("%w\n%w", first, rest)
 }

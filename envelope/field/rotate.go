@@ -10,12 +10,15 @@ import (
 	"sync"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/keyring"
 )
 
 // Stale says whether a record has a sealed field that is not wrapped by exactly the given
 // keys, or an index of another version than the current one. It looks at what is stored
 // alone: it needs no key, and the fields need not be open. Keys are named as
-// keyring.EncryptedDataKey.KeyName names them: a KMS key's ARN, a raw key's name. Without
+// keyring.EncryptedDataKey.KeyName names them: a KMS key's ARN, a raw key's name, a branch
+// key's ID; a branch key also by its version, as KeyVersion gives it and
+// branchkey.KeyStore.Version returned it, if older versions are to count as stale. Without
 // any, only indexes are looked at. A field that was not sealed yet, and a column that holds
 // no sealed value, are stale. An index that is NULL is stale only if it has no normalizer,
 // which may have left nothing to index: fill a new index that has one by a rotation without
@@ -52,16 +55,18 @@ func wrappedBy(message []byte, keys []string) bool {
 	if err != nil {
 		return false
 	}
-	var names []string
-	for _, k := range h.EncryptedDataKeys {
-		names = append(names, k.KeyName())
+	names := func(key string, edk keyring.EncryptedDataKey) bool {
+		version := edk.KeyVersion()
+		return edk.KeyName() == key || version != "" && version == key
 	}
-	for _, k := range keys {
-		if !slices.Contains(names, k) {
+	for _, key := range keys {
+		if !slices.ContainsFunc(h.EncryptedDataKeys, func(edk keyring.EncryptedDataKey) bool { return names(key, edk) }) {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(keys, n) })
+	return !slices.ContainsFunc(h.EncryptedDataKeys, func(edk keyring.EncryptedDataKey) bool {
+		return !slices.ContainsFunc(keys, func(key string) bool { return names(key, edk) })
+	})
 }
 
 // A Rotation reseals the records of a table, page by page: under the keys that the table's

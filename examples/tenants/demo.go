@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -14,15 +15,47 @@ import (
 	"github.com/go-sealring/sealring/envelope/field"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
-	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
 	"github.com/go-sealring/sealring/keyring/branchkey"
 )
 
-// pricePer10000 is what 10,000 requests with a symmetric key cost, in dollars, without the
-// free ones of each month. Source: https://aws.amazon.com/kms/pricing/, us-east-1.
-const pricePer10000 = 0.03
+// kmsPrice is what calls with a symmetric key cost, in dollars, without the free ones of
+// each month. Source: https://aws.amazon.com/kms/pricing/, us-east-1.
+func kmsPrice(calls int) float64 { return float64(calls) * 0.03 / 10_000 }
 
-func price(calls int) float64 { return float64(calls) * pricePer10000 / 10_000 }
+// dynamoPrice is what units of reading and writing cost in a table billed by request.
+// Source: https://aws.amazon.com/dynamodb/pricing/on-demand/, us-east-1.
+func dynamoPrice(writes, reads int) float64 {
+	return float64(writes)*0.625/1_000_000 + float64(reads)*0.125/1_000_000
+}
+
+// sayPrice says what the steps cost, before they run.
+func (o options) sayPrice(out io.Writer) {
+	if o.kmsOnAWS() {
+		calls := o.kmsCalls()
+		fmt.Fprintf(out, "KMS on AWS: this takes about %d calls, $%.4f\n", calls, kmsPrice(calls))
+	}
+	if o.dynamoOnAWS() {
+		writes, reads := o.dynamoUnits()
+		fmt.Fprintf(out, "DynamoDB on AWS: this takes about %d writes and %d reads, $%.4f\n", writes, reads, dynamoPrice(writes, reads))
+	}
+}
+
+// kmsCalls returns how many calls to KMS the steps make: three to make a branch key, four
+// to write and read its rows without and with a data-key cache, one to read them again in
+// shred, and those under the KMS keyring.
+func (o options) kmsCalls() int {
+	const version, others = 6, 2
+	return (3+4+1)*o.tenants + 8*o.rows + version + others
+}
+
+// dynamoUnits returns how many units of writing and reading the steps take. All writes are
+// in transactions, where they count twice. There is a read for each call to KMS under a
+// branch key that is there already, and shred looks some times for the one that is not.
+func (o options) dynamoUnits() (writes, reads int) {
+	const created, versioned, destroyed = 2 * 3, 2 * 2, 2 * 3
+	const others = 20
+	return created*o.tenants + versioned + destroyed, (4+1)*o.tenants + others
+}
 
 func tenantName(i int) string { return fmt.Sprintf("tenant-%06d", i) }
 
@@ -76,11 +109,11 @@ func checkAll(all []*Account, want int) error {
 	return nil
 }
 
-// calls returns how many calls KMS got while f ran.
+// calls returns how many requests KMS got while f ran.
 func (d *demo) calls(f func() error) (int, error) {
-	before := d.server.Calls(kmstest.Match{})
+	before := d.asked.Load()
 	err := f()
-	return d.server.Calls(kmstest.Match{}) - before, err
+	return int(d.asked.Load() - before), err
 }
 
 // createKeys makes a branch key for each tenant, which has the tenant's name.
@@ -98,7 +131,7 @@ func (d *demo) createKeys(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(d.out, "%d tenants, %d rows of each, with three sealed fields\n", d.tenants, d.rows)
-	fmt.Fprintf(d.out, "their branch keys are made once: %d calls to KMS, $%.4f\n", calls, price(calls))
+	fmt.Fprintf(d.out, "their branch keys are made once: %d calls to KMS, $%.4f\n", calls, kmsPrice(calls))
 	return nil
 }
 
@@ -107,7 +140,7 @@ func (d *demo) createKeys(ctx context.Context) error {
 func (d *demo) compare(ctx context.Context) error {
 	fmt.Fprint(d.out, "\ncalls to KMS                     to write  to read     price\n")
 	line := func(name string, write, read int) {
-		fmt.Fprintf(d.out, "  %-29s  %8d %8d  %8s\n", name, write, read, fmt.Sprintf("$%.4f", price(write+read)))
+		fmt.Fprintf(d.out, "  %-29s  %8d %8d  %8s\n", name, write, read, fmt.Sprintf("$%.4f", kmsPrice(write+read)))
 	}
 	for _, c := range []struct {
 		name   string
@@ -180,7 +213,7 @@ func (d *demo) writeAndRead(ctx context.Context, cached bool) (write, read int, 
 // underKMS seals and opens accounts with the KMS key itself, and returns the calls. Each
 // row has another context, and so takes calls of its own.
 func (d *demo) underKMS(ctx context.Context, accounts []*Account, cached bool) (write, read int, err error) {
-	kr, err := awskms.New(awskms.Config{Client: d.kms, KeyID: d.keyARN})
+	kr, err := awskms.New(awskms.Config{Client: d.kms, KeyID: d.kmsKey})
 	if err != nil {
 		return 0, 0, err
 	}

@@ -4,39 +4,55 @@
 //
 //	go -C examples/tenants run . [-tenants N] [-rows N]
 //
-// It runs on SQLite, on a file that is removed afterwards, and on a KMS inside its own
-// process. It has no flag for a key on AWS, where the calls would cost money: what a
-// program there changes is the client of KMS and the key's ARN, as in examples/kms.
+// The rows are in SQLite, in a file that is removed afterwards. Without further flags the
+// branch keys are there too, and KMS is inside the program's own process, with no AWS
+// account.
 //
-// DynamoDB is left out, so that this module needs neither its client nor a server of it.
-// With branchkey/dynamostore in place of sqlstore, nothing else here is another.
+// With the ARN of a symmetric key it asks KMS on AWS, and with the name of a table it keeps
+// the branch keys in DynamoDB, on AWS or where an emulator is, such as DynamoDB Local or
+// moto. Each goes without the other. On AWS it runs with the configuration and the
+// credentials that AWS's tools would use:
+//
+//	go -C examples/tenants run . -key ARN -table NAME [-region REGION]
+//	go -C examples/tenants run . -table NAME -endpoint http://127.0.0.1:8000
+//
+// On AWS the calls cost money: it says how much before it makes them. With either flag there
+// are 10 tenants if -tenants does not say otherwise; a thousand take too long on moto.
+// It makes the table, and deletes it at the end, also when it fails or is interrupted. It
+// does not touch a table that is there already. Nothing else is changed.
+//
+// The caller needs kms:GenerateDataKeyWithoutPlaintext, kms:ReEncryptFrom, kms:ReEncryptTo,
+// kms:GenerateDataKey and kms:Decrypt on the key. On the table it needs
+// dynamodb:CreateTable, dynamodb:DescribeTable, dynamodb:UpdateTable, dynamodb:DeleteTable,
+// dynamodb:GetItem, dynamodb:PutItem, dynamodb:Query and dynamodb:DeleteItem.
 //
 // service.go is what a service of yours would have.
 package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kms"
-	_ "modernc.org/sqlite" // driver "sqlite"
-
-	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
-	"github.com/go-sealring/sealring/keyring/branchkey"
-	"github.com/go-sealring/sealring/keyring/branchkey/sqlstore"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 )
 
-const usage = `usage: tenants [-tenants N] [-rows N]
-  -tenants N   from 2; 1000 if not given
-  -rows N      of each tenant, from 1; 10 if not given`
+const usage = `usage: tenants [-tenants N] [-rows N] [-key ARN] [-table NAME [-endpoint URL]] [-region REGION]
+  -tenants N       from 2; 1000 if not given, and 10 with -key or -table
+  -rows N          of each tenant, from 1; 10 if not given
+  -key ARN         KMS on AWS; an embedded one if not given
+  -table NAME      branch keys in DynamoDB, in a table that is made and deleted; in SQLite
+                   if not given
+  -endpoint URL    where an emulator of DynamoDB is; on AWS if not given
+  -region REGION   that of the ARN, or of AWS's configuration, if not given`
 
 const (
 	minTenants = 2 // one gets a new version, another is destroyed
@@ -54,113 +70,105 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer, args []string) error {
-	tenants, rows, err := parse(args)
+func run(ctx context.Context, out io.Writer, args []string) (err error) {
+	o, err := parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		_, err := fmt.Fprintln(out, usage)
 		return err
 	} else if err != nil {
 		return fmt.Errorf("%w\n%s", err, usage)
 	}
+	o.sayPrice(out)
 	dir, err := os.MkdirTemp("", "tenants-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	d, err := newDemo(ctx, out, filepath.Join(dir, "tenants.db"), tenants, rows)
+	d, err := newDemo(ctx, out, filepath.Join(dir, "tenants.db"), o)
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer func() { err = errors.Join(err, d.close(ctx)) }()
 	for _, step := range []func(context.Context) error{d.createKeys, d.compare, d.version, d.shred} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
+	calls := int(d.asked.Load())
+	fmt.Fprintf(out, "\nall this took %d calls to KMS, $%.4f\n", calls, kmsPrice(calls))
 	return nil
 }
 
-func parse(args []string) (tenants, rows int, err error) {
+// options are what the flags say.
+type options struct {
+	tenants, rows   int
+	keyARN          string // empty for the embedded KMS
+	table, endpoint string // empty for SQLite, and for DynamoDB on AWS
+	region          string // on AWS; empty for that of AWS's configuration
+}
+
+func (o options) kmsOnAWS() bool    { return o.keyARN != "" }
+func (o options) dynamoOnAWS() bool { return o.table != "" && o.endpoint == "" }
+func (o options) onAWS() bool       { return o.kmsOnAWS() || o.dynamoOnAWS() }
+
+// tableNames are those that DynamoDB takes.
+var tableNames = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
+
+func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("tenants", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // run says what is wrong
-	flags.IntVar(&tenants, "tenants", 1000, "")
-	flags.IntVar(&rows, "rows", 10, "")
+	flags.IntVar(&o.tenants, "tenants", 1000, "")
+	flags.IntVar(&o.rows, "rows", 10, "")
+	flags.StringVar(&o.keyARN, "key", "", "")
+	flags.StringVar(&o.table, "table", "", "")
+	flags.StringVar(&o.endpoint, "endpoint", "", "")
+	flags.StringVar(&o.region, "region", "", "")
 	if err := flags.Parse(args); err != nil {
-		return 0, 0, err
+		return o, err
+	}
+	given := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) {
+		given[f.Name] = true
+		if f.Value.String() == "" { // as from a variable of the shell that is not set
+			err = fmt.Errorf("-%s is empty", f.Name)
+		}
+	})
+	if err != nil {
+		return o, err
+	}
+	if (given["key"] || given["table"]) && !given["tenants"] {
+		o.tenants = 10
 	}
 	switch {
 	case flags.NArg() > 0:
-		return 0, 0, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case tenants < minTenants || tenants > maxTenants:
-		return 0, 0, fmt.Errorf("-tenants must be from %d to %d", minTenants, maxTenants)
-	case rows < 1 || rows > maxRows/tenants:
-		return 0, 0, fmt.Errorf("-rows must be from 1 to %d with %d tenants", maxRows/tenants, tenants)
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case o.tenants < minTenants || o.tenants > maxTenants:
+		return o, fmt.Errorf("-tenants must be from %d to %d", minTenants, maxTenants)
+	case o.rows < 1 || o.rows > maxRows/o.tenants:
+		return o, fmt.Errorf("-rows must be from 1 to %d with %d tenants", maxRows/o.tenants, o.tenants)
+	case given["table"] && !tableNames.MatchString(o.table):
+		return o, fmt.Errorf("-table %q is not 3 to 255 letters, digits, underscores, hyphens and dots", o.table)
+	case given["endpoint"] && !given["table"]:
+		return o, errors.New("-endpoint needs -table")
+	case given["endpoint"] && !isURL(o.endpoint):
+		return o, fmt.Errorf("-endpoint %q is not a URL such as http://127.0.0.1:8000", o.endpoint)
+	case given["region"] && !o.onAWS():
+		return o, errors.New("-region is for AWS: it needs -key, or -table without -endpoint")
+	case !given["key"]:
+		return o, nil
 	}
-	return tenants, rows, nil
+	key, err := arn.Parse(o.keyARN)
+	if err != nil || key.Service != "kms" || key.Region == "" || !strings.HasPrefix(key.Resource, "key/") {
+		return o, fmt.Errorf("-key %q is not the ARN of a KMS key", o.keyARN)
+	}
+	if given["region"] && o.region != key.Region {
+		return o, fmt.Errorf("-region %s is not that of the key, %s", o.region, key.Region)
+	}
+	o.region = key.Region
+	return o, nil
 }
 
-// demo is what the steps share.
-type demo struct {
-	out           io.Writer
-	tenants, rows int
-
-	db     *sql.DB
-	server *kmstest.Server
-	kms    *kms.Client
-	keyARN string
-	keys   *branchkey.KeyStore
-}
-
-func newDemo(ctx context.Context, out io.Writer, file string, tenants, rows int) (*demo, error) {
-	d := &demo{out: out, tenants: tenants, rows: rows}
-	if err := d.start(ctx, file); err != nil {
-		d.close()
-		return nil, err
-	}
-	return d, nil
-}
-
-func (d *demo) start(ctx context.Context, file string) (err error) {
-	d.db, err = sql.Open("sqlite", "file:"+filepath.ToSlash(file)+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(60000)&_txlock=immediate")
-	if err != nil {
-		return err
-	}
-	d.db.SetMaxOpenConns(1) // SQLite has one writer at a time
-	if _, err := d.db.ExecContext(ctx, schema); err != nil {
-		return err
-	}
-	// The branch keys may be in the database of the rows: they are wrapped by KMS.
-	store, err := sqlstore.New(sqlstore.Config{DB: d.db, Dialect: sqlstore.SQLite})
-	if err != nil {
-		return err
-	}
-	if err := store.Migrate(ctx); err != nil {
-		return err
-	}
-
-	const region = "us-east-1"
-	if d.server, err = kmstest.New(kmstest.Config{Regions: []string{region}}); err != nil {
-		return err
-	}
-	d.keyARN = d.server.CreateKey(region, kmstest.SymmetricDefault)
-	d.kms = kms.New(kms.Options{
-		Region:       region,
-		BaseEndpoint: aws.String(d.server.URL(region)),
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "example", SecretAccessKey: "example"}, nil
-		}),
-	})
-	d.keys, err = branchkey.NewKeyStore(branchkey.KeyStoreConfig{
-		Store: store, Client: d.kms, KeyARN: d.keyARN, Name: "tenant-keys",
-	})
-	return err
-}
-
-func (d *demo) close() {
-	if d.server != nil {
-		d.server.Close()
-	}
-	if d.db != nil {
-		d.db.Close()
-	}
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -32,6 +33,7 @@ func TestOutput(t *testing.T) {
 		"tenant-000001 has its key destroyed\n  its rows     5, none opens\n",
 		`branch key "tenant-000001", item branch:version:`,
 		"no such branch key, or no such version\n",
+		"all this took 80 calls to KMS, $0.0002\n",
 	} {
 		assert.Contains(t, out.String(), says)
 	}
@@ -40,9 +42,9 @@ func TestOutput(t *testing.T) {
 // made returns a demo whose tenants have branch keys.
 func made(t *testing.T, tenants, rows int) *demo {
 	t.Helper()
-	d, err := newDemo(t.Context(), io.Discard, filepath.Join(t.TempDir(), "tenants.db"), tenants, rows)
+	d, err := newDemo(t.Context(), io.Discard, filepath.Join(t.TempDir(), "tenants.db"), options{tenants: tenants, rows: rows})
 	require.NoError(t, err)
-	t.Cleanup(d.close)
+	t.Cleanup(func() { assert.NoError(t, d.close(t.Context())) })
 	require.NoError(t, d.createKeys(t.Context()))
 	return d
 }
@@ -178,21 +180,53 @@ func TestNoTenant(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	tenants, rows, err := parse(nil)
-	require.NoError(t, err)
-	assert.Equal(t, []int{1000, 10}, []int{tenants, rows})
+	const arn = "arn:aws:kms:eu-west-1:111122223333:key/0123"
+	for _, c := range []struct {
+		args []string
+		want options
+	}{
+		{nil, options{tenants: 1000, rows: 10}},
+		{[]string{"-key", arn}, options{tenants: 10, rows: 10, keyARN: arn, region: "eu-west-1"}},
+		{[]string{"-key", arn, "-region", "eu-west-1"}, options{tenants: 10, rows: 10, keyARN: arn, region: "eu-west-1"}},
+		{[]string{"-table", "keys", "-tenants", "1000"}, options{tenants: 1000, rows: 10, table: "keys"}},
+		{[]string{"-table", "keys", "-region", "eu-west-1"}, options{tenants: 10, rows: 10, table: "keys", region: "eu-west-1"}},
+		{[]string{"-table", "keys", "-endpoint", "http://localhost:8000"}, options{tenants: 10, rows: 10, table: "keys", endpoint: "http://localhost:8000"}},
+	} {
+		got, err := parse(c.args)
+		require.NoError(t, err, c.args)
+		assert.Equal(t, c.want, got)
+	}
 
-	for name, args := range map[string][]string{
-		"unknown flag":  {"-dynamodb"},
-		"argument":      {"x"},
-		"one tenant":    {"-tenants", "1"},
-		"too many":      {"-tenants", "100001"},
-		"no rows":       {"-rows", "0"},
-		"too many rows": {"-rows", "10001"},
-		"no number":     {"-rows", "few"},
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"unknown flag":          {[]string{"-dynamodb"}, "-dynamodb"},
+		"argument":              {[]string{"x"}, `unexpected argument "x"`},
+		"one tenant":            {[]string{"-tenants", "1"}, "-tenants must be from 2"},
+		"no tenants, on AWS":    {[]string{"-tenants", "0", "-key", arn}, "-tenants must be from 2"},
+		"too many":              {[]string{"-tenants", "100001"}, "-tenants must be from 2 to 100000"},
+		"no rows":               {[]string{"-rows", "0"}, "-rows must be from 1"},
+		"too many rows":         {[]string{"-rows", "10001"}, "-rows must be from 1 to 10000"},
+		"no number":             {[]string{"-rows", "few"}, "-rows"},
+		"empty key":             {[]string{"-key", ""}, "-key is empty"},
+		"no ARN":                {[]string{"-key", "alias/patients"}, `-key "alias/patients" is not the ARN of a KMS key`},
+		"ARN of an alias":       {[]string{"-key", "arn:aws:kms:us-east-1:111122223333:alias/patients"}, "is not the ARN of a KMS key"},
+		"ARN of another kind":   {[]string{"-key", "arn:aws:s3:us-east-1:111122223333:key/0123"}, "is not the ARN of a KMS key"},
+		"other region":          {[]string{"-key", arn, "-region", "us-east-1"}, "-region us-east-1 is not that of the key, eu-west-1"},
+		"empty table":           {[]string{"-table", ""}, "-table is empty"},
+		"short name":            {[]string{"-table", "ab"}, `-table "ab" is not 3 to 255 letters`},
+		"ARN of a table":        {[]string{"-table", "arn:aws:dynamodb:us-east-1:111122223333:table/keys"}, "is not 3 to 255 letters"},
+		"endpoint alone":        {[]string{"-endpoint", "http://localhost:8000"}, "-endpoint needs -table"},
+		"endpoint without http": {[]string{"-table", "keys", "-endpoint", "localhost:8000"}, `-endpoint "localhost:8000" is not a URL`},
+		"region alone":          {[]string{"-region", "us-east-1"}, "-region is for AWS"},
+		"region of an emulator": {[]string{"-table", "keys", "-endpoint", "http://localhost:8000", "-region", "us-east-1"}, "-region is for AWS"},
 	} {
 		var out bytes.Buffer
-		require.ErrorContains(t, run(t.Context(), &out, args), "usage:", name)
+		err := run(t.Context(), &out, c.args)
+		require.ErrorContains(t, err, "usage:", name)
+		before, _, _ := strings.Cut(err.Error(), "usage:")
+		assert.Contains(t, before, c.says, name)
 		assert.Empty(t, out.String(), name)
 	}
 	var out bytes.Buffer

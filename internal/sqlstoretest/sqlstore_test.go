@@ -27,36 +27,32 @@ import (
 
 // A database is one to test on.
 type database struct {
-	dialect sqlstore.Dialect
-	open    func(t *testing.T) *sql.DB // several times in one test give the same database
+	dialect     sqlstore.Dialect
+	driver, dsn string // as sql.Open takes them
+}
+
+func (d database) open(t *testing.T) *sql.DB {
+	db, err := sql.Open(d.driver, d.dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	db.SetMaxOpenConns(16)
+	return db
 }
 
 // eachDatabase runs a test on each kind of database that is here.
 func eachDatabase(t *testing.T, run func(t *testing.T, d database)) {
 	t.Run("SQLite", func(t *testing.T) { run(t, sqlite(t)) })
 	t.Run("PostgreSQL", func(t *testing.T) {
-		url := pgtest.Database(t)
-		run(t, database{sqlstore.PostgreSQL, func(t *testing.T) *sql.DB { return open(t, "pgx", url) }})
+		run(t, database{sqlstore.PostgreSQL, "pgx", pgtest.Database(t)})
 	})
 	t.Run("MySQL", func(t *testing.T) {
-		dsn := mysqlDSN(t)
-		run(t, database{sqlstore.MySQL, func(t *testing.T) *sql.DB { return open(t, "mysql", dsn) }})
+		run(t, database{sqlstore.MySQL, "mysql", mysqlDSN(t)})
 	})
 }
 
 func sqlite(t *testing.T) database {
 	path := filepath.Join(t.TempDir(), "keys.db")
-	return database{sqlstore.SQLite, func(t *testing.T) *sql.DB {
-		return open(t, "sqlite", path+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)")
-	}}
-}
-
-func open(t *testing.T, driver, dsn string) *sql.DB {
-	db, err := sql.Open(driver, dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	db.SetMaxOpenConns(16)
-	return db
+	return database{sqlstore.SQLite, "sqlite", path + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"}
 }
 
 var tables struct {
@@ -92,9 +88,7 @@ func TestConformance(t *testing.T) {
 
 // TestConformanceWithoutBusyTimeout has SQLite report at once that another writes.
 func TestConformanceWithoutBusyTimeout(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "keys.db")
-	d := database{sqlstore.SQLite, func(t *testing.T) *sql.DB { return open(t, "sqlite", path) }}
-	s := migrated(t, d)
+	s := migrated(t, database{sqlstore.SQLite, "sqlite", filepath.Join(t.TempDir(), "keys.db")})
 	old := branchkey.Item{ID: "a", Type: "branch:ACTIVE", Enc: []byte("old")}
 	require.NoError(t, s.Put(t.Context(), branchkey.Put{Item: old}))
 	var wg sync.WaitGroup
@@ -227,13 +221,12 @@ func TestTooLong(t *testing.T) {
 
 // TestDenied has a user of PostgreSQL who may not read the table.
 func TestDenied(t *testing.T) {
-	url := pgtest.Database(t)
-	admin := open(t, "pgx", url)
-	d := database{sqlstore.PostgreSQL, func(*testing.T) *sql.DB { return admin }}
-	s := newStore(t, d, "denied_keys")
+	admin := database{sqlstore.PostgreSQL, "pgx", pgtest.Database(t)}.open(t)
+	s, err := sqlstore.New(sqlstore.Config{DB: admin, Dialect: sqlstore.PostgreSQL, Table: "denied_keys"})
+	require.NoError(t, err)
 	require.NoError(t, s.Migrate(t.Context()))
 	role := fmt.Sprintf("nobody_%d", time.Now().UnixNano())
-	_, err := admin.ExecContext(t.Context(), "CREATE ROLE "+role)
+	_, err = admin.ExecContext(t.Context(), "CREATE ROLE "+role)
 	require.NoError(t, err)
 	admin.SetMaxOpenConns(1)
 	_, err = admin.ExecContext(t.Context(), "SET ROLE "+role)

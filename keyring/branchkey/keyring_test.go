@@ -64,6 +64,7 @@ func TestMessageFormat(t *testing.T) {
 			assert.Equal(t, id, string(edk.ProviderInfo))
 			require.Len(t, edk.Ciphertext, 60+s.DataKeyLen())
 			assert.Equal(t, active.Version, versionOf(m))
+			assert.Equal(t, active.Version, edk.KeyVersion())
 			for _, part := range []string{string(edk.Ciphertext[:16]), string(edk.Ciphertext[16:28])} {
 				assert.False(t, seen[part], "a salt or an IV came twice")
 				seen[part] = true
