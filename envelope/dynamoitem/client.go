@@ -77,6 +77,10 @@ type ClientConfig struct {
 // those that fail is [ItemErrors]. The output is then returned with it: it has all others,
 // and nil for those. Other errors come without an output.
 //
+// An item with another key than was asked for is envelope.ErrContextMismatch, though it may
+// have been encrypted as it is. Which items belong to a query or scan, and whether all of them
+// came, is DynamoDB's word alone.
+//
 // Items that DynamoDB returns in a ConditionalCheckFailedException or a
 // TransactionCanceledException are decrypted in it. One that cannot be is taken out, and the
 // reason joins the error.
@@ -173,7 +177,7 @@ func (c *Client) GetItem(ctx context.Context, input *dynamodb.GetItemInput, optF
 		return out, err
 	}
 	o := *out
-	if o.Item, err = t.Decrypt(ctx, o.Item); err != nil {
+	if o.Item, err = t.wants(in.Key).decrypt(ctx, o.Item); err != nil {
 		return nil, err
 	}
 	return &o, nil
@@ -189,6 +193,7 @@ func (c *Client) PutItem(ctx context.Context, input *dynamodb.PutItemInput, optF
 	if err != nil {
 		return nil, err
 	}
+	wanted := t.wants(in.Item)
 	if t != nil {
 		if err := t.checkConditions(in.ConditionExpression, in.ExpressionAttributeNames, in.Expected); err != nil {
 			return nil, t.failed(op, err)
@@ -199,13 +204,13 @@ func (c *Client) PutItem(ctx context.Context, input *dynamodb.PutItemInput, optF
 	}
 	out, err := c.api.PutItem(ctx, &in, named(optFns)...)
 	if err != nil {
-		return nil, openFailed(ctx, err, t)
+		return nil, openFailed(ctx, err, wanted)
 	}
 	if t == nil || len(out.Attributes) == 0 {
 		return out, nil
 	}
 	o := *out
-	o.Attributes, err = t.openOld(ctx, op, o.Attributes)
+	o.Attributes, err = wanted.openOld(ctx, op, o.Attributes)
 	return &o, err
 }
 
@@ -218,6 +223,7 @@ func (c *Client) DeleteItem(ctx context.Context, input *dynamodb.DeleteItemInput
 	if err != nil {
 		return nil, err
 	}
+	wanted := t.wants(in.Key)
 	if t != nil {
 		if err := first(t.checkKey(in.Key), t.checkConditions(in.ConditionExpression, in.ExpressionAttributeNames, in.Expected)); err != nil {
 			return nil, t.failed(op, err)
@@ -225,13 +231,13 @@ func (c *Client) DeleteItem(ctx context.Context, input *dynamodb.DeleteItemInput
 	}
 	out, err := c.api.DeleteItem(ctx, &in, named(optFns)...)
 	if err != nil {
-		return nil, openFailed(ctx, err, t)
+		return nil, openFailed(ctx, err, wanted)
 	}
 	if t == nil || len(out.Attributes) == 0 {
 		return out, nil
 	}
 	o := *out
-	o.Attributes, err = t.openOld(ctx, op, o.Attributes)
+	o.Attributes, err = wanted.openOld(ctx, op, o.Attributes)
 	return &o, err
 }
 
@@ -246,6 +252,7 @@ func (c *Client) UpdateItem(ctx context.Context, input *dynamodb.UpdateItemInput
 	if err != nil {
 		return nil, err
 	}
+	wanted := t.wants(in.Key)
 	if t != nil {
 		if err := t.checkUpdateItem(&in); err != nil {
 			return nil, t.failed(op, err)
@@ -253,14 +260,14 @@ func (c *Client) UpdateItem(ctx context.Context, input *dynamodb.UpdateItemInput
 	}
 	out, err := c.api.UpdateItem(ctx, &in, named(optFns)...)
 	if err != nil {
-		return nil, openFailed(ctx, err, t)
+		return nil, openFailed(ctx, err, wanted)
 	}
 	if t == nil || len(out.Attributes) == 0 {
 		return out, nil
 	}
 	o := *out
 	if in.ReturnValues == types.ReturnValueAllOld || in.ReturnValues == types.ReturnValueAllNew {
-		o.Attributes, err = t.openOld(ctx, op, o.Attributes)
+		o.Attributes, err = wanted.openOld(ctx, op, o.Attributes)
 		return &o, err
 	}
 	for name := range o.Attributes {
@@ -351,14 +358,14 @@ func (c *Client) openPage(ctx context.Context, t *Table, name string, items []ma
 	opened := make([]map[string]types.AttributeValue, len(items))
 	jobs := make([]job, len(items))
 	for i, item := range items {
-		jobs[i] = job{t, name, i, item, &opened[i]}
+		jobs[i] = job{wanted{table: t}, name, i, item, &opened[i]}
 	}
-	return opened, c.each(ctx, jobs, (*Table).Decrypt)
+	return opened, c.each(ctx, jobs, wanted.decrypt)
 }
 
 // openOld decrypts an item that a write returned, which was done.
-func (t *Table) openOld(ctx context.Context, op string, item map[string]types.AttributeValue) (map[string]types.AttributeValue, error) {
-	opened, err := t.Decrypt(ctx, item)
+func (w wanted) openOld(ctx context.Context, op string, item map[string]types.AttributeValue) (map[string]types.AttributeValue, error) {
+	opened, err := w.decrypt(ctx, item)
 	if err != nil {
 		return nil, fmt.Errorf("dynamoitem: %s was done, but the item that it returned cannot be decrypted: %w", op, err)
 	}

@@ -815,15 +815,16 @@ func TestClientItemErrors(t *testing.T) {
 			return out.Items, err
 		},
 		"BatchGetItem": func() ([]map[string]types.AttributeValue, error) {
-			out, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{})
+			out, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
+				"patients": {Keys: []map[string]types.AttributeValue{keyOf("a"), keyOf("b"), keyOf("c"), keyOf("d")}}, "logs": {}}})
 			assert.Equal(t, []map[string]types.AttributeValue{{"x": str("y")}}, out.Responses["logs"])
 			assert.Equal(t, []map[string]types.AttributeValue{keyOf("d")}, out.UnprocessedKeys["patients"].Keys)
 			return out.Responses["patients"], err
 		},
 		"TransactGetItems": func() ([]map[string]types.AttributeValue, error) {
 			in := &dynamodb.TransactGetItemsInput{}
-			for _, table := range []*string{patientsName, patientsName, patientsName, patientsName, logsName} {
-				in.TransactItems = append(in.TransactItems, types.TransactGetItem{Get: &types.Get{TableName: table, Key: keyOf("a")}})
+			for i, table := range []*string{patientsName, patientsName, patientsName, patientsName, logsName} {
+				in.TransactItems = append(in.TransactItems, types.TransactGetItem{Get: &types.Get{TableName: table, Key: keyOf(string("abcde"[i]))}})
 			}
 			out, err := c.TransactGetItems(ctx, in)
 			require.Len(t, out.Responses, 5)
@@ -879,6 +880,102 @@ func TestClientGetItem(t *testing.T) {
 		assert.Nil(t, out)
 		assert.NotContains(t, err.Error(), "secret")
 	}
+}
+
+// An item that was encrypted as it is, and was not asked for, is refused wherever the key was
+// given. Numbers are compared as numbers.
+func TestClientOtherItem(t *testing.T) {
+	ctx := t.Context()
+	f := &fake{}
+	c, table := patientClient(t, f)
+	s := aws.String
+	for name, sends := range map[string]struct {
+		answer func(stored item) (any, error)
+		do     func(key item) (item, error)
+	}{
+		"GetItem": {
+			func(stored item) (any, error) { return &dynamodb.GetItemOutput{Item: stored}, nil },
+			func(key item) (item, error) {
+				out, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: patientsName, Key: key})
+				if err != nil {
+					return nil, err
+				}
+				return out.Item, nil
+			},
+		},
+		"PutItem": {
+			func(stored item) (any, error) { return &dynamodb.PutItemOutput{Attributes: stored}, nil },
+			func(key item) (item, error) {
+				out, err := c.PutItem(ctx, &dynamodb.PutItemInput{TableName: patientsName, Item: key})
+				return out.Attributes, err
+			},
+		},
+		"DeleteItem": {
+			func(stored item) (any, error) { return &dynamodb.DeleteItemOutput{Attributes: stored}, nil },
+			func(key item) (item, error) {
+				out, err := c.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: patientsName, Key: key})
+				return out.Attributes, err
+			},
+		},
+		"UpdateItem": {
+			func(stored item) (any, error) { return &dynamodb.UpdateItemOutput{Attributes: stored}, nil },
+			func(key item) (item, error) {
+				out, err := c.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: patientsName, Key: key, ReturnValues: types.ReturnValueAllNew})
+				return out.Attributes, err
+			},
+		},
+		"a condition": {
+			func(stored item) (any, error) { return nil, &types.ConditionalCheckFailedException{Item: stored} },
+			func(key item) (item, error) {
+				_, err := c.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: patientsName, Key: key, ConditionExpression: s("attribute_exists(id)")})
+				var failed *types.ConditionalCheckFailedException
+				require.ErrorAs(t, err, &failed)
+				if failed.Item != nil {
+					err = nil
+				}
+				return failed.Item, err
+			},
+		},
+		"BatchGetItem": {
+			func(stored item) (any, error) {
+				return &dynamodb.BatchGetItemOutput{Responses: map[string][]map[string]types.AttributeValue{"patients": {stored}}}, nil
+			},
+			func(key item) (item, error) {
+				out, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
+					"arn:aws:dynamodb:us-east-1:1:table/patients": {Keys: []map[string]types.AttributeValue{key, keyOf("x")}}}})
+				return out.Responses["patients"][0], err
+			},
+		},
+		"TransactGetItems": {
+			func(stored item) (any, error) {
+				return &dynamodb.TransactGetItemsOutput{Responses: []types.ItemResponse{{Item: stored}}}, nil
+			},
+			func(key item) (item, error) {
+				out, err := c.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{{Get: &types.Get{TableName: patientsName, Key: key}}}})
+				return out.Responses[0].Item, err
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stored := encrypt(t, table, patient("a"))
+			f.answer = func(any) (any, error) { return sends.answer(stored) }
+			got, err := sends.do(item{"id": str("a"), "visit": num("1.00")})
+			require.NoError(t, err)
+			assert.Equal(t, patient("a"), got)
+			for _, other := range []item{keyOf("b"), {"id": str("a"), "visit": num("2")}, {"id": bin("a"), "visit": num("1")}} {
+				got, err = sends.do(other)
+				require.ErrorIs(t, err, envelope.ErrContextMismatch)
+				assert.ErrorContains(t, err, "the item's key is not the one that was asked for")
+				assert.Empty(t, got)
+			}
+		})
+	}
+	// A table that was not asked for is no other.
+	f.answer = func(any) (any, error) {
+		return &dynamodb.BatchGetItemOutput{Responses: map[string][]map[string]types.AttributeValue{"patients": {encrypt(t, table, patient("a"))}}}, nil
+	}
+	_, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{})
+	require.ErrorIs(t, err, envelope.ErrContextMismatch)
 }
 
 // Requests that were not processed come back in the clear: sending them until there are none
@@ -1021,9 +1118,9 @@ func TestClientConditionFailed(t *testing.T) {
 		}
 		_, err := c.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 			{Put: &types.Put{TableName: patientsName, Item: patient("a")}},
-			{Delete: &types.Delete{TableName: patientsName, Key: keyOf("b")}},
+			{Delete: &types.Delete{TableName: patientsName, Key: keyOf("a")}},
 			{Delete: &types.Delete{TableName: logsName, Key: item{"x": str("y")}}},
-			{ConditionCheck: &types.ConditionCheck{TableName: patientsName, Key: keyOf("c"), ConditionExpression: aws.String("attribute_exists(id)")}},
+			{ConditionCheck: &types.ConditionCheck{TableName: patientsName, Key: keyOf("a"), ConditionExpression: aws.String("attribute_exists(id)")}},
 		}})
 		var found *types.TransactionCanceledException
 		require.ErrorAs(t, err, &found)

@@ -83,7 +83,7 @@ func (e ItemErrors) err() error {
 
 // A job is an item to encrypt or decrypt.
 type job struct {
-	table *Table
+	wanted
 	name  string
 	index int
 	item  map[string]types.AttributeValue
@@ -95,7 +95,7 @@ var errNotDone = errors.New("the goroutine that worked on it was ended")
 
 // each does the jobs, several at once. All goroutines have ended when it returns. If a
 // manager panics, each panics with the same value.
-func (c *Client) each(ctx context.Context, jobs []job, do func(*Table, context.Context, map[string]types.AttributeValue) (map[string]types.AttributeValue, error)) error {
+func (c *Client) each(ctx context.Context, jobs []job, do func(wanted, context.Context, map[string]types.AttributeValue) (map[string]types.AttributeValue, error)) error {
 	var (
 		wait     sync.WaitGroup
 		next     atomic.Int64
@@ -116,7 +116,7 @@ func (c *Client) each(ctx context.Context, jobs []job, do func(*Table, context.C
 			}
 			j := &jobs[i]
 			failures[i] = errNotDone
-			*j.out, failures[i] = do(j.table, ctx, j.item)
+			*j.out, failures[i] = do(j.wanted, ctx, j.item)
 		}
 	}
 	for range min(c.concurrency, len(jobs)) {
@@ -139,6 +139,7 @@ func (c *Client) BatchGetItem(ctx context.Context, input *dynamodb.BatchGetItemI
 	const op = "BatchGetItem"
 	in := copied(input)
 	var all ItemErrors
+	asked := map[*Table]wanted{} // not by names, since an answer might have one where the request had an ARN
 	for _, name := range slices.Sorted(maps.Keys(in.RequestItems)) {
 		t, err := c.table(op, &name)
 		if err != nil {
@@ -154,6 +155,9 @@ func (c *Client) BatchGetItem(ctx context.Context, input *dynamodb.BatchGetItemI
 		for i, key := range keys.Keys {
 			all.add(t, name, i, failedAt(t, op, t.checkKey(key)))
 		}
+		w, more := asked[t], t.wants(keys.Keys...)
+		maps.Copy(more.keys, w.keys)
+		asked[t] = more
 	}
 	if err := all.err(); err != nil {
 		return nil, err
@@ -172,15 +176,19 @@ func (c *Client) BatchGetItem(ctx context.Context, input *dynamodb.BatchGetItemI
 		}
 		items := out.Responses[name]
 		if t != nil {
+			w, ok := asked[t]
+			if !ok {
+				w = t.wants() // none
+			}
 			opened := make([]map[string]types.AttributeValue, len(items))
 			for i, item := range items {
-				jobs = append(jobs, job{t, name, i, item, &opened[i]})
+				jobs = append(jobs, job{w, name, i, item, &opened[i]})
 			}
 			items = opened
 		}
 		o.Responses[name] = items
 	}
-	return &o, c.each(ctx, jobs, (*Table).Decrypt)
+	return &o, c.each(ctx, jobs, wanted.decrypt)
 }
 
 // BatchWriteItem encrypts items of several tables and writes them, and deletes others.
@@ -209,7 +217,7 @@ func (c *Client) BatchWriteItem(ctx context.Context, input *dynamodb.BatchWriteI
 				}
 				if w.PutRequest != nil {
 					put := *w.PutRequest
-					jobs = append(jobs, job{t, name, i, put.Item, &put.Item})
+					jobs = append(jobs, job{wanted{table: t}, name, i, put.Item, &put.Item})
 					w.PutRequest = &put
 				}
 			}
@@ -219,7 +227,7 @@ func (c *Client) BatchWriteItem(ctx context.Context, input *dynamodb.BatchWriteI
 	if err := all.err(); err != nil {
 		return nil, err
 	}
-	if err := c.each(ctx, jobs, (*Table).Encrypt); err != nil {
+	if err := c.each(ctx, jobs, wanted.encrypt); err != nil {
 		return nil, err
 	}
 	// A head is of one item alone, so it tells which request came back. The key would too, if
@@ -291,7 +299,7 @@ func headOf(item map[string]types.AttributeValue) (string, bool) {
 func (c *Client) TransactGetItems(ctx context.Context, input *dynamodb.TransactGetItemsInput, optFns ...func(*dynamodb.Options)) (*dynamodb.TransactGetItemsOutput, error) {
 	const op = "TransactGetItems"
 	in := copied(input)
-	tables := make([]*Table, len(in.TransactItems))
+	asked := make([]wanted, len(in.TransactItems))
 	var all ItemErrors
 	for i, one := range in.TransactItems {
 		if one.Get == nil {
@@ -301,7 +309,7 @@ func (c *Client) TransactGetItems(ctx context.Context, input *dynamodb.TransactG
 		if err != nil {
 			return nil, err
 		}
-		if tables[i] = t; t != nil {
+		if asked[i] = t.wants(one.Get.Key); t != nil {
 			err := t.checkGet(one.Get.Key, one.Get.ProjectionExpression, one.Get.ExpressionAttributeNames, nil)
 			all.add(t, *one.Get.TableName, i, failedAt(t, op, err))
 		}
@@ -311,20 +319,20 @@ func (c *Client) TransactGetItems(ctx context.Context, input *dynamodb.TransactG
 	}
 	out, err := c.api.TransactGetItems(ctx, &in, named(optFns)...)
 	if err != nil {
-		return nil, openFailed(ctx, err, tables...)
+		return nil, openFailed(ctx, err, asked...)
 	}
-	if len(out.Responses) > len(tables) {
-		return nil, &Error{Op: op, Err: malformed("DynamoDB returned %d items for %d", len(out.Responses), len(tables))}
+	if len(out.Responses) > len(asked) {
+		return nil, &Error{Op: op, Err: malformed("DynamoDB returned %d items for %d", len(out.Responses), len(asked))}
 	}
 	o := *out
 	o.Responses = slices.Clone(out.Responses)
 	var jobs []job
 	for i := range o.Responses {
-		if t, r := tables[i], &o.Responses[i]; t != nil && len(r.Item) > 0 {
-			jobs = append(jobs, job{t, *in.TransactItems[i].Get.TableName, i, r.Item, &r.Item})
+		if r := &o.Responses[i]; asked[i].table != nil && len(r.Item) > 0 {
+			jobs = append(jobs, job{asked[i], *in.TransactItems[i].Get.TableName, i, r.Item, &r.Item})
 		}
 	}
-	return &o, c.each(ctx, jobs, (*Table).Decrypt)
+	return &o, c.each(ctx, jobs, wanted.decrypt)
 }
 
 // TransactWriteItems encrypts items of several tables and writes them, and deletes, updates
@@ -333,12 +341,12 @@ func (c *Client) TransactWriteItems(ctx context.Context, input *dynamodb.Transac
 	const op = "TransactWriteItems"
 	in := copied(input)
 	in.TransactItems = slices.Clone(in.TransactItems)
-	tables := make([]*Table, len(in.TransactItems))
+	asked := make([]wanted, len(in.TransactItems))
 	var all ItemErrors
 	var jobs []job
 	for i := range in.TransactItems {
 		one := &in.TransactItems[i]
-		name, err := tableOf(one)
+		name, key, err := targetOf(one)
 		if err != nil {
 			return nil, &Error{Op: op, Err: invalid("TransactItems[%d]: %v", i, err)}
 		}
@@ -346,47 +354,47 @@ func (c *Client) TransactWriteItems(ctx context.Context, input *dynamodb.Transac
 		if err != nil {
 			return nil, err
 		}
-		if tables[i] = t; t == nil {
+		if asked[i] = t.wants(key); t == nil {
 			continue
 		}
 		if one.Put != nil {
 			put := *one.Put
 			one.Put = &put
-			jobs = append(jobs, job{t, *name, i, put.Item, &put.Item})
+			jobs = append(jobs, job{wanted{table: t}, *name, i, put.Item, &put.Item})
 		}
 		all.add(t, *name, i, failedAt(t, op, t.checkTransaction(one)))
 	}
 	if err := all.err(); err != nil {
 		return nil, err
 	}
-	if err := c.each(ctx, jobs, (*Table).Encrypt); err != nil {
+	if err := c.each(ctx, jobs, wanted.encrypt); err != nil {
 		return nil, err
 	}
 	out, err := c.api.TransactWriteItems(ctx, &in, named(optFns)...)
 	if err != nil {
-		return nil, openFailed(ctx, err, tables...)
+		return nil, openFailed(ctx, err, asked...)
 	}
 	return out, nil
 }
 
-// tableOf returns the table of a part of a transaction. One that does what is not known here
-// cannot be checked.
-func tableOf(one *types.TransactWriteItem) (*string, error) {
-	var names []*string
-	if one.Put != nil {
-		names = append(names, one.Put.TableName)
+// targetOf returns the table of a part of a transaction, and the item's key, or what has it.
+// A part that does what is not known here cannot be checked.
+func targetOf(one *types.TransactWriteItem) (table *string, key map[string]types.AttributeValue, err error) {
+	n := 0
+	if p := one.Put; p != nil {
+		table, key, n = p.TableName, p.Item, n+1
 	}
-	if one.Delete != nil {
-		names = append(names, one.Delete.TableName)
+	if d := one.Delete; d != nil {
+		table, key, n = d.TableName, d.Key, n+1
 	}
-	if one.Update != nil {
-		names = append(names, one.Update.TableName)
+	if u := one.Update; u != nil {
+		table, key, n = u.TableName, u.Key, n+1
 	}
-	if one.ConditionCheck != nil {
-		names = append(names, one.ConditionCheck.TableName)
+	if c := one.ConditionCheck; c != nil {
+		table, key, n = c.TableName, c.Key, n+1
 	}
-	if len(names) != 1 {
-		return nil, errors.New("it must have one of Put, Delete, Update and ConditionCheck")
+	if n != 1 {
+		return nil, nil, errors.New("it must have one of Put, Delete, Update and ConditionCheck")
 	}
-	return names[0], nil
+	return table, key, nil
 }

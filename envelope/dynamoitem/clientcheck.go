@@ -2,6 +2,7 @@ package dynamoitem
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/go-sealring/sealring/envelope"
 )
 
 // What follows tells, from a table's config, whether a request means with encrypted items what
@@ -252,17 +255,70 @@ func (t *Table) checkTransaction(one *types.TransactWriteItem) error {
 	return t.ifThere(&update.ConditionExpression, &update.ExpressionAttributeNames)
 }
 
-// openFailed decrypts the items that DynamoDB's error for a condition has, of the tables that
-// the parts of the request are for, in place: no copy of the error could keep ciphertext from
-// who takes the wrapped errors apart.
-func openFailed(ctx context.Context, err error, tables ...*Table) error {
+// A wanted is what an item may be that DynamoDB returns.
+type wanted struct {
+	table *Table          // nil if it is not encrypted
+	keys  map[string]bool // as keyOf has them, or nil for any
+}
+
+// wants returns what was asked for: the items with these keys.
+func (t *Table) wants(keys ...map[string]types.AttributeValue) wanted {
+	if t == nil {
+		return wanted{}
+	}
+	w := wanted{t, make(map[string]bool, len(keys))}
+	for _, key := range keys {
+		if k, err := t.keyOf(key); err == nil { // if not, DynamoDB refuses it
+			w.keys[k] = true
+		}
+	}
+	return w
+}
+
+// keyOf returns the key of an item in a form that is the same for equal keys.
+func (t *Table) keyOf(item map[string]types.AttributeValue) (string, error) {
+	var b []byte
+	for _, name := range t.keyNames() {
+		from := len(b)
+		var err error
+		if b, err = appendTyped(append(b, 0, 0, 0, 0), item[name]); err != nil {
+			return "", at(name, malformed("%v", err))
+		}
+		binary.BigEndian.PutUint32(b[from:], uint32(len(b)-from))
+	}
+	return string(b), nil
+}
+
+// encrypt is Table.Encrypt.
+func (w wanted) encrypt(ctx context.Context, item map[string]types.AttributeValue) (map[string]types.AttributeValue, error) {
+	return w.table.Encrypt(ctx, item)
+}
+
+// decrypt is Table.Decrypt for an item that must be one of those that were asked for.
+func (w wanted) decrypt(ctx context.Context, item map[string]types.AttributeValue) (map[string]types.AttributeValue, error) {
+	if w.keys != nil {
+		key, err := w.table.keyOf(item)
+		if err == nil && !w.keys[key] {
+			err = fmt.Errorf("%w: the item's key is not the one that was asked for", envelope.ErrContextMismatch)
+		}
+		if err != nil {
+			return nil, w.table.failed("decrypt", err)
+		}
+	}
+	return w.table.Decrypt(ctx, item)
+}
+
+// openFailed decrypts the items that DynamoDB's error for a condition has, of which asked says
+// what they may be, in place: no copy of the error could keep ciphertext from who takes the
+// wrapped errors apart.
+func openFailed(ctx context.Context, err error, asked ...wanted) error {
 	open := func(i int, item *map[string]types.AttributeValue) {
 		switch {
 		case len(*item) == 0:
-		case i >= len(tables):
+		case i >= len(asked):
 			*item = nil
-		case tables[i] != nil:
-			opened, failed := tables[i].Decrypt(ctx, *item)
+		case asked[i].table != nil:
+			opened, failed := asked[i].decrypt(ctx, *item)
 			if *item = opened; failed != nil {
 				err = fmt.Errorf("%w; and the item that it returned cannot be decrypted: %w", err, failed)
 			}
