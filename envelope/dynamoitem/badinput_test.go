@@ -342,8 +342,8 @@ func TestManyKeys(t *testing.T) {
 // TestManyAttributes has as many signed attributes as a legend can have, and one more.
 func TestManyAttributes(t *testing.T) {
 	r := record(t)
-	c := Config{Table: "t", PartitionKey: "pk", Suite: hmacOnly, Actions: map[string]Action{"pk": SignOnly}}
-	it := item{"pk": str("x")}
+	c := Config{Table: "t", PartitionKey: "PK", Suite: hmacOnly, Actions: map[string]Action{"PK": SignOnly}}
+	it := item{"PK": str("x")}
 	for i := range 1<<16 - 2 {
 		name := strconv.FormatInt(int64(i), 36)
 		c.Actions[name], it[name] = SignOnly, null()

@@ -26,10 +26,10 @@ import (
 //
 // What was encrypted is told by the item's head, which is authenticated, and not by the
 // [Config]: so an item that was written under other actions is read, as long as the same
-// attributes are signed. To change an attribute from [EncryptAndSign] to [SignOnly], or
-// back, or to add one, deploy the new action wherever items are read, and then wherever
-// they are written. An attribute cannot become signed, or unsigned, while there are items
-// that have it.
+// attributes are signed. The three actions that sign can be exchanged for each other, and
+// attributes added and dropped, while there are items of both kinds and programs with both
+// configurations. An attribute cannot become signed, or unsigned, while there are items that
+// have it.
 //
 // Attributes that are unsigned by the Config are returned as they are, and vouched for by
 // nobody.
@@ -37,8 +37,8 @@ import (
 // The error is an [*Error], which says which attribute is to blame where that can be told.
 // An item that was altered is envelope.ErrAuthentication, ErrCommitment, ErrSignature or
 // ErrMalformed. Where its key, or another attribute in the encryption context, was altered,
-// or the item is from another table or was renamed, no keyring can unwrap its data key: that
-// is envelope.ErrNoMatchingKey and ErrContextMismatch. An item in the clear is
+// or the item is from another table or another item's place, or the table's logical name has
+// changed, no keyring can unwrap its data key: that is envelope.ErrNoMatchingKey and ErrContextMismatch. An item in the clear is
 // [ErrNotEncrypted], unless Config.Plaintext lets it pass.
 //
 // Of several wrapped keys, a reader verifies the tag of the one that it unwrapped. Nobody

@@ -1,8 +1,10 @@
 package dynamoitem
 
 import (
+	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,19 +15,41 @@ import (
 
 const fipsEnv = "DYNAMOITEM_FIPS"
 
-// TestFIPS writes and reads items in a process where FIPS 140-3 is asked for.
+// TestFIPS runs in processes with the settings of FIPS 140-3 that Go has: one
+// works, the other is answered with an error that says what to do.
 func TestFIPS(t *testing.T) {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestUnderFIPS$", "-test.v")
-	cmd.Env = append(os.Environ(), "GODEBUG=fips140=on", fipsEnv+"=on")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "--- PASS: TestUnderFIPS")
+	for _, setting := range []string{"on", "only"} {
+		t.Run(setting, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestUnderFIPS$", "-test.v")
+			cmd.Env = append(os.Environ(), "GODEBUG=fips140="+setting, fipsEnv+"="+setting)
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			require.Contains(t, string(out), "--- PASS: TestUnderFIPS")
+		})
+	}
+}
+
+// handOut is a manager whose data keys nothing wraps.
+type handOut struct{ keyring.MaterialsManager }
+
+func (handOut) EncryptionMaterials(_ context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	key := slices.Repeat([]byte{1}, 32)
+	return &keyring.EncryptionMaterials{
+		Suite: req.Suite, Context: req.Context, DataKey: key,
+		EncryptedDataKeys: []keyring.EncryptedDataKey{{ProviderID: "none"}}, SymmetricSigningKeys: [][]byte{slices.Clone(key)},
+	}, nil
 }
 
 // TestUnderFIPS is what TestFIPS starts.
 func TestUnderFIPS(t *testing.T) {
-	if os.Getenv(fipsEnv) == "" {
-		t.Skip("runs only in the process that TestFIPS starts")
+	switch os.Getenv(fipsEnv) {
+	case "":
+		t.Skip("runs only in the processes that TestFIPS starts")
+	case "only":
+		// A keyring that does not use AES-GCM itself gets as far as the attributes.
+		_, err := newTable(t, handOut{}, simple(hmacOnly, SignOnly)).Encrypt(t.Context(), simpleItem())
+		require.ErrorContains(t, err, "fips140=on does")
+		return
 	}
 	eachKind(t, func(t *testing.T, suite keyring.Suite, key Action) {
 		table := newTable(t, record(t), broad(suite, key))

@@ -56,7 +56,8 @@
 // The encryption context of a field is its table and the pairs that tags add. A data key is
 // wrapped for one context: so a cache needs one call of the key service for each tenant to
 // write, and one to read, however many rows there are. Never make the row's key a context
-// pair: that is a call for each row. What binds a value to its row and column is inside the
+// pair: that is a call for each row, but under branch keys (keyring/branchkey), where it
+// is one for each tenant. What binds a value to its row and column is inside the
 // message, and costs nothing.
 //
 // # The message

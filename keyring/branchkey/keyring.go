@@ -186,6 +186,10 @@ func (k *Keyring) version(ctx context.Context, b *buffers, id string, version []
 			active.Clear()
 		case ctx.Err() != nil:
 			return nil, err
+		case errors.Is(err, ErrNotFound):
+			// The branch key was destroyed. To look for the version, and again a while later,
+			// would make many of its rows take long to fail.
+			return nil, err
 		default:
 			k.activeFailed.Store(true)
 			if errors.Is(err, keyring.ErrUnavailable) && !k.cache.Holds(b.request(id, version)) {

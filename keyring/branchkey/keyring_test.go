@@ -160,6 +160,20 @@ func TestNoActiveVersion(t *testing.T) {
 	require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: tenant}), branchkey.ErrHierarchyVersion)
 }
 
+// TestDestroyedIsLookedForOnce has the rows of a tenant that is gone cost no more reads of
+// the table than needed.
+func TestDestroyedIsLookedForOnce(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	m := wrapNew(t, w.keyring(t, nil), tenant)
+	require.NoError(t, w.store.Delete(t.Context(), "a"))
+	reads := 0
+	w.store.gets = func() error { reads++; return nil }
+	_, err := unwrap(t, w.keyring(t, nil), m)
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
+	assert.Equal(t, 1, reads)
+}
+
 // TestColdInAnOutage has a keyring that keeps nothing ask KMS once for each message in an
 // outage, and not for the active version and then for another.
 func TestColdInAnOutage(t *testing.T) {
