@@ -942,7 +942,8 @@ func TestClientOtherItem(t *testing.T) {
 			},
 			func(key item) (item, error) {
 				out, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
-					"arn:aws:dynamodb:us-east-1:1:table/patients": {Keys: []map[string]types.AttributeValue{key, keyOf("x")}}}})
+					"arn:aws:dynamodb:us-east-1:1:table/patients": {Keys: []map[string]types.AttributeValue{key, keyOf("x")}},
+					"patients": {Keys: []map[string]types.AttributeValue{keyOf("y")}}}})
 				return out.Responses["patients"][0], err
 			},
 		},

@@ -187,7 +187,7 @@ func (t *Table) ifThere(condition **string, names *map[string]string) error {
 	}
 	there := "attribute_exists(" + keyPlaceholder + ")"
 	if *condition != nil {
-		there += " AND (" + **condition + ")"
+		there = bothConditions(there, **condition, *names)
 	}
 	more := maps.Clone(*names)
 	if more == nil {

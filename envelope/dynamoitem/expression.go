@@ -25,6 +25,16 @@ func conditionPaths(expression string, names map[string]string) ([]path, error) 
 	return s.end()
 }
 
+// bothConditions returns a condition that is true if both are, of which the second was read
+// before. DynamoDB refuses parentheses that are not needed.
+func bothConditions(one, two string, names map[string]string) string {
+	s := newScanner(two, names)
+	if s.operands(&conditionOperators); s.or {
+		two = "(" + two + ")"
+	}
+	return one + " AND " + two
+}
+
 // projectionPaths returns the paths in a projection expression.
 func projectionPaths(expression string, names map[string]string) ([]path, error) {
 	s := newScanner(expression, names)
@@ -133,6 +143,7 @@ func (s *scanner) operands(o *operators) {
 		case s.token.kind == ',' && depth > 0,
 			s.token.kind != end && strings.IndexByte(o.kinds, s.token.kind) >= 0,
 			s.token.kind == word && slices.Contains(o.words, strings.ToUpper(s.token.text)):
+			s.or = s.or || depth == 0 && strings.EqualFold(s.token.text, "OR")
 			s.next()
 		default:
 			if depth > 0 {
@@ -166,6 +177,7 @@ type scanner struct {
 	names map[string]string // what placeholders stand for
 	token token
 	found []path
+	or    bool // whether there is an OR outside of parentheses
 	err   error
 }
 

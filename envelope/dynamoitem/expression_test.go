@@ -136,6 +136,19 @@ func TestExpressionsRefused(t *testing.T) {
 	}
 }
 
+func TestBothConditions(t *testing.T) {
+	for two, want := range map[string]string{
+		"a = :v":                             "x AND a = :v",
+		"a = :v AND NOT b BETWEEN :v AND :w": "x AND a = :v AND NOT b BETWEEN :v AND :w",
+		"a = :v or b = :v":                   "x AND (a = :v or b = :v)",
+		"(a = :v) OR (b = :v)":               "x AND ((a = :v) OR (b = :v))",
+		"(a = :v OR b = :v)":                 "x AND (a = :v OR b = :v)",
+		"a.or = :v AND #n = :v":              "x AND a.or = :v AND #n = :v",
+	} {
+		assert.Equal(t, want, bothConditions("x", two, placeholders))
+	}
+}
+
 // A depth that would be too deep to recurse is read, or refused, all the same.
 func TestDeepExpressions(t *testing.T) {
 	const n = 1 << 20
