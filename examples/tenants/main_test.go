@@ -31,7 +31,7 @@ func TestOutput(t *testing.T) {
 		"  iban                                 20         358          431\n",
 		"under the new one  25 rows, none failed\n",
 		"tenant-000001 has its key destroyed\n  its rows     5, none opens\n",
-		`branch key "tenant-000001", item branch:version:`,
+		`branch key "tenant-000001", item branch:ACTIVE`,
 		"no such branch key, or no such version\n",
 		"all this took 80 calls to KMS, $0.0002\n",
 	} {
@@ -116,7 +116,7 @@ func TestShredding(t *testing.T) {
 			for _, e := range failed {
 				assert.Equal(t, tenant, all[e.Index].Tenant, name)
 				assert.ErrorIs(t, e, branchkey.ErrNotFound, name)
-				assert.ErrorContains(t, e, `branch key "`+tenant+`", item branch:version:`, name)
+				assert.ErrorContains(t, e, `branch key "`+tenant+`", item branch:ACTIVE`, name)
 			}
 			require.Len(t, all, tenants*rows)
 			for _, a := range all {
