@@ -90,6 +90,16 @@ type Config struct {
 	// UnsignedPrefix, if not empty, makes attributes unsigned whose names begin with it.
 	UnsignedPrefix string
 
+	// Beacons are what items are found by whose attributes are encrypted, by name. Every
+	// program that writes the table must have the same ones.
+	Beacons map[string]Beacon
+
+	// BeaconKeys has the beacon key of the branch key with BeaconKeyID, which Beacons are
+	// made under. It is asked once for each item that is written and each [Table.Beacon].
+	// Both are for tables with Beacons alone.
+	BeaconKeys  BeaconKeys
+	BeaconKeyID string
+
 	// Suite is the algorithm suite to encrypt with. Zero is the one with an ECDSA signature,
 	// which is AWS's default too: whoever can only decrypt cannot write items that look like
 	// yours. The other one spares the signature, which takes by far the most time of an
@@ -187,6 +197,8 @@ func (c *Config) check() (all []error) {
 	case strings.HasPrefix(c.UnsignedPrefix, reservedPrefix):
 		wrong("Config.UnsignedPrefix begins with %q, which is reserved", reservedPrefix)
 	}
+
+	c.checkBeacons(wrong)
 
 	if c.Suite != 0 && !c.Suite.SignsSymmetrically() {
 		wrong("Config.Suite %v is none for items", c.Suite)

@@ -17,7 +17,7 @@ var ErrNotEncrypted = errors.New("the item is not encrypted")
 // value. The errors of package envelope and what a keyring returned are reachable through
 // it with errors.Is and errors.As.
 type Error struct {
-	// Op is "encrypt" or "decrypt".
+	// Op is "encrypt", "decrypt", "beacon" or "filter".
 	Op string
 
 	// Table is the logical name of the table.
