@@ -111,16 +111,16 @@ type part struct {
 // checkBeacons checks what a config says of beacons.
 func (c *Config) checkBeacons(wrong func(string, ...any)) {
 	if len(c.Beacons) == 0 {
-		if c.BeaconKeys != nil || c.BeaconKeyID != "" {
-			wrong("Config.Beacons is empty, and BeaconKeys or BeaconKeyID is not")
+		if c.BeaconKeys != nil || c.BeaconKeyID != "" || c.BeaconKeySupplier != nil {
+			wrong("Config.Beacons is empty, and BeaconKeys, BeaconKeyID or BeaconKeySupplier is set")
 		}
 		return
 	}
 	if c.BeaconKeys == nil {
 		wrong("Config.BeaconKeys is nil, and Beacons need it")
 	}
-	if c.BeaconKeyID == "" {
-		wrong("Config.BeaconKeyID is empty, and Beacons need the ID of a branch key")
+	if (c.BeaconKeyID == "") == (c.BeaconKeySupplier == nil) {
+		wrong("Config.BeaconKeyID or BeaconKeySupplier must be set for Beacons, and not both")
 	}
 	used := make(map[string]bool)       // beacons that are parts
 	beaconOf := make(map[string]string) // by attribute
@@ -271,10 +271,11 @@ func newBeacons(c *Config) map[string]*beacon {
 // be decrypted, and then given to [Table.Filter] with the same want: other values have the
 // same beacon, and beacons are not signed.
 //
-// Name is the beacon's. For a standard beacon, want has its attribute and nothing else. If
-// it is a set, the attribute can be one member, and so is the value, for contains().
+// Name is the beacon's. For a standard beacon, want has its attribute. If the beacon is a
+// set, that can be one member, and then the value is one, for contains(). What else is in
+// want is for Config.BeaconKeySupplier and for Filter.
 //
-// For a compound beacon, want has attributes of its parts, which follow each other. With
+// For a compound beacon, want has attributes of parts that follow each other. With
 // all parts that are not optional the value is for equality, and finds items that have
 // just those of the optional ones. With the first part and some of the next it is for
 // begins_with(), and with others for contains().
@@ -286,7 +287,7 @@ func (t *Table) Beacon(ctx context.Context, name string, want map[string]types.A
 		err = invalid("beacon %q is PartOnly: it is not in items", clip(name))
 	}
 	if err == nil {
-		err = t.withMACs(ctx, func(m *macs) error {
+		err = t.withMACs(ctx, want, func(m *macs) error {
 			value, err = m.queried(b, want)
 			return err
 		})
@@ -340,18 +341,19 @@ func (b *beacon) matches(v types.AttributeValue, wanted []byte) bool {
 	})
 }
 
-// findBeacon returns a beacon, of whose attributes there must be some in want.
+// findBeacon returns a beacon, and checks want: it must have an attribute that the beacon is
+// of.
 func (t *Table) findBeacon(name string, want map[string]types.AttributeValue) (*beacon, error) {
 	b := t.beacons[name]
 	if b == nil {
 		return nil, invalid("there is no beacon %q in Config.Beacons", clip(name))
 	}
-	if len(want) == 0 {
-		return nil, invalid("beacon %q: no attribute is wanted", clip(name))
+	if _, has := want[b.of]; !has && !slices.ContainsFunc(b.parts, func(p part) bool { _, has = want[p.of]; return has }) {
+		return nil, invalid("beacon %q: no attribute is wanted that it is of", clip(name))
 	}
 	for _, attribute := range slices.Sorted(maps.Keys(want)) {
-		if attribute != b.of && !slices.ContainsFunc(b.parts, func(p part) bool { return p.of == attribute }) {
-			return nil, at(attribute, invalid("beacon %q is not of it", clip(name)))
+		if t.attributes[attribute] == nil && !t.config.isUnsigned(attribute) {
+			return nil, at(attribute, invalid("Config.Actions has no action for it, and it is not unsigned"))
 		}
 		if _, err := appendTyped(nil, want[attribute]); err != nil {
 			return nil, at(attribute, invalid("%v", err))
@@ -389,9 +391,16 @@ type macs struct {
 	buf    []byte // of a value, in the clear
 }
 
-// withMACs calls do with what computes beacons, and clears it.
-func (t *Table) withMACs(ctx context.Context, do func(*macs) error) error {
-	key, err := t.config.BeaconKeys.Beacon(ctx, t.config.BeaconKeyID)
+// withMACs calls do with what computes the beacons of an item, and clears it.
+func (t *Table) withMACs(ctx context.Context, item map[string]types.AttributeValue, do func(*macs) error) error {
+	id := t.config.BeaconKeyID
+	if t.config.BeaconKeySupplier != nil {
+		var err error
+		if id, err = t.config.BeaconKeySupplier(item); err != nil {
+			return fmt.Errorf("Config.BeaconKeySupplier: %w", err)
+		}
+	}
+	key, err := t.config.BeaconKeys.Beacon(ctx, id)
 	if err != nil {
 		return fmt.Errorf("beacon key: %w", err)
 	}
@@ -406,7 +415,7 @@ func (t *Table) beaconsFor(ctx context.Context, item map[string]types.AttributeV
 	if len(t.beacons) == 0 {
 		return nil, nil
 	}
-	err = t.withMACs(ctx, func(m *macs) error {
+	err = t.withMACs(ctx, item, func(m *macs) error {
 		added, err = t.beaconsUnder(m, item)
 		return err
 	})

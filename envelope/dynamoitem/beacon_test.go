@@ -13,11 +13,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/branchkey"
@@ -418,14 +420,15 @@ func TestBeaconRefuses(t *testing.T) {
 		says      string
 		filter    bool // refuses it too
 	}{
-		"no such beacon":    {"zip", item{"zip": num("1")}, "", `there is no beacon "zip"`, true},
-		"nothing wanted":    {"ssn", item{}, "", "no attribute is wanted", true},
-		"another attribute": {"ssn", item{"ssn": str("1"), "zip": num("1")}, "zip", `beacon "ssn" is not of it`, true},
-		"not of parts":      {"place", item{"year": num("1"), "ssn": str("1")}, "ssn", `beacon "place" is not of it`, true},
-		"by the beacon":     {"place", item{"by zip": num("1")}, "by zip", "is not of it", true},
-		"no value":          {"ssn", item{"ssn": nil}, "ssn", "the value is nil", true},
-		"no number":         {"by zip", item{"zip": num("plaintext")}, "zip", "not a number", true},
-		"part alone":        {"city", item{"city": str("Ulm")}, "", `beacon "city" is PartOnly`, false},
+		"no such beacon": {"zip", item{"zip": num("1")}, "", `there is no beacon "zip"`, true},
+		"nothing wanted": {"ssn", item{}, "", `beacon "ssn": no attribute is wanted that it is of`, true},
+		"of another":     {"ssn", item{"zip": num("1")}, "", "no attribute is wanted that it is of", true},
+		"of no part":     {"place", item{"ssn": str("1")}, "", "no attribute is wanted that it is of", true},
+		"unknown":        {"ssn", item{"ssn": str("1"), "zi": num("1")}, "zi", "Config.Actions has no action for it", true},
+		"by the beacon":  {"place", item{"year": num("1"), "by zip": num("1")}, "by zip", "Config.Actions has no action for it", true},
+		"no value":       {"ssn", item{"ssn": nil}, "ssn", "the value is nil", true},
+		"no number":      {"by zip", item{"zip": num("plaintext")}, "zip", "not a number", true},
+		"part alone":     {"city", item{"city": str("Ulm")}, "", `beacon "city" is PartOnly`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := table.Beacon(t.Context(), c.beacon, c.want)
@@ -519,15 +522,16 @@ func TestFilter(t *testing.T) {
 		want   item
 		found  string
 	}{
-		"number":         {"by zip", item{"zip": num("12345")}, "adefgh"},
-		"as text":        {"by zip", item{"zip": str("12345")}, "c"},
-		"none":           {"by zip", item{"zip": num("3")}, ""},
-		"set":            {"langs", item{"langs": strs("en", "de")}, "abcdhjk"},
-		"member":         {"langs", item{"langs": str("de")}, "abcdefhjk"},
-		"another member": {"langs", item{"langs": str("fr")}, "e"},
-		"number member":  {"langs", item{"langs": num("2.0")}, "g"},
-		"parts":          {"place", item{"city": str("Ulm"), "zip": num("12345")}, "adefg"},
-		"one part":       {"place", item{"city": str("Bonn")}, "h"},
+		"number":          {"by zip", item{"zip": num("12345")}, "adefgh"},
+		"as text":         {"by zip", item{"zip": str("12345")}, "c"},
+		"none":            {"by zip", item{"zip": num("3")}, ""},
+		"set":             {"langs", item{"langs": strs("en", "de")}, "abcdhjk"},
+		"member":          {"langs", item{"langs": str("de")}, "abcdefhjk"},
+		"another member":  {"langs", item{"langs": str("fr")}, "e"},
+		"number member":   {"langs", item{"langs": num("2.0")}, "g"},
+		"parts":           {"place", item{"city": str("Ulm"), "zip": num("12345")}, "adefg"},
+		"one part":        {"place", item{"city": str("Bonn")}, "h"},
+		"what is no part": {"by zip", item{"zip": num("12345"), "langs": strs("de", "en"), "vip": boolean(true)}, "adh"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found, err := table.Filter(c.beacon, rows, c.want)
@@ -579,8 +583,8 @@ func TestBeaconConfigRefuses(t *testing.T) {
 		says   string
 	}{
 		"no keys":              {func(c *Config) { c.BeaconKeys = nil }, "Config.BeaconKeys is nil"},
-		"no ID":                {func(c *Config) { c.BeaconKeyID = "" }, "Config.BeaconKeyID is empty"},
-		"no beacons":           {func(c *Config) { c.Beacons = nil }, "Config.Beacons is empty, and BeaconKeys or"},
+		"no ID":                {func(c *Config) { c.BeaconKeyID = "" }, "Config.BeaconKeyID or BeaconKeySupplier must be set"},
+		"no beacons":           {func(c *Config) { c.Beacons = nil }, "Config.Beacons is empty, and BeaconKeys,"},
 		"no bits":              {set("ssn", func(b *Beacon) { b.Bits = 0 }), `Config.Beacons["ssn"].Bits is 0: it must be 1 to 63`},
 		"64 bits":              {set("ssn", func(b *Beacon) { b.Bits = 64 }), "Bits is 64"},
 		"less than no bits":    {set("ssn", func(b *Beacon) { b.Bits = -1 }), "Bits is -1"},
@@ -598,18 +602,23 @@ func TestBeaconConfigRefuses(t *testing.T) {
 		"attribute with a dot": {func(c *Config) { c.Actions["a.b"] = EncryptAndSign; c.Beacons["x"] = Beacon{Attribute: "a.b", Bits: 9} }, "take for a path"},
 		"split of no parts":    {set("ssn", func(b *Beacon) { b.Split = '.' }), "Split is for beacons with Parts"},
 		"part of none":         {func(c *Config) { delete(c.Beacons, "place") }, `Config.Beacons["city"] is PartOnly, and part of no compound beacon`},
-		"both":                 {set("place", func(b *Beacon) { b.Bits = 9 }), "has Parts: then Attribute, Bits, Set and PartOnly must be zero"},
-		"no split":             {set("place", func(b *Beacon) { b.Split = 0 }), "Split is not set"},
-		"split of two units":   {set("place", func(b *Beacon) { b.Split = '😀' }), "not a character up to U+FFFF"},
-		"split of half":        {set("place", func(b *Beacon) { b.Split = 0xd800 }), "not a character up to U+FFFF"},
-		"split of a digit":     {set("place", func(b *Beacon) { b.Split = 'f' }), "hexadecimal digits"},
-		"empty parts":          {set("place", func(b *Beacon) { b.Parts = []BeaconPart{} }), "Parts is empty"},
-		"no beacon in it":      {set("place", func(b *Beacon) { b.Parts = b.Parts[:1] }), "at least one part must be a beacon"},
-		"all optional":         {set("place", func(b *Beacon) { b.Parts = b.Parts[1:2] }), "all parts are optional"},
-		"part of nothing":      {set("place", func(b *Beacon) { b.Parts[2].Name = "zip" }), `Parts[2]: "zip" is neither a beacon nor an attribute that is signed and not encrypted`},
-		"part that is a set":   {set("place", func(b *Beacon) { b.Parts[2].Name = "langs" }), `Parts[2]: the beacon "langs" is a set`},
-		"part of itself":       {set("place", func(b *Beacon) { b.Parts[2].Name = "place" }), `Parts[2]: "place" is a compound beacon`},
-		"part twice":           {set("place", func(b *Beacon) { b.Parts[2].Name = "city" }), `Parts[2]: "city" is there twice`},
+		"ID and supplier":      {func(c *Config) { c.BeaconKeySupplier = func(item) (string, error) { return "", nil } }, "and not both"},
+		"supplier alone": {func(c *Config) {
+			*c = simple(0, SignOnly)
+			c.BeaconKeySupplier = func(item) (string, error) { return "", nil }
+		}, "Config.Beacons is empty"},
+		"both":               {set("place", func(b *Beacon) { b.Bits = 9 }), "has Parts: then Attribute, Bits, Set and PartOnly must be zero"},
+		"no split":           {set("place", func(b *Beacon) { b.Split = 0 }), "Split is not set"},
+		"split of two units": {set("place", func(b *Beacon) { b.Split = '😀' }), "not a character up to U+FFFF"},
+		"split of half":      {set("place", func(b *Beacon) { b.Split = 0xd800 }), "not a character up to U+FFFF"},
+		"split of a digit":   {set("place", func(b *Beacon) { b.Split = 'f' }), "hexadecimal digits"},
+		"empty parts":        {set("place", func(b *Beacon) { b.Parts = []BeaconPart{} }), "Parts is empty"},
+		"no beacon in it":    {set("place", func(b *Beacon) { b.Parts = b.Parts[:1] }), "at least one part must be a beacon"},
+		"all optional":       {set("place", func(b *Beacon) { b.Parts = b.Parts[1:2] }), "all parts are optional"},
+		"part of nothing":    {set("place", func(b *Beacon) { b.Parts[2].Name = "zip" }), `Parts[2]: "zip" is neither a beacon nor an attribute that is signed and not encrypted`},
+		"part that is a set": {set("place", func(b *Beacon) { b.Parts[2].Name = "langs" }), `Parts[2]: the beacon "langs" is a set`},
+		"part of itself":     {set("place", func(b *Beacon) { b.Parts[2].Name = "place" }), `Parts[2]: "place" is a compound beacon`},
+		"part twice":         {set("place", func(b *Beacon) { b.Parts[2].Name = "city" }), `Parts[2]: "city" is there twice`},
 		"part with a dot": {func(c *Config) {
 			c.Actions["a[0]"] = SignOnly
 			set("place", func(b *Beacon) { b.Parts[0].Name = "a[0]" })(c)
@@ -644,7 +653,7 @@ func TestBeaconConfigAtOnce(t *testing.T) {
 	_, err := NewTable(record(t), config)
 	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
 	for _, says := range []string{
-		"BeaconKeys is nil", "BeaconKeyID is empty", `["ssn"].Bits is 0`, `["zip"].Bits is 99`, `"ssn" has the beacon "ssn" already`,
+		"BeaconKeys is nil", "BeaconKeyID or BeaconKeySupplier must be set", `["ssn"].Bits is 0`, `["zip"].Bits is 99`, `"ssn" has the beacon "ssn" already`,
 		`["year"]: an attribute of that name`, `["city"] is PartOnly`, "Split is not set", "is there twice", "Parts[0].Prefix is empty",
 	} {
 		assert.ErrorContains(t, err, says)
@@ -750,4 +759,56 @@ func TestBeaconCollisions(t *testing.T) {
 		others += float64(c) * float64(c-1)
 	}
 	assert.InEpsilon(t, BeaconCollisions(n, 4), others/n, 0.05)
+}
+
+// TestBeaconKeySupplier has a branch key for each tenant, both for data keys and for
+// beacons, in one keyring that keeps them.
+func TestBeaconKeySupplier(t *testing.T) {
+	store := branchkeytest.NewPlaintextStoreForTests()
+	for _, id := range []string{"t1", "t2"} {
+		require.NoError(t, store.Add(id, "00000000-0000-4000-8000-000000000001", make([]byte, 32), []byte(strings.Repeat(id+"______", 4))))
+	}
+	errNone := errors.New("no tenant")
+	kr, err := branchkey.New(branchkey.Config{
+		KeyStore: store.KeyStore(), Limits: cache.Limits{MaxAge: time.Hour},
+		Supplier: func(ec keyring.EncryptionContext) (string, error) { return ec["aws-crypto-attr.tenant"], nil },
+	})
+	require.NoError(t, err)
+	defer kr.Close()
+	config := people(t)
+	config.Actions["id"], config.Actions["tenant"] = SignAndIncludeInContext, SignAndIncludeInContext
+	config.BeaconKeys, config.BeaconKeyID = kr, ""
+	config.BeaconKeySupplier = func(it item) (string, error) {
+		if s, ok := it["tenant"].(*types.AttributeValueMemberS); ok {
+			return s.Value, nil
+		}
+		return "", errNone
+	}
+	table := newTable(t, manager(t, kr), config)
+	stored := map[string]types.AttributeValue{}
+	for range 3 {
+		for _, tenant := range []string{"t1", "t2"} {
+			it := person()
+			it["tenant"] = str(tenant)
+			out, err := table.Encrypt(t.Context(), it)
+			require.NoError(t, err)
+			want := item{"ssn": it["ssn"], "tenant": str(tenant)}
+			attribute, value, err := table.Beacon(t.Context(), "ssn", want)
+			require.NoError(t, err)
+			assert.Equal(t, out[attribute], value)
+			stored[tenant] = value
+			back, err := table.Decrypt(t.Context(), out)
+			require.NoError(t, err)
+			found, err := table.Filter("ssn", []item{back}, want)
+			require.NoError(t, err)
+			assert.Len(t, found, 1)
+		}
+	}
+	assert.NotEqual(t, stored["t1"], stored["t2"])
+	assert.EqualValues(t, 4, kr.Stats().Loads, "a branch key and a beacon key for each tenant")
+
+	_, _, err = table.Beacon(t.Context(), "ssn", item{"ssn": str("x")})
+	require.ErrorIs(t, err, errNone)
+	_, _, err = table.Beacon(t.Context(), "ssn", item{"ssn": str("x"), "tenant": str("t3")})
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
 }
