@@ -240,26 +240,30 @@ func (b *Beacon) of(name string) string {
 	return name
 }
 
-// newBeacons returns the beacons of a config that was checked, by name.
-func newBeacons(c *Config) map[string]*beacon {
-	all := make(map[string]*beacon, len(c.Beacons))
+// newBeacons returns the beacons of a config that was checked, in the order of their names.
+func newBeacons(c *Config) (all []*beacon) {
+	standard := make(map[string]*beacon)
 	for name, b := range c.Beacons {
-		all[name] = &beacon{name: name, stored: beaconPrefix + name, bits: b.Bits, set: b.Set, partOnly: b.PartOnly}
+		made := &beacon{name: name, stored: beaconPrefix + name}
+		all = append(all, made)
 		if b.Parts == nil {
-			all[name].of = b.of(name)
+			made.of, made.bits, made.set, made.partOnly = b.of(name), b.Bits, b.Set, b.PartOnly
+			standard[name] = made
 		}
 	}
-	for name, b := range c.Beacons {
+	slices.SortFunc(all, func(a, b *beacon) int { return strings.Compare(a.name, b.name) })
+	for _, made := range all {
+		b := c.Beacons[made.name]
 		if b.Parts == nil {
 			continue
 		}
-		all[name].split = string(b.Split)
+		made.split = string(b.Split)
 		for _, p := range b.Parts {
-			made := part{prefix: p.Prefix, of: p.Name, beacon: all[p.Name], optional: p.Optional}
-			if made.beacon != nil {
-				made.of = made.beacon.of
+			of := p.Name
+			if s := standard[p.Name]; s != nil {
+				of = s.of
 			}
-			all[name].parts = append(all[name].parts, made)
+			made.parts = append(made.parts, part{p.Prefix, of, standard[p.Name], p.Optional})
 		}
 	}
 	return all
@@ -344,10 +348,11 @@ func (b *beacon) matches(v types.AttributeValue, wanted []byte) bool {
 // findBeacon returns a beacon, and checks want: it must have an attribute that the beacon is
 // of.
 func (t *Table) findBeacon(name string, want map[string]types.AttributeValue) (*beacon, error) {
-	b := t.beacons[name]
-	if b == nil {
+	i := slices.IndexFunc(t.beacons, func(b *beacon) bool { return b.name == name })
+	if i < 0 {
 		return nil, invalid("there is no beacon %q in Config.Beacons", clip(name))
 	}
+	b := t.beacons[i]
 	if _, has := want[b.of]; !has && !slices.ContainsFunc(b.parts, func(p part) bool { _, has = want[p.of]; return has }) {
 		return nil, invalid("beacon %q: no attribute is wanted that it is of", clip(name))
 	}

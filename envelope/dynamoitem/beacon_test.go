@@ -78,6 +78,16 @@ func awsItem() item {
 	}
 }
 
+func beaconOf(t *testing.T, table *Table, name string) *beacon {
+	for _, b := range table.beacons {
+		if b.name == name {
+			return b
+		}
+	}
+	require.Fail(t, "no beacon "+name)
+	return nil
+}
+
 // noKeys is where no beacon key is asked for.
 type noKeys struct{}
 
@@ -488,12 +498,11 @@ func TestPartsAsText(t *testing.T) {
 		"true": boolean(true), "false": boolean(false), "null": null(), "1000": num("1e3"), "7": num("+07.0"), "": str(""),
 	} {
 		for _, want := range []item{{"Year": v}, {"Name": v}} {
-			b := table.beacons["Mixed"]
-			got, err := underAWSKey().queried(b, want)
+			got, err := underAWSKey().queried(beaconOf(t, table, "Mixed"), want)
 			require.NoError(t, err)
 			expected := "Y_" + text
 			if want["Name"] != nil {
-				of, err := underAWSKey().queried(table.beacons["Name"], item{"Name": str(text)})
+				of, err := underAWSKey().queried(beaconOf(t, table, "Name"), item{"Name": str(text)})
 				require.NoError(t, err)
 				expected = "N_" + of.(*types.AttributeValueMemberS).Value
 			}
@@ -744,7 +753,7 @@ func TestBeaconBits(t *testing.T) {
 // TestBeaconCollisions counts the values that share a beacon of 4 bits.
 func TestBeaconCollisions(t *testing.T) {
 	table := newTable(t, record(t), awsConfig())
-	b := *table.beacons["std2"]
+	b := *beaconOf(t, table, "std2")
 	b.bits = 4
 	const n = 4000
 	count := map[string]int{}

@@ -28,7 +28,7 @@ type Table struct {
 
 	prefix     []byte                // of canonical paths
 	attributes map[string]*attribute // those with an action
-	beacons    map[string]*beacon
+	beacons    []*beacon
 	context    []string // names of those in the encryption context in version 2
 
 	// onOpen, if not nil, is called before an attribute is opened. Tests set it.
