@@ -151,6 +151,17 @@ func TestAWSBeaconOfAValue(t *testing.T) {
 	}
 }
 
+// TestBeaconKeyIsOfItsName has a beacon with another name than its attribute: the key is of
+// the beacon's name, as keyName in src/Beacon.dfy has it.
+func TestBeaconKeyIsOfItsName(t *testing.T) {
+	config := awsConfig()
+	config.Actions["other"] = EncryptAndSign
+	config.Beacons = map[string]Beacon{"Name": {Attribute: "other", Bits: 32}}
+	added, err := newTable(t, record(t), config).beaconsUnder(underAWSKey(), item{"other": str("MyName"), "Name": str("x")})
+	require.NoError(t, err)
+	assert.Equal(t, item{"aws_dbe_v_1": str(" "), "aws_dbe_b_Name": str(nameBeacon)}, added)
+}
+
 // TestAWSSetBeacons: TestBeaconSetQuery and TestSetNotSet of Beacon.dfy.
 func TestAWSSetBeacons(t *testing.T) {
 	for name, c := range map[string]struct{ of []string }{
