@@ -25,8 +25,9 @@ import (
 const signatureLen = 103
 
 // Encrypt returns an item encrypted, to be written to the table: attributes that are to be
-// encrypted are binary, and aws_dbe_head, aws_dbe_foot and the Config's beacons are added. The argument is not
-// changed. Values that are not encrypted are the same ones in both, so change neither.
+// encrypted are binary, and aws_dbe_head, aws_dbe_foot and the beacons of the [Config] are
+// added. The argument is not changed. Values that are not encrypted are the same ones in
+// both, so change neither.
 //
 // The item must have the attributes of the table's key, and those that
 // [SignAndIncludeInContext] is for, and no others than those that the [Config] names.

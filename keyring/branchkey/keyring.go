@@ -137,8 +137,8 @@ func (k *Keyring) Beacon(ctx context.Context, id string) (*BeaconKey, error) {
 	return &BeaconKey{newSecret(m.DataKey)}, nil
 }
 
-// Stats returns counts of the branch keys and beacon keys that were used and read: a load is a read of the
-// table and a call to KMS.
+// Stats returns counts of the branch keys and beacon keys that were used and read: a load
+// is a read of the table and a call to KMS.
 func (k *Keyring) Stats() cache.Stats { return k.cache.Stats() }
 
 // String names the keyring.

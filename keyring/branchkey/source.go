@@ -29,8 +29,8 @@ const beaconMark = "beacon"
 const versionPair = "version"
 
 // appendRequest appends the request for a version of a branch key, for the active one if
-// there is no version, or for the beacon key if that is beaconMark: what the header of a message stores that has no context and this
-// wrapped key.
+// there is no version, or for the beacon key if that is beaconMark: what the header of a
+// message stores that has no context and this wrapped key.
 func appendRequest(b []byte, id string, version []byte) []byte {
 	b = append(b, 0, 0, 0, 1)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(ProviderID)))
