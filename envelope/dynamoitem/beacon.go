@@ -495,7 +495,7 @@ func (m *macs) standard(b *beacon, v types.AttributeValue) (types.AttributeValue
 	if !b.set || !isSet(v) {
 		s, err := m.ofValue(b, v)
 		if err != nil {
-			return nil, at(b.of, err)
+			return nil, err
 		}
 		return &types.AttributeValueMemberS{Value: s}, nil
 	}
@@ -503,7 +503,7 @@ func (m *macs) standard(b *beacon, v types.AttributeValue) (types.AttributeValue
 	for _, member := range membersOf(v) {
 		s, err := m.ofValue(b, member)
 		if err != nil {
-			return nil, at(b.of, err)
+			return nil, err
 		}
 		// Truncated, those of several members can be the same, and a set has each once.
 		all = append(all, s)
@@ -553,7 +553,7 @@ func (m *macs) ofValue(b *beacon, v types.AttributeValue) (string, error) {
 	// Without its type: the string "1" and the number 1 have the same beacon.
 	var err error
 	if m.buf, err = appendValue(m.buf[:0], v, 1); err != nil {
-		return "", invalid("%v", err)
+		return "", at(b.of, invalid("%v", err))
 	}
 	return m.hash(b, m.buf)
 }

@@ -24,6 +24,8 @@
 //	encrypted, err := orders.Encrypt(ctx, item) // then PutItem
 //	item, err = orders.Decrypt(ctx, encrypted)  // after GetItem
 //
+// [NewClient] does both around a client of the SDK's, in its own methods.
+//
 // # What is protected
 //
 // The attributes of an item are encrypted, signed or left alone one by one: see [Action].

@@ -17,10 +17,12 @@ var ErrNotEncrypted = errors.New("the item is not encrypted")
 // value. The errors of package envelope and what a keyring returned are reachable through
 // it with errors.Is and errors.As.
 type Error struct {
-	// Op is "encrypt", "decrypt", "beacon" or "filter".
+	// Op is "encrypt", "decrypt", "beacon" or "filter", or the operation that a Client
+	// refused.
 	Op string
 
-	// Table is the logical name of the table.
+	// Table is the logical name of the table. Of a table that a Client does not know it is
+	// the name in the request.
 	Table string
 
 	// Attribute is the name of the attribute that is to blame, aws_dbe_head or aws_dbe_foot

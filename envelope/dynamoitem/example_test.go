@@ -119,7 +119,7 @@ func ExampleTable_Beacon() {
 // keyStore stands for a branchkey.NewKeyStore over a table and a KMS key.
 func keyStore() *branchkey.KeyStore {
 	store := branchkeytest.NewPlaintextStoreForTests()
-	if err := store.Add("people", "00000000-0000-4000-8000-000000000001", make([]byte, 32), make([]byte, 32)); err != nil {
+	if err := store.Add("people", "00000000-0000-4000-8000-000000000001", make([]byte, 32), []byte("a key of 32 bytes, for beacons. ")); err != nil {
 		log.Fatal(err)
 	}
 	return store.KeyStore()

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql"
+	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -156,6 +156,38 @@ func TestSeveralProcesses(t *testing.T) {
 	})
 }
 
+// TestDeleteWhileVersion has a new version be committed while Delete waits for the active
+// item. Delete takes the new version with it, which its first look did not show.
+func TestDeleteWhileVersion(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database) {
+		table := newTable()
+		s := newStore(t, d, table)
+		require.NoError(t, s.Migrate(t.Context()))
+		old := branchkey.Item{ID: "a", Type: "branch:ACTIVE", Enc: []byte("old")}
+		require.NoError(t, s.Put(t.Context(), branchkey.Put{Item: old}))
+
+		tx, err := d.open(t).BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer tx.Rollback()
+		for _, statement := range []string{
+			"UPDATE " + table + " SET attributes = '{}' WHERE branch_key_id = 'a' AND type = 'branch:ACTIVE'",
+			"INSERT INTO " + table + " (branch_key_id, type, enc, attributes) VALUES ('a', 'branch:version:1', 'new', '{}')",
+		} {
+			_, err := tx.ExecContext(t.Context(), statement)
+			require.NoError(t, err)
+		}
+		deleted := make(chan error)
+		go func() { deleted <- s.Delete(t.Context(), "a") }()
+		// It holds whenever Delete begins; this has it wait for the active item.
+		time.Sleep(200 * time.Millisecond)
+		require.NoError(t, tx.Commit())
+		require.NoError(t, <-deleted)
+		items, err := s.List(t.Context(), "a")
+		require.NoError(t, err)
+		assert.Empty(t, items)
+	})
+}
+
 func TestNoTable(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		s := newStore(t, d, newTable())
@@ -202,6 +234,75 @@ func TestHostileRows(t *testing.T) {
 	})
 }
 
+// TestHugeEnc has a row whose wrapped key is longer than any: it is not read into memory, and
+// MySQL does not hold it.
+func TestHugeEnc(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database) {
+		table := newTable()
+		s := newStore(t, d, table)
+		require.NoError(t, s.Migrate(t.Context()))
+		length := map[sqlstore.Dialect]string{
+			sqlstore.SQLite: "zeroblob(%d)", sqlstore.PostgreSQL: "decode(repeat('00', %d), 'hex')", sqlstore.MySQL: "repeat('x', %d)",
+		}[d.dialect]
+		insert := func(itemType string, n int) error {
+			_, err := d.open(t).ExecContext(t.Context(), fmt.Sprintf(
+				"INSERT INTO %s (branch_key_id, type, enc, attributes) VALUES ('a', '%s', "+length+", '{}')", table, itemType, n))
+			return err
+		}
+		require.NoError(t, insert("longest", 6144))
+		it, err := s.Get(t.Context(), "a", "longest")
+		require.NoError(t, err)
+		assert.Len(t, it.Enc, 6144)
+		err = insert("longer", 6145)
+		if d.dialect == sqlstore.MySQL {
+			require.Error(t, err)
+			return
+		}
+		require.NoError(t, err)
+		_, getErr := s.Get(t.Context(), "a", "longer")
+		_, listErr := s.List(t.Context(), "a")
+		for _, err := range []error{getErr, listErr} {
+			require.ErrorIs(t, err, branchkey.ErrForeignItem)
+			assert.ErrorContains(t, err, "longer than any")
+		}
+		require.NoError(t, s.Delete(t.Context(), "a"), "what cannot be read can be deleted")
+	})
+}
+
+// TestLooseIDs has tables that somebody made by hand, and that compare IDs without regard to
+// case or to spaces at the end. One tenant's items are not another's, above all not to delete.
+func TestLooseIDs(t *testing.T) {
+	id := map[sqlstore.Dialect]string{
+		sqlstore.SQLite: "TEXT COLLATE NOCASE", sqlstore.MySQL: "VARCHAR(255) COLLATE utf8mb4_general_ci",
+	}
+	others := map[sqlstore.Dialect][]string{sqlstore.SQLite: {"A"}, sqlstore.MySQL: {"A", "a ", "\u00e1"}}
+	eachDatabase(t, func(t *testing.T, d database) {
+		if id[d.dialect] == "" {
+			t.Skip("its collations compare by byte unless they are made otherwise")
+		}
+		table := newTable()
+		s := newStore(t, d, table)
+		_, err := d.open(t).ExecContext(t.Context(), fmt.Sprintf(
+			"CREATE TABLE %s (branch_key_id %s NOT NULL, type VARCHAR(255) NOT NULL, enc BLOB NOT NULL, attributes TEXT NOT NULL, PRIMARY KEY (branch_key_id, type))",
+			table, id[d.dialect]))
+		require.NoError(t, err)
+		it := branchkey.Item{ID: "a", Type: "t", Enc: []byte("enc"), Attributes: map[string]string{}}
+		require.NoError(t, s.Put(t.Context(), branchkey.Put{Item: it}))
+		for _, other := range others[d.dialect] {
+			_, getErr := s.Get(t.Context(), other, "t")
+			_, listErr := s.List(t.Context(), other)
+			for _, err := range []error{getErr, listErr, s.Delete(t.Context(), other)} {
+				require.ErrorIs(t, err, branchkey.ErrForeignItem)
+				assert.ErrorContains(t, err, "compares IDs")
+			}
+		}
+		got, err := s.Get(t.Context(), "a", "t")
+		require.NoError(t, err)
+		assert.Equal(t, it, got)
+		require.NoError(t, s.Delete(t.Context(), "a"))
+	})
+}
+
 // TestTooLong has items that the table is not to hold.
 func TestTooLong(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
@@ -240,6 +341,45 @@ func TestDenied(t *testing.T) {
 	_, err = keys.Active(t.Context(), "a")
 	require.ErrorAs(t, err, &r)
 	assert.NotErrorIs(t, err, keyring.ErrUnavailable)
+}
+
+// TestDeniedByMySQL has users of MariaDB who may not read the table, or not log in.
+func TestDeniedByMySQL(t *testing.T) {
+	dsn := mysqlDSN(t)
+	d := database{sqlstore.MySQL, "mysql", dsn}
+	admin := d.open(t)
+	table := newTable()
+	require.NoError(t, newStore(t, d, table).Migrate(t.Context()))
+	config, err := mysql.ParseDSN(dsn)
+	require.NoError(t, err)
+	host := "%"
+	if config.Net == "unix" {
+		host = "localhost"
+	}
+	for name, c := range map[string]struct{ password, grant string }{
+		"no right to the table":    {"good", "GRANT CREATE ON *.* TO %s"},
+		"no right to the database": {"good", "GRANT USAGE ON *.* TO %s"},
+		"another password":         {"other", "GRANT ALL ON *.* TO %s"},
+		"locked":                   {"good", "ALTER USER %s ACCOUNT LOCK"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			user := fmt.Sprintf("u%d", time.Now().UnixNano())
+			for _, statement := range []string{"CREATE USER %s IDENTIFIED BY 'good'", c.grant} {
+				_, err := admin.ExecContext(t.Context(), fmt.Sprintf(statement, "'"+user+"'@'"+host+"'"))
+				require.NoError(t, err)
+			}
+			theirs := config.Clone()
+			theirs.User, theirs.Passwd = user, c.password
+			db := database{sqlstore.MySQL, "mysql", theirs.FormatDSN()}.open(t)
+			s, err := sqlstore.New(sqlstore.Config{DB: db, Dialect: sqlstore.MySQL, Table: table})
+			require.NoError(t, err)
+			_, err = keyStore(s).Active(t.Context(), "a")
+			var r interface{ Refused() bool }
+			require.ErrorAs(t, err, &r, "%v", err)
+			assert.True(t, r.Refused())
+			assert.NotErrorIs(t, err, keyring.ErrUnavailable)
+		})
+	}
 }
 
 func TestOutage(t *testing.T) {

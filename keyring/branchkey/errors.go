@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-sealring/sealring/internal/kmscall"
@@ -76,7 +77,7 @@ type Error struct {
 func (e *Error) Error() string {
 	s := fmt.Sprintf("branch key %q", kmscall.Clip(e.ID))
 	if e.Type != "" {
-		s += ", item " + kmscall.Clip(e.Type)
+		s += ", item " + shown(e.Type)
 	}
 	return s + ": " + strings.ReplaceAll(e.err.Error(), "\n", "; ") + e.remedy
 }
@@ -84,10 +85,20 @@ func (e *Error) Error() string {
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.err }
 
+// shown returns a name that is in the table for people to read. Whoever can write there chose
+// it, so that it is cut, and quoted if it would not stay on its line.
+func shown(name string) string {
+	name = kmscall.Clip(name)
+	if strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
+}
+
 // foreign is the error for an item that is not as AWS lays it out.
 func foreign(it Item, attribute, format string, args ...any) error {
 	return &Error{ID: it.ID, Type: it.Type, Attributes: []string{attribute},
-		err: fmt.Errorf("%w: attribute %s %s", ErrForeignItem, kmscall.Clip(attribute), fmt.Sprintf(format, args...))}
+		err: fmt.Errorf("%w: attribute %s %s", ErrForeignItem, shown(attribute), fmt.Sprintf(format, args...))}
 }
 
 // storeFailed is the error for a failed call of the store.
@@ -119,7 +130,7 @@ func (s *KeyStore) kmsFailed(ctx context.Context, operation, keyARN string, it I
 		failed.Attributes = slices.DeleteFunc(slices.Sorted(maps.Keys(ec)), func(name string) bool { return name == tableAttribute })
 		names := make([]string, len(failed.Attributes))
 		for i, name := range failed.Attributes {
-			names[i] = kmscall.Clip(name)
+			names[i] = shown(name)
 		}
 		failed.remedy = fmt.Sprintf(": one of the item's attributes %s or enc was altered, or the key store's logical name is not %q",
 			strings.Join(names, ", "), s.name)

@@ -117,8 +117,12 @@ func wrapNew(t testing.TB, k keyring.Encrypter, ec keyring.EncryptionContext) *k
 }
 
 func unwrap(t testing.TB, k keyring.Decrypter, m *keyring.EncryptionMaterials) ([]byte, error) {
+	return unwrapUnder(t.Context(), k, m)
+}
+
+func unwrapUnder(ctx context.Context, k keyring.Decrypter, m *keyring.EncryptionMaterials) ([]byte, error) {
 	d := &keyring.DecryptionMaterials{Suite: m.Suite, Context: m.Context}
-	err := k.OnDecrypt(t.Context(), d, m.EncryptedDataKeys)
+	err := k.OnDecrypt(ctx, d, m.EncryptedDataKeys)
 	return d.DataKey, err
 }
 

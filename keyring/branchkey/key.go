@@ -3,8 +3,10 @@ package branchkey
 import (
 	"crypto/hkdf"
 	"crypto/sha512"
+	"crypto/subtle"
 	"fmt"
 
+	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -64,8 +66,13 @@ func (k Key) Format(f fmt.State, _ rune) {
 type BeaconKey struct{ secret secret }
 
 // Derive returns the 64-byte key for the beacon of a name, as AWS's Database Encryption SDK
-// derives it. It is secret, and the caller's.
+// derives it. It is secret, and the caller's. After Clear the error is
+// keyring.ErrInvalidArgument.
 func (k *BeaconKey) Derive(name string) ([]byte, error) {
+	// From a key of zeros anybody could derive.
+	if k.secret == nil || subtle.ConstantTimeCompare(k.secret()[:], make([]byte, keyLen)) == 1 {
+		return nil, invalid("the key of beacon %q: the beacon key was cleared, or never read", kmscall.Clip(name))
+	}
 	key, err := hkdf.Key(sha512.New, k.secret()[:], nil, "AWS_DBE_SCAN_BEACON"+name, 64)
 	if err != nil {
 		return nil, fmt.Errorf("branchkey: key of beacon %q: %w", name, err)

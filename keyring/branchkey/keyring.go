@@ -37,7 +37,8 @@ type Config struct {
 	// Limits bound how long branch keys are kept in memory, in plain, and how many.
 	// MaxAge must be set: it is the time to live, by the end of which a new version is used
 	// to encrypt, and access that was withdrawn is lost. StaleFor lets them be used past
-	// that while the table or KMS cannot be reached.
+	// that while the table or KMS cannot be reached. While the table cannot, KMS is not
+	// asked, so that what it denies is not noticed.
 	//
 	// MaxMessages and MaxBytes must be zero: a branch key may wrap as many data keys as
 	// there are.
@@ -290,7 +291,7 @@ func (k *Keyring) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials,
 	b := scratch.Get().(*buffers)
 	defer b.release()
 	var reasons []error
-	tried := 0
+	tried, outages := 0, 0
 	for i, edk := range keys {
 		if edk.ProviderID != ProviderID || string(edk.ProviderInfo) != id {
 			continue
@@ -310,9 +311,13 @@ func (k *Keyring) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials,
 			}
 		}
 		reasons = append(reasons, fmt.Errorf("encrypted data key %d: %w", i+1, err))
-		// Another version would not be had either, and only cost the same time again.
+		// One more is tried, since it may be held: of a message that two tables' branch keys of
+		// one ID have wrapped, only one is of this table. Further ones would only cost the same
+		// time again.
 		if errors.Is(err, keyring.ErrUnavailable) {
-			return k.noMatch(keys, reasons)
+			if outages++; outages > 1 {
+				return k.noMatch(keys, reasons)
+			}
 		}
 	}
 	if tried > k.maxCalls {

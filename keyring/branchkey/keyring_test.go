@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -301,6 +303,11 @@ func TestHostileHeader(t *testing.T) {
 	assert.EqualValues(t, 3, stats.LoadsRejected, "a version that was made up is the message's fault")
 	assert.Zero(t, stats.LoadsFailed)
 
+	reads = 0
+	_, err = unwrap(t, w.keyring(t, nil), m)
+	assert.ErrorContains(t, err, "91 of 101 encrypted data keys were not tried: MaxCalls is 10")
+	assert.Equal(t, 21, reads, "one for the active version, and two for each of ten")
+
 	// Those of another length or ID cost nothing.
 	reads = 0
 	m.EncryptedDataKeys = nil
@@ -344,8 +351,18 @@ func TestSupplier(t *testing.T) {
 	_, err = unwrap(t, refusing, a)
 	require.ErrorIs(t, err, no)
 	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
-	err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
-	require.ErrorIs(t, err, keyring.ErrInvalidArgument, "an empty ID")
+	reads := 0
+	w.store.gets = func() error { reads++; return nil }
+	for _, id := range []string{"", "\xff", "a\x00", strings.Repeat("x", 2049), strings.Repeat("x", 1<<16) + "a"} {
+		err = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": id}})
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+		stranger := &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": id}, EncryptedDataKeys: slices.Clone(a.EncryptedDataKeys)}
+		stranger.EncryptedDataKeys[0].ProviderInfo = []byte(id)
+		_, err = unwrap(t, k, stranger)
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+	}
+	assert.Zero(t, reads)
+	assert.Zero(t, k.Stats().LoadsRejected, "the cache was asked")
 }
 
 func TestConfig(t *testing.T) {
@@ -443,6 +460,75 @@ func TestOutage(t *testing.T) {
 	}
 }
 
+// TestOutageOfAnother has messages under branch keys of two tables, both with the same ID. The
+// one that is held unwraps them when the table is out, though it is not the first; and a
+// message whose keys are all not held does not wait for the outage again and again.
+func TestOutageOfAnother(t *testing.T) {
+	w, other := newWorld(t), newWorld(t)
+	w.create(t, "a")
+	other.create(t, "a")
+	k := w.keyring(t, nil)
+	both, err := keyring.NewMulti(other.keyring(t, nil), k)
+	require.NoError(t, err)
+	m := wrapNew(t, both, tenant)
+	require.Len(t, m.EncryptedDataKeys, 2)
+	unwraps(t, k, m)
+	reads := 0
+	w.store.gets = func() error { reads++; return errors.New("connection refused") }
+	unwraps(t, k, m)
+	assert.Equal(t, 1, reads)
+
+	reads = 0
+	hostile := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
+	for i := range byte(10) {
+		edk := m.EncryptedDataKeys[0]
+		edk.Ciphertext = slices.Clone(edk.Ciphertext)
+		edk.Ciphertext[28] ^= i
+		hostile.EncryptedDataKeys = append(hostile.EncryptedDataKeys, edk)
+	}
+	_, err = unwrap(t, k, hostile)
+	require.ErrorIs(t, err, keyring.ErrUnavailable)
+	assert.Equal(t, 2, reads)
+}
+
+// TestHeldVersionInAnOutage has the table go out when the active version has reached MaxAge and
+// an older one, which was read later, has not.
+func TestHeldVersionInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &testStore{Store: branchkeytest.NewMemoryStore()}
+		keys := branchkeytest.PlaintextKeyStoreForTests(store)
+		_, err := keys.Create(t.Context(), "a", tenant)
+		require.NoError(t, err)
+		newKeyring := func() *branchkey.Keyring {
+			k, err := branchkey.New(branchkey.Config{KeyStore: keys, ID: "a", Limits: cache.Limits{MaxAge: 10 * time.Minute, NoRefresh: true}})
+			require.NoError(t, err)
+			return k
+		}
+		writer, k := newKeyring(), newKeyring()
+		defer synctest.Wait()
+		defer writer.Close()
+		defer k.Close()
+		older := wrapNew(t, writer, tenant)
+		_, err = keys.Version(t.Context(), "a")
+		require.NoError(t, err)
+		newer := wrapNew(t, k, tenant)
+		time.Sleep(6 * time.Minute)
+		unwraps(t, k, older)
+		time.Sleep(6 * time.Minute)
+		reads := 0
+		store.gets = func() error { reads++; return errors.New("connection refused") }
+		for range 3 {
+			unwraps(t, k, older)
+		}
+		assert.Equal(t, 1, reads, "of the active version, which cannot be had")
+		_, err = unwrap(t, k, newer)
+		require.ErrorIs(t, err, keyring.ErrUnavailable)
+		time.Sleep(6 * time.Minute)
+		_, err = unwrap(t, k, older)
+		require.ErrorIs(t, err, keyring.ErrUnavailable, "it is past MaxAge")
+	})
+}
+
 // TestAccessEnds has kms:Decrypt be withdrawn, the table deny access, and the branch key
 // be destroyed by another process: each ends the use, of stale keys too.
 func TestAccessEnds(t *testing.T) {
@@ -523,7 +609,17 @@ func TestCallerGoesAway(t *testing.T) {
 	m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
 	require.ErrorIs(t, k.OnEncrypt(ctx, m), context.DeadlineExceeded)
 	assert.Nil(t, m.DataKey)
-	unwraps(t, k, wrapNew(t, k, tenant))
+	m = wrapNew(t, k, tenant)
+	_, err := unwrapUnder(ctx, w.keyring(t, nil), m)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+
+	// In the middle of it too. That says nothing of the message.
+	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err = unwrapUnder(ctx, w.keyring(t, nil), m)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.NotErrorIs(t, err, keyring.ErrNoMatchingKey)
+	unwraps(t, k, m)
 }
 
 // TestUnderLoad has writers and readers, each with a keyring of its own, while new versions

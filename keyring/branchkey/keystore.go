@@ -152,8 +152,9 @@ func (s *KeyStore) Create(ctx context.Context, id string, ec keyring.EncryptionC
 
 // Version gives a branch key a new version, makes it the active one, and returns its UUID.
 // What the old versions have wrapped can still be read. Keyrings that write take the new
-// one within their Limits.MaxAge, or at once after [Keyring.Purge]; a data-key cache before
-// one goes on with its data keys for its own MaxAge, or until its PurgeKey.
+// one within their Limits.MaxAge, and StaleFor if the table or KMS cannot be reached, or at
+// once after [Keyring.Purge]; a data-key cache before one goes on with its data keys for its
+// own MaxAge, or until its PurgeKey.
 //
 // If somebody else does the same at the same time, one of them gets [ErrConflict].
 // When Version fails for an outage of the table, the new version may be active.
@@ -398,7 +399,8 @@ func (s *KeyStore) List(ctx context.Context, id string) ([]VersionInfo, error) {
 // KeyStore drop the branch key at once; those of other processes within their
 // Limits.MaxAge, and StaleFor if the table or KMS cannot be reached. A data-key cache before a
 // keyring goes on with the data keys that it holds, in this process too: call its PurgeKey
-// with the ID. When Destroy fails, some versions may be gone; it can be called again.
+// with the ID. When Destroy fails, some versions may be gone; it can be called again, and is
+// to be before Create makes the ID anew, which would leave the old versions readable.
 func (s *KeyStore) Destroy(ctx context.Context, id, repeated string) error {
 	if id != repeated {
 		return invalid("Destroy of branch key %q was not confirmed: the second argument must repeat the ID", kmscall.Clip(id))

@@ -2,6 +2,7 @@ package branchkey_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -9,14 +10,18 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/cache"
+	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -108,6 +113,8 @@ func TestLayout(t *testing.T) {
 	call, _ := w.kms.LastCall(kmstest.Match{})
 	assert.Equal(t, "Decrypt", call.Operation)
 	assert.Equal(t, w.key, call.KeyID)
+	assert.Equal(t, []string{"token"}, call.GrantTokens)
+	assert.Contains(t, call.UserAgent, "sealring")
 	assert.Equal(t, in(now), call.EncryptionContext)
 	k, err = w.keys.ByVersion(t.Context(), "a", version)
 	require.NoError(t, err)
@@ -380,6 +387,47 @@ func TestForeignItem(t *testing.T) {
 	})
 }
 
+// TestHostileNames has attributes and items whose names would make lines of their own in a
+// log, or control a terminal.
+func TestHostileNames(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	const name = "x\n2026-01-01 all is well\r\x1b[31m\u2028\u202e"
+	holds := func(t *testing.T, err error) {
+		t.Helper()
+		require.Error(t, err)
+		at := strings.IndexFunc(err.Error(), func(r rune) bool { return !strconv.IsPrint(r) })
+		assert.Negative(t, at, "%.300q", err)
+	}
+	for what, change := range map[string]func(*branchkey.Item){
+		"one more":  func(it *branchkey.Item) { it.Attributes[name] = "" },
+		"not UTF-8": func(it *branchkey.Item) { it.Attributes[name] = "\xff" },
+		"kms-arn":   func(it *branchkey.Item) { it.Attributes["kms-arn"] = name },
+		"version":   func(it *branchkey.Item) { it.Attributes["version"] = name },
+		"hierarchy": func(it *branchkey.Item) { it.Attributes["hierarchy-version"] = name },
+		"type":      func(it *branchkey.Item) { it.Type = name },
+		"ID":        func(it *branchkey.Item) { it.ID = name },
+	} {
+		t.Run(what, func(t *testing.T) {
+			w.store.other = func(it branchkey.Item) branchkey.Item {
+				change(&it)
+				return it
+			}
+			defer func() { w.store.other = nil }()
+			_, err := w.keys.Active(t.Context(), "a")
+			holds(t, err)
+		})
+	}
+	for what, itemType := range map[string]string{"type in a list": name, "long type in a list": strings.Repeat("\n", 255)} {
+		t.Run(what, func(t *testing.T) {
+			it := branchkey.Item{ID: what, Type: itemType, Enc: []byte("x"), Attributes: map[string]string{"hierarchy-version": "1"}}
+			require.NoError(t, w.store.Put(t.Context(), branchkey.Put{Item: it}))
+			_, err := w.keys.List(t.Context(), what)
+			holds(t, err)
+		})
+	}
+}
+
 // TestAnswers has KMS answer with what must not be believed.
 func TestAnswers(t *testing.T) {
 	w := newWorld(t)
@@ -418,6 +466,31 @@ func TestAnswers(t *testing.T) {
 	})
 	_, err := w.keys.Version(t.Context(), "a")
 	assert.ErrorContains(t, err, "another key")
+
+	// A wrapped key that could not be read again, from the right key.
+	before, err := w.store.List(t.Context(), "a")
+	require.NoError(t, err)
+	for _, operation := range []string{"GenerateDataKeyWithoutPlaintext", "ReEncrypt"} {
+		for says, blob := range map[string][]byte{"a ciphertext of 0 bytes": nil, "a ciphertext of 6145 bytes": make([]byte, 6145)} {
+			w.kms.Tamper(func(op string, a map[string]any) {
+				if op == operation {
+					a["CiphertextBlob"] = blob
+				}
+			})
+			_, createErr := w.keys.Create(t.Context(), "b", tenant)
+			_, versionErr := w.keys.Version(t.Context(), "a")
+			for _, err := range []error{createErr, versionErr} {
+				require.ErrorIs(t, err, keyring.ErrUnavailable)
+				assert.ErrorContains(t, err, says)
+			}
+		}
+	}
+	w.kms.Tamper(nil)
+	after, err := w.store.List(t.Context(), "a")
+	require.NoError(t, err)
+	assert.Equal(t, before, after)
+	_, err = w.keys.Active(t.Context(), "b")
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
 }
 
 func TestDenied(t *testing.T) {
@@ -546,6 +619,22 @@ func TestKeyStoreConfig(t *testing.T) {
 	}
 }
 
+// TestSilentClient has a client that does not tell which region it asks, and asks another than
+// the key's. Nothing is sent there.
+func TestSilentClient(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	keys := w.keyStore(t, func(c *branchkey.KeyStoreConfig) { c.Client = struct{ branchkey.Client }{newClient(w.kms, west)} })
+	w.kms.ResetCalls()
+	_, createErr := keys.Create(t.Context(), "", nil)
+	_, versionErr := keys.Version(t.Context(), "a")
+	_, activeErr := keys.Active(t.Context(), "a")
+	for _, err := range []error{createErr, versionErr, activeErr} {
+		assert.ErrorContains(t, err, "the client asks us-west-2, and the key is in us-east-1")
+	}
+	assert.Zero(t, w.kms.Calls(kmstest.Match{}))
+}
+
 func TestVersionRace(t *testing.T) {
 	w := newWorld(t)
 	w.create(t, "a")
@@ -579,6 +668,9 @@ func TestNotFound(t *testing.T) {
 	for _, err := range []error{activeErr, versionErr, beaconErr, nextErr, listErr, w.keys.Destroy(t.Context(), "b", "b")} {
 		require.ErrorIs(t, err, branchkey.ErrNotFound)
 		assert.NotErrorIs(t, err, keyring.ErrUnavailable)
+		var r interface{ Refused() bool }
+		require.ErrorAs(t, err, &r, "a cache drops what was read before")
+		assert.True(t, r.Refused())
 	}
 	_, err := w.keys.ByVersion(t.Context(), "a", strings.ToUpper(version))
 	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
@@ -612,6 +704,24 @@ func TestSecondLook(t *testing.T) {
 	assert.Equal(t, 1, looks)
 }
 
+// TestSecondLookWaits holds the wait in simulated time, and that it ends with the caller.
+func TestSecondLookWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := branchkeytest.PlaintextKeyStoreForTests(branchkeytest.NewMemoryStore())
+		const version = "01234567-89ab-4cde-8f01-23456789abcd"
+		start := time.Now()
+		_, err := keys.ByVersion(t.Context(), "a", version)
+		require.ErrorIs(t, err, branchkey.ErrNotFound)
+		assert.Equal(t, 50*time.Millisecond, time.Since(start))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		start = time.Now()
+		_, err = keys.ByVersion(ctx, "a", version)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, time.Millisecond, time.Since(start))
+	})
+}
+
 func TestDestroy(t *testing.T) {
 	w := newWorld(t)
 	w.create(t, "a")
@@ -632,7 +742,75 @@ func TestDestroy(t *testing.T) {
 	_, err = unwrap(t, k, a)
 	require.ErrorIs(t, err, branchkey.ErrNotFound, "the keyring still has it")
 	require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: a.Context}), branchkey.ErrNotFound)
+	w.kms.ResetCalls()
 	unwraps(t, k, b)
+	assert.Zero(t, w.kms.Calls(kmstest.Match{}), "the other branch key was dropped too")
+}
+
+// TestDestroyAndDataKeys has a cache of data keys before the keyring, which goes on reading
+// until PurgeKey.
+func TestDestroyAndDataKeys(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	w.create(t, "b")
+	cached, err := cache.New(w.keyring(t, by), limits)
+	require.NoError(t, err)
+	defer cached.Close()
+	client, err := envelope.NewFromManager(cached, nil)
+	require.NoError(t, err)
+	messages := map[string][]byte{}
+	for _, id := range []string{"a", "b"} {
+		messages[id], err = client.Encrypt(t.Context(), []byte("secret"), keyring.EncryptionContext{"tenant": id})
+		require.NoError(t, err)
+		_, err = client.Decrypt(t.Context(), messages[id], nil)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.keys.Destroy(t.Context(), "a", "a"))
+	_, err = client.Decrypt(t.Context(), messages["a"], nil)
+	require.NoError(t, err)
+	cached.PurgeKey("a")
+	_, err = client.Decrypt(t.Context(), messages["a"], nil)
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
+	_, err = client.Encrypt(t.Context(), nil, keyring.EncryptionContext{"tenant": "a"})
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
+	entries := cached.Stats().Entries
+	_, err = client.Decrypt(t.Context(), messages["b"], nil)
+	require.NoError(t, err)
+	assert.Equal(t, 2, entries, "what the other branch key has wrapped stays")
+}
+
+// deletes is a store whose Delete is as a test says.
+type deletes struct {
+	branchkey.Store
+	do func(ctx context.Context, id string) error
+}
+
+func (s *deletes) Delete(ctx context.Context, id string) error { return s.do(ctx, id) }
+
+// TestDestroyPurges has keyrings read a branch key again while it is being destroyed, and a
+// Destroy that fails after it has deleted.
+func TestDestroyPurges(t *testing.T) {
+	failed := errors.New("connection reset")
+	for name, want := range map[string]error{"done": nil, "failed": failed} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create(t, "a")
+			store := &deletes{Store: w.store}
+			keys := w.keyStore(t, func(c *branchkey.KeyStoreConfig) { c.Store = store })
+			k := w.keyring(t, func(c *branchkey.Config) { c.KeyStore = keys })
+			var m *keyring.EncryptionMaterials
+			store.do = func(ctx context.Context, id string) error {
+				m = wrapNew(t, k, tenant)
+				unwraps(t, k, m)
+				require.NoError(t, w.store.Delete(ctx, id))
+				return want
+			}
+			require.ErrorIs(t, keys.Destroy(t.Context(), "a", "a"), want)
+			_, err := unwrap(t, k, m)
+			require.ErrorIs(t, err, branchkey.ErrNotFound)
+			require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}), branchkey.ErrNotFound)
+		})
+	}
 }
 
 // refusal is what a store may say when the database denies access.
@@ -698,13 +876,31 @@ func TestNotPrinted(t *testing.T) {
 		assert.False(t, strings.Contains(printed, form), "the key is shown as %s", form)
 	}
 	assert.Contains(t, printed, version)
-	k.Clear()
+}
+
+// TestClearedBeaconKey has a beacon key that is used after it was cleared, or was never read.
+// The keys of beacons that it would give are those that anybody can compute.
+func TestClearedBeaconKey(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	beacon, err := w.keys.Beacon(t.Context(), "a")
+	require.NoError(t, err)
+	first, err := beacon.Derive("ssn")
+	require.NoError(t, err)
+	again, err := beacon.Derive("ssn")
+	require.NoError(t, err)
+	assert.Equal(t, first, again)
+	other, err := beacon.Derive("name")
+	require.NoError(t, err)
+	assert.NotEqual(t, first, other)
+	shallow := *beacon
 	beacon.Clear()
-	derived, err := beacon.Derive("x")
-	require.NoError(t, err)
-	other, err := keys.Beacon(t.Context(), "a")
-	require.NoError(t, err)
-	again, err := other.Derive("x")
-	require.NoError(t, err)
-	assert.NotEqual(t, again, derived, "Clear left the key")
+	beacon.Clear()
+	for _, k := range []*branchkey.BeaconKey{beacon, &shallow, {}} {
+		key, err := k.Derive("ssn")
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+		assert.Nil(t, key)
+	}
+	new(branchkey.BeaconKey).Clear()
+	new(branchkey.Key).Clear()
 }

@@ -50,7 +50,8 @@ type Store interface {
 	// different types. Put does not keep or change what it is given.
 	Put(ctx context.Context, puts ...Put) error
 
-	// Delete deletes all items of an ID. If there are none it returns [ErrNotFound]. When it
-	// fails some may be gone; it can be called again.
+	// Delete deletes all items of an ID, and those too that a Put which replaces one of them
+	// writes meanwhile. If there are none it returns [ErrNotFound]. When it fails some may
+	// be gone; it can be called again.
 	Delete(ctx context.Context, id string) error
 }

@@ -37,6 +37,7 @@ func TestStore(t *testing.T, newStore func(t *testing.T) branchkey.Store) {
 		{"OneWinsTheRace", testOneWinsTheRace},
 		{"List", testList},
 		{"Delete", testDelete},
+		{"DeleteWhilePut", testDeleteWhilePut},
 		{"NothingShared", testNothingShared},
 		{"Cancelled", testCancelled},
 		{"ManyAtOnce", testManyAtOnce},
@@ -262,7 +263,7 @@ func testList(t *testing.T, s branchkey.Store) {
 		want = append(want, it)
 	}
 	want = slices.Insert(want, 0, newItem("a", "beacon:ACTIVE", "b"), newItem("a", active, "a"))
-	for _, it := range want {
+	for _, it := range slices.Backward(want) {
 		put(t, s, it)
 	}
 	put(t, s, newItem("b", active, "b"))
@@ -296,6 +297,34 @@ func testDelete(t *testing.T, s branchkey.Store) {
 	has(t, s, other)
 	put(t, s, newItem("a", active, "again"))
 	has(t, s, newItem("a", active, "again"))
+}
+
+// testDeleteWhilePut has an ID deleted while several give it a new version. Whichever comes
+// first, nothing is left: who comes first is deleted, and who comes later finds no active item.
+func testDeleteWhilePut(t *testing.T, s branchkey.Store) {
+	for round := range 20 {
+		id := fmt.Sprint("tenant", round)
+		old := newItem(id, active, "old")
+		put(t, s, newItem(id, version, "v"), old)
+		var wg sync.WaitGroup
+		for i := range 3 {
+			wg.Go(func() {
+				err := s.Put(t.Context(),
+					branchkey.Put{Item: newItem(id, fmt.Sprint("branch:version:", i), "v")},
+					branchkey.Put{Item: newItem(id, active, fmt.Sprint(i)), Replaces: old.Enc})
+				if err != nil && !errors.Is(err, branchkey.ErrConflict) {
+					t.Errorf("Put returned %v, want ErrConflict or nil", err)
+				}
+			})
+		}
+		if err := s.Delete(t.Context(), id); err != nil {
+			t.Errorf("Delete: %v", err)
+		}
+		wg.Wait()
+		if all, err := s.List(t.Context(), id); err != nil || len(all) != 0 {
+			t.Errorf("after Delete, List returned %+v and %v", all, err)
+		}
+	}
 }
 
 // testNothingShared changes what was given and what was returned.

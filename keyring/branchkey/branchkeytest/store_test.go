@@ -38,3 +38,19 @@ func TestPlaintextStore(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, next, k.Version)
 }
+
+// TestPlaintextIsBound has items altered, which KMS would refuse to unwrap.
+func TestPlaintextIsBound(t *testing.T) {
+	store := branchkeytest.NewMemoryStore()
+	keys := branchkeytest.PlaintextKeyStoreForTests(store)
+	_, err := keys.Create(t.Context(), "a", keyring.EncryptionContext{"tenant": "42"})
+	require.NoError(t, err)
+	it, err := store.Get(t.Context(), "a", "branch:ACTIVE")
+	require.NoError(t, err)
+	it.Attributes["aws-crypto-ec:tenant"] = "43"
+	require.NoError(t, store.Put(t.Context(), branchkey.Put{Item: it, Replaces: it.Enc}))
+	_, err = keys.Active(t.Context(), "a")
+	require.ErrorContains(t, err, "altered")
+	_, err = keys.Version(t.Context(), "a")
+	require.ErrorContains(t, err, "altered")
+}

@@ -305,7 +305,8 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 
 // CreateTable makes the table if it is not there, and waits until it can be used. It is
 // billed by request and protected from deletion. A table that is there must have the
-// key that a key store needs.
+// key that a key store needs. For one that is being deleted, or that DynamoDB has archived,
+// CreateTable does not wait.
 func (s *Store) CreateTable(ctx context.Context) error {
 	protected := true
 	id, itemType := idAttribute, typeAttribute
@@ -332,6 +333,8 @@ func (s *Store) CreateTable(ctx context.Context) error {
 			return invalid("table %s is there and has another key than %s (S, hash) and %s (S, range)", s.table, id, itemType)
 		case err == nil && out.Table.TableStatus == types.TableStatusActive:
 			return nil
+		case err == nil && out.Table.TableStatus != types.TableStatusCreating && out.Table.TableStatus != types.TableStatusUpdating:
+			return fmt.Errorf("dynamostore: table %s is %s, and cannot be used", s.table, out.Table.TableStatus)
 		}
 		if err := pause(ctx, time.Second); err != nil {
 			return s.failed("DescribeTable", err)
@@ -362,10 +365,23 @@ func (s *Store) failed(operation string, err error) error {
 		return fmt.Errorf("dynamodb:%s on table %s: %w: %w", operation, s.table, branchkey.ErrNoTable, err)
 	}
 	var answer smithy.APIError
-	if errors.As(err, &answer) && answer.ErrorCode() == "AccessDeniedException" {
+	if errors.As(err, &answer) && denies(answer.ErrorCode()) {
 		return &deniedError{operation, s.table, err}
 	}
 	return fmt.Errorf("dynamodb:%s on table %s: %w", operation, s.table, err)
+}
+
+// denies says whether a code of DynamoDB, or of the service that gives the credentials, says
+// that access is not allowed, or that the credentials are not taken, as after somebody has
+// deleted an access key. Credentials that have run out are no refusal.
+func denies(code string) bool {
+	switch code {
+	case "AccessDeniedException", "AccessDenied", "UnrecognizedClientException", "InvalidClientTokenId",
+		"InvalidSignatureException", "SignatureDoesNotMatch", "MissingAuthenticationToken", "MissingAuthenticationTokenException",
+		"IncompleteSignature", "IncompleteSignatureException":
+		return true
+	}
+	return false
 }
 
 // A deniedError ends the use of branch keys that were read before.
@@ -375,7 +391,7 @@ type deniedError struct {
 }
 
 func (e *deniedError) Error() string {
-	return fmt.Sprintf("dynamodb:%s on table %s denied: the caller's IAM policy must allow it: %v", e.operation, e.table, e.err)
+	return fmt.Sprintf("dynamodb:%s on table %s denied: the caller's IAM policy must allow it, and the credentials be valid: %v", e.operation, e.table, e.err)
 }
 
 func (e *deniedError) Unwrap() error { return e.err }

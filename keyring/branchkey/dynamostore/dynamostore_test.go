@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,13 +43,40 @@ func newStore(t *testing.T, client dynamostore.Client, table string) *dynamostor
 	return s
 }
 
+// oneAtATime has one call made after the other. moto writes the items of a transaction one by
+// one, and undoes them by putting back a copy of the whole table: other calls meanwhile see what
+// was never committed, and lose what they wrote. DynamoDB does neither.
+type oneAtATime struct {
+	*dynamodb.Client
+	mu sync.Mutex
+}
+
+func (c *oneAtATime) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Client.GetItem(ctx, in, o...)
+}
+
+func (c *oneAtATime) Query(ctx context.Context, in *dynamodb.QueryInput, o ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Client.Query(ctx, in, o...)
+}
+
+func (c *oneAtATime) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Client.TransactWriteItems(ctx, in, o...)
+}
+
 // TestMoto runs all that needs a DynamoDB on one server.
 func TestMoto(t *testing.T) {
 	client := newClient(mototest.Start(t))
+	isolated := &oneAtATime{Client: client}
 	tables := 0
 	migrated := func(t *testing.T) *dynamostore.Store {
 		tables++
-		s := newStore(t, client, fmt.Sprint("keys", tables))
+		s := newStore(t, isolated, fmt.Sprint("keys", tables))
 		require.NoError(t, s.CreateTable(t.Context()))
 		return s
 	}
@@ -56,8 +86,12 @@ func TestMoto(t *testing.T) {
 	t.Run("CreateTable", func(t *testing.T) {
 		s := migrated(t)
 		require.NoError(t, s.CreateTable(t.Context()), "again")
+		made, err := client.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(fmt.Sprint("keys", tables))})
+		require.NoError(t, err)
+		assert.True(t, aws.ToBool(made.Table.DeletionProtectionEnabled))
+		assert.Equal(t, types.BillingModePayPerRequest, made.Table.BillingModeSummary.BillingMode)
 		other := "other"
-		_, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		_, err = client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 			TableName: &other, BillingMode: types.BillingModePayPerRequest,
 			KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
 			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeS}},
@@ -186,18 +220,183 @@ func TestErrors(t *testing.T) {
 		})
 	}
 
-	denied := &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized"}
-	_, err := newStore(t, &fails{err: denied}, "keys").Get(t.Context(), "a", "b")
-	var r interface{ Refused() bool }
-	require.ErrorAs(t, err, &r)
-	assert.True(t, r.Refused())
-	assert.ErrorContains(t, err, "dynamodb:GetItem on table keys denied")
+	// Credentials that were withdrawn end the use of branch keys too. Those that have run out
+	// are to be had again.
+	for code, refused := range map[string]bool{
+		"AccessDeniedException": true, "AccessDenied": true, "UnrecognizedClientException": true, "InvalidClientTokenId": true,
+		"InvalidSignatureException": true, "MissingAuthenticationTokenException": true, "IncompleteSignatureException": true,
+		"ExpiredTokenException": false, "ThrottlingException": false, "InternalServerError": false,
+	} {
+		t.Run(code, func(t *testing.T) {
+			client := &fails{err: &smithy.GenericAPIError{Code: code, Message: "says no"}}
+			_, err := branchkeytest.PlaintextKeyStoreForTests(newStore(t, client, "keys")).Active(t.Context(), "a")
+			require.ErrorIs(t, err, client.err)
+			assert.Equal(t, !refused, errors.Is(err, keyring.ErrUnavailable))
+			var r interface{ Refused() bool }
+			assert.Equal(t, refused, errors.As(err, &r) && r.Refused())
+			if refused {
+				assert.ErrorContains(t, err, "dynamodb:GetItem on table keys denied")
+			}
+		})
+	}
 
 	down := errors.New("connection refused")
 	keys := branchkeytest.PlaintextKeyStoreForTests(newStore(t, &fails{err: down}, "keys"))
-	_, err = keys.Active(t.Context(), "a")
+	_, err := keys.Active(t.Context(), "a")
 	require.ErrorIs(t, err, down)
 	require.ErrorIs(t, err, keyring.ErrUnavailable)
+}
+
+// pages is a client with the items of one ID, a few on each page.
+type pages struct {
+	dynamostore.Client
+	types      []string // in order
+	late       []string // come when the first transaction is over
+	inOne      []int    // how many each transaction deletes
+	consistent bool     // every read was
+	broken     int      // transactions after this many fail, if not zero
+}
+
+const perPage = 60
+
+func (p *pages) Query(_ context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	p.consistent = p.consistent && aws.ToBool(in.ConsistentRead)
+	start := 0
+	if in.ExclusiveStartKey != nil {
+		start = 1 + slices.Index(p.types, in.ExclusiveStartKey["type"].(*types.AttributeValueMemberS).Value)
+	}
+	out := &dynamodb.QueryOutput{}
+	for _, itemType := range p.types[start:min(start+perPage, len(p.types))] {
+		out.Items = append(out.Items, map[string]types.AttributeValue{
+			"branch-key-id": &types.AttributeValueMemberS{Value: "a"}, "type": &types.AttributeValueMemberS{Value: itemType},
+		})
+	}
+	if start+perPage < len(p.types) {
+		out.LastEvaluatedKey = out.Items[len(out.Items)-1]
+	}
+	return out, nil
+}
+
+func (p *pages) GetItem(_ context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	p.consistent = p.consistent && aws.ToBool(in.ConsistentRead)
+	return &dynamodb.GetItemOutput{}, nil
+}
+
+func (p *pages) TransactWriteItems(_ context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	if p.broken > 0 && len(p.inOne) == p.broken {
+		return nil, errors.New("connection reset")
+	}
+	p.inOne = append(p.inOne, len(in.TransactItems))
+	for _, it := range in.TransactItems {
+		itemType := it.Delete.Key["type"].(*types.AttributeValueMemberS).Value
+		p.types = slices.DeleteFunc(p.types, func(t string) bool { return t == itemType })
+	}
+	p.types = append(p.types, p.late...)
+	p.late = nil
+	return &dynamodb.TransactWriteItemsOutput{}, nil
+}
+
+// TestPages holds what moto does not show: pages of a list, how many items a transaction may
+// have, a version that comes while others are deleted, and that reads are strongly
+// consistent.
+func TestPages(t *testing.T) {
+	client := &pages{consistent: true, late: []string{"branch:version:late"}}
+	for i := range 250 {
+		client.types = append(client.types, fmt.Sprintf("branch:version:%03d", i))
+	}
+	want := slices.Clone(client.types)
+	s := newStore(t, client, "keys")
+	items, err := s.List(t.Context(), "a")
+	require.NoError(t, err)
+	var got []string
+	for _, it := range items {
+		assert.Equal(t, "a", it.ID)
+		got = append(got, it.Type)
+	}
+	assert.Equal(t, want, got)
+	_, err = s.Get(t.Context(), "a", "b")
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
+	require.NoError(t, s.Delete(t.Context(), "a"))
+	assert.Empty(t, client.types)
+	assert.Equal(t, []int{100, 100, 50, 1}, client.inOne)
+	assert.True(t, client.consistent)
+}
+
+// TestDeleteInParts has a Delete fail in the middle. The active item is gone by then, so that
+// nobody writes under the branch key, and another Delete takes the rest.
+func TestDeleteInParts(t *testing.T) {
+	client := &pages{types: []string{"beacon:ACTIVE", "branch:ACTIVE"}, broken: 1}
+	for i := range 150 {
+		client.types = append(client.types, fmt.Sprintf("branch:version:%03d", i))
+	}
+	s := newStore(t, client, "keys")
+	err := s.Delete(t.Context(), "a")
+	require.ErrorContains(t, err, "connection reset")
+	assert.NotErrorIs(t, err, branchkey.ErrNotFound)
+	assert.Len(t, client.types, 52)
+	assert.NotContains(t, client.types, "branch:ACTIVE")
+	client.broken = 0
+	require.NoError(t, s.Delete(t.Context(), "a"))
+	assert.Empty(t, client.types)
+	require.ErrorIs(t, s.Delete(t.Context(), "a"), branchkey.ErrNotFound)
+}
+
+// statuses is a client of a table that is there, and whose status is one after another, and
+// then that it is gone.
+type statuses struct {
+	dynamostore.Client
+	status []types.TableStatus
+}
+
+func (s *statuses) CreateTable(context.Context, *dynamodb.CreateTableInput, ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error) {
+	return nil, &types.ResourceInUseException{}
+}
+
+func (s *statuses) DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error) {
+	if len(s.status) == 0 {
+		return nil, &types.ResourceNotFoundException{}
+	}
+	status := s.status[0]
+	s.status = s.status[1:]
+	text := func(name string) types.AttributeDefinition {
+		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
+	}
+	return &dynamodb.DescribeTableOutput{Table: &types.TableDescription{
+		TableStatus: status, AttributeDefinitions: []types.AttributeDefinition{text("branch-key-id"), text("type")},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String("branch-key-id"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("type"), KeyType: types.KeyTypeRange},
+		},
+	}}, nil
+}
+
+// TestCreateTableWaits has tables that come to be used, and others that never do: CreateTable
+// does not wait for those.
+func TestCreateTableWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		status []types.TableStatus
+		says   string
+	}{
+		"being made":    {[]types.TableStatus{types.TableStatusCreating, types.TableStatusUpdating, types.TableStatusActive}, ""},
+		"being deleted": {[]types.TableStatus{types.TableStatusDeleting}, "table keys is DELETING"},
+		"no key":        {[]types.TableStatus{types.TableStatusInaccessibleEncryptionCredentials}, "table keys is INACCESSIBLE_ENCRYPTION_CREDENTIALS"},
+		"archived":      {[]types.TableStatus{types.TableStatusArchived}, "table keys is ARCHIVED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				client := &statuses{status: c.status}
+				err := newStore(t, client, "keys").CreateTable(ctx)
+				require.NotErrorIs(t, err, context.DeadlineExceeded)
+				if c.says == "" {
+					require.NoError(t, err)
+				} else {
+					require.ErrorContains(t, err, c.says)
+				}
+				assert.Empty(t, client.status)
+			})
+		})
+	}
 }
 
 func TestConfig(t *testing.T) {

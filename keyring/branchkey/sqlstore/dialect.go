@@ -147,12 +147,13 @@ func noTable(err error) bool {
 }
 
 // denied reports whether a database has refused access: rights that are missing, or a name
-// or password that it does not take.
+// or password that it does not take. MySQL's and MariaDB's numbers for an account that is
+// locked are not the same.
 func denied(err error) bool {
 	const insufficientPrivilege, invalidAuthorization = "42501", "28"
 	state := sqlState(err)
 	return state == insufficientPrivilege || strings.HasPrefix(state, invalidAuthorization) ||
-		state == "" && says(err, "Error 1044", "Error 1045", "Error 1142", "Error 1143")
+		state == "" && says(err, "Error 1044", "Error 1045", "Error 1142", "Error 1143", "Error 1698", "Error 3118", "Error 4151")
 }
 
 // A deniedError ends the use of branch keys that were read before.

@@ -52,7 +52,7 @@ type Store struct {
 	dialect Dialect
 	table   string
 
-	get, list, lock, insert, update, delete string // statements
+	get, list, ids, lock, insert, update, delete string // statements
 }
 
 var _ branchkey.Store = (*Store)(nil)
@@ -71,17 +71,18 @@ func New(c Config) (*Store, error) {
 	d := c.Dialect.row()
 	// What is too long to be an item's is not read into memory.
 	fits := fmt.Sprintf("%s <= %d AND %s <= %d", d.length("enc"), maxEnc, d.length("attributes"), maxAttributes)
-	sel := fmt.Sprintf("SELECT type, CASE WHEN %s THEN enc END, CASE WHEN %s THEN attributes END FROM %s WHERE branch_key_id = ", fits, fits, c.Table)
+	sel := fmt.Sprintf("SELECT branch_key_id, type, CASE WHEN %s THEN enc END, CASE WHEN %s THEN attributes END FROM %s WHERE branch_key_id = ", fits, fits, c.Table)
 	s := &Store{
 		db: c.DB, dialect: c.Dialect, table: c.Table,
 		get:    sel + "? AND type = ?",
 		list:   sel + "?",
+		ids:    "SELECT branch_key_id FROM " + c.Table + " WHERE branch_key_id = ?",
 		lock:   "SELECT enc FROM " + c.Table + " WHERE branch_key_id = ? AND type = ?" + d.forUpdate,
 		insert: "INSERT INTO " + c.Table + " (branch_key_id, type, enc, attributes) VALUES (?, ?, ?, ?)",
 		update: "UPDATE " + c.Table + " SET enc = ?, attributes = ? WHERE branch_key_id = ? AND type = ?",
 		delete: "DELETE FROM " + c.Table + " WHERE branch_key_id = ?",
 	}
-	for _, statement := range []*string{&s.get, &s.list, &s.lock, &s.insert, &s.update, &s.delete} {
+	for _, statement := range []*string{&s.get, &s.list, &s.ids, &s.lock, &s.insert, &s.update, &s.delete} {
 		*statement = d.numbered(*statement)
 	}
 	return s, nil
@@ -177,12 +178,19 @@ func (s *Store) List(ctx context.Context, id string) ([]branchkey.Item, error) {
 	return all, nil
 }
 
-// scan reads an item from a row.
+// errComparesIDs is the error for a table that takes one ID for another. One made by Schema
+// does not.
+var errComparesIDs = fmt.Errorf("%w: the table compares IDs without regard to case, accents or spaces: make it as sqlstore.Schema says", branchkey.ErrForeignItem)
+
+// scan reads an item of an ID from a row.
 func scan(id string, row interface{ Scan(...any) error }) (branchkey.Item, error) {
-	it := branchkey.Item{ID: id}
+	var it branchkey.Item
 	var attributes []byte
-	if err := row.Scan(&it.Type, &it.Enc, &attributes); err != nil {
+	if err := row.Scan(&it.ID, &it.Type, &it.Enc, &attributes); err != nil {
 		return it, err
+	}
+	if it.ID != id {
+		return it, errComparesIDs
 	}
 	if it.Enc == nil || attributes == nil {
 		return it, fmt.Errorf("%w: its enc or attributes are longer than any item's", branchkey.ErrForeignItem)
@@ -298,15 +306,48 @@ func (s *Store) outcome(ctx context.Context, puts []branchkey.Put) (written, pos
 	return written, possible, nil
 }
 
-// Delete implements [branchkey.Store]. All items are deleted, or none.
+// Delete implements [branchkey.Store]. The items that are there go in one statement.
 func (s *Store) Delete(ctx context.Context, id string) error {
-	result, err := s.db.ExecContext(ctx, s.delete, id)
+	found := false
+	// Again until there is nothing: a statement does not see a new version that was
+	// committed while it waited for the active item. None comes once that is gone. Nor does
+	// a deadlock with a transaction that makes one keep the items.
+	for try := 1; ; {
+		there, err := s.has(ctx, id)
+		switch {
+		case err != nil:
+			return s.failed("delete", err)
+		case !there && !found:
+			return branchkey.ErrNotFound
+		case !there:
+			return nil
+		}
+		found = true
+		if _, err := s.db.ExecContext(ctx, s.delete, id); err != nil {
+			if try == tries || pause(ctx, try) != nil {
+				return s.failed("delete", err)
+			}
+			try++
+		}
+	}
+}
+
+// has says whether there are items of an ID.
+func (s *Store) has(ctx context.Context, id string) (found bool, err error) {
+	rows, err := s.db.QueryContext(ctx, s.ids, id)
 	if err != nil {
-		return s.failed("delete", err)
+		return false, err
 	}
-	n, err := result.RowsAffected()
-	if err == nil && n == 0 {
-		return branchkey.ErrNotFound
+	defer rows.Close()
+	for rows.Next() {
+		var got string
+		if err := rows.Scan(&got); err != nil {
+			return false, err
+		}
+		if got != id {
+			return false, errComparesIDs
+		}
+		found = true
 	}
-	return s.failed("delete", err)
+	return found, rows.Err()
 }

@@ -23,6 +23,8 @@ func TestConfig(t *testing.T) {
 		`"a b": a name`:     {DB: db, Dialect: sqlstore.SQLite, Table: "a b"},
 		`"a;": a name`:      {DB: db, Dialect: sqlstore.SQLite, Table: "a;"},
 		`"a.b.c": a name`:   {DB: db, Dialect: sqlstore.SQLite, Table: "a.b.c"},
+		`"a\n": a name`:     {DB: db, Dialect: sqlstore.SQLite, Table: "a\n"},
+		`".": a name`:       {DB: db, Dialect: sqlstore.SQLite, Table: "."},
 		`"1a": a name`:      {DB: db, Dialect: sqlstore.SQLite, Table: "1a"},
 		`at most 63`:        {DB: db, Dialect: sqlstore.SQLite, Table: strings.Repeat("a", 64)},
 	} {
