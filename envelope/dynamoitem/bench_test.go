@@ -18,7 +18,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/branchkey"
 )
 
 // atHand is a manager with materials at hand: it gives the same ones again, into one place,
@@ -256,4 +258,54 @@ func BenchmarkItem(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkBeacons encrypts an item with four beacons, one of them compound, and the same
+// item without any. Beacon keys come from a keyring that holds them.
+func BenchmarkBeacons(b *testing.B) {
+	config := people(b)
+	config.Suite = keyring.SuiteDBEAES256GCMHKDFSHA512CommitHMACSHA384
+	kr, err := branchkey.New(branchkey.Config{KeyStore: beaconStore(b), ID: "t1", Limits: cache.Limits{MaxAge: time.Hour}})
+	require.NoError(b, err)
+	defer kr.Close()
+	config.BeaconKeys = kr
+	m := manager(b, rawAES(b, "ns", "key", make([]byte, 32)))
+	with := newTable(b, m, config)
+	config.Beacons, config.BeaconKeys, config.BeaconKeyID = nil, nil, ""
+	without := newTable(b, m, config)
+	encrypt := func(table *Table) func(*testing.B) {
+		return func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := table.Encrypt(b.Context(), person()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	b.Run("with", encrypt(with))
+	b.Run("without", encrypt(without))
+	// What the format needs for four keys, which these beacons are under.
+	b.Run("bare", func(b *testing.B) {
+		b.ReportAllocs()
+		key, value, sum := make([]byte, 32), []byte("123-45-6789"), make([]byte, 0, sha512.Size384)
+		for b.Loop() {
+			for range 4 {
+				derived, err := hkdf.Key(sha512.New, key, nil, "AWS_DBE_SCAN_BEACONssn", 64)
+				require.NoError(b, err)
+				mac := hmac.New(sha512.New384, derived)
+				mac.Write(value)
+				mac.Sum(sum)
+			}
+		}
+	})
+	b.Run("query", func(b *testing.B) {
+		b.ReportAllocs()
+		want := item{"ssn": str("123-45-6789")}
+		for b.Loop() {
+			if _, _, err := with.Beacon(b.Context(), "ssn", want); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

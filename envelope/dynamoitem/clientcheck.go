@@ -73,7 +73,7 @@ func (t *Table) checkCompared(parameter, name string) error {
 	case !known:
 		return at(name, invalid("%s: Config.Actions has no action for it, and it is not unsigned: an encrypted item has no such attribute", parameter))
 	case action == EncryptAndSign:
-		return at(name, invalid("%s: it is encrypted, and DynamoDB sees ciphertext: look at it after reading, or give it the action %v", parameter, SignOnly))
+		return at(name, invalid("%s: it is encrypted, and DynamoDB sees ciphertext: look at it after reading, find it by a beacon (Config.Beacons), or give it the action %v", parameter, SignOnly))
 	}
 	return nil
 }

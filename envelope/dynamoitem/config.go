@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -89,6 +91,25 @@ type Config struct {
 
 	// UnsignedPrefix, if not empty, makes attributes unsigned whose names begin with it.
 	UnsignedPrefix string
+
+	// Beacons are what items are found by whose attributes are encrypted, by name. Every
+	// program that writes the table must have the same ones.
+	Beacons map[string]Beacon
+
+	// BeaconKeys has the keys that Beacons are made under. It is asked once for each item
+	// that is written and each [Table.Beacon]. It and the next two are for tables with
+	// Beacons alone.
+	BeaconKeys BeaconKeys
+
+	// BeaconKeyID is the ID of the branch key whose beacon key is used. It is empty with
+	// BeaconKeySupplier.
+	BeaconKeyID string
+
+	// BeaconKeySupplier, if not nil, returns that ID for an item, where each tenant has a
+	// branch key: the one that wraps the item's data key, if AWS's releases are to find
+	// the item. It is called for each item that is written and, with what is wanted, by
+	// [Table.Beacon], by several goroutines at once. It must not change the item.
+	BeaconKeySupplier func(item map[string]types.AttributeValue) (string, error)
 
 	// Suite is the algorithm suite to encrypt with. Zero is the one with an ECDSA signature,
 	// which is AWS's default too: whoever can only decrypt cannot write items that look like
@@ -187,6 +208,8 @@ func (c *Config) check() (all []error) {
 	case strings.HasPrefix(c.UnsignedPrefix, reservedPrefix):
 		wrong("Config.UnsignedPrefix begins with %q, which is reserved", reservedPrefix)
 	}
+
+	c.checkBeacons(wrong)
 
 	if c.Suite != 0 && !c.Suite.SignsSymmetrically() {
 		wrong("Config.Suite %v is none for items", c.Suite)

@@ -40,6 +40,38 @@
 // item, which is at most 400 KB, grows by 18 bytes for each encrypted attribute and some
 // hundred for the head and the foot.
 //
+// # Beacons
+//
+// Config.Beacons lets items be found by encrypted attributes. Encrypt adds a short hash of
+// the value, under a key of its own, as aws_dbe_b_ and the beacon's name. A global
+// secondary index with that attribute as its key is then queried for what [Table.Beacon]
+// returns. Rows of other values come back too, since hashes are cut short:
+//
+//	want := map[string]types.AttributeValue{"phone": &types.AttributeValueMemberS{Value: "555-0100"}}
+//	attribute, value, err := people.Beacon(ctx, "phone", want) // for #b = :b in a Query
+//	...                                                        // Decrypt each row
+//	found, err := people.Filter("phone", items, want)
+//
+// Cutting them short is the protection that there is. Whoever can read the table sees
+// which items have the same beacon, and how often each is there: of a value that is much
+// more frequent than others, the beacon tells the value, whatever its length. [BeaconBits]
+// has AWS's advice on lengths, and [BeaconCollisions] what they cost. Do not make beacons
+// of attributes with few or with very uneven values, nor of two that tell of each other.
+//
+// Beacons are not signed: that is AWS's format. Whoever can write to the table can give an
+// item the beacon of another one, so that it is found where it does not belong, and can
+// change or take away a beacon, so that an item is not found. Decrypt notices neither.
+// Against the first, all rows must be decrypted and then filtered by [Table.Filter], and
+// no decision be made on a beacon alone. Against the second there is nothing: that a query
+// found nothing does not prove that there is no such item, so that a beacon cannot enforce
+// that a value is there once. Nor does a table's index know of a beacon that was
+// configured later: items have those of the time when they were written, and must be
+// written again.
+//
+// The beacon key of a branch key never changes, and all beacons are under it. A
+// [branchkey.Keyring] as Config.BeaconKeys keeps it for its Limits.MaxAge, and drops it
+// with the branch key when that is destroyed.
+//
 // # What it costs
 //
 // The encryption context of an item has its key, so that each item has a data key of its
@@ -84,7 +116,14 @@
 // attribute in canonical order: its path, the length of what is stored without the type
 // in 8 bytes, ENCRYPTED or PLAINTEXT, its type, and its serialized or encrypted value.
 //
-// Source: specification/structured-encryption and specification/dynamodb-encryption-client
-// of github.com/aws/aws-database-encryption-sdk-dynamodb; where they and the releases
-// differ, the releases.
+// A standard beacon is HMAC-SHA384 of the serialized value, without its type, under
+// HKDF-SHA512 of the beacon key with the info AWS_DBE_SCAN_BEACON and the beacon's name, 64
+// bytes: of its first 8 bytes the last bits, in lower-case hexadecimal digits, as many as
+// hold them. In a compound beacon the value is hashed as text. aws_dbe_v_1 is a space in
+// each item that was written with beacons.
+//
+// Source: specification/structured-encryption, specification/searchable-encryption and
+// specification/dynamodb-encryption-client of
+// github.com/aws/aws-database-encryption-sdk-dynamodb; where they and the releases differ,
+// the releases.
 package dynamoitem

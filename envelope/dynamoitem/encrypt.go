@@ -25,8 +25,9 @@ import (
 const signatureLen = 103
 
 // Encrypt returns an item encrypted, to be written to the table: attributes that are to be
-// encrypted are binary, and aws_dbe_head and aws_dbe_foot are added. The argument is not
-// changed. Values that are not encrypted are the same ones in both, so change neither.
+// encrypted are binary, and aws_dbe_head, aws_dbe_foot and the beacons of the [Config] are
+// added. The argument is not changed. Values that are not encrypted are the same ones in
+// both, so change neither.
 //
 // The item must have the attributes of the table's key, and those that
 // [SignAndIncludeInContext] is for, and no others than those that the [Config] names.
@@ -68,6 +69,13 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 	if err != nil {
 		return nil, err
 	}
+	beacons, err := t.beaconsFor(ctx, item)
+	if err != nil {
+		return nil, err
+	}
+	for name, v := range beacons {
+		size += len(name) + sizeOf(v)
+	}
 	ec, err := t.contextOf(w, t.version)
 	if err != nil {
 		return nil, invalid("%v", err)
@@ -93,7 +101,7 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 	if err := w.seal(); err != nil {
 		return nil, err
 	}
-	return w.assemble(item, m)
+	return w.assemble(item, beacons, m)
 }
 
 // prepare appends all signed attributes of an item to w.fields, in canonical order, and
@@ -136,8 +144,8 @@ func footLen(m *keyring.EncryptionMaterials) int {
 }
 
 // assemble returns the encrypted item: that of the caller with what is in w, whose
-// attributes are sealed, and with a foot.
-func (w *work) assemble(item map[string]types.AttributeValue, m *keyring.EncryptionMaterials) (map[string]types.AttributeValue, error) {
+// attributes are sealed, with its beacons, and with a foot.
+func (w *work) assemble(item, beacons map[string]types.AttributeValue, m *keyring.EncryptionMaterials) (map[string]types.AttributeValue, error) {
 	// One array for all that is new, which the work does not keep.
 	total := len(w.head) + footLen(m)
 	for i := range w.item {
@@ -150,8 +158,9 @@ func (w *work) assemble(item map[string]types.AttributeValue, m *keyring.Encrypt
 		return &types.AttributeValueMemberB{Value: buf[len(buf)-n : len(buf) : len(buf)]}
 	}
 
-	out := make(map[string]types.AttributeValue, len(item)+2)
+	out := make(map[string]types.AttributeValue, len(item)+len(beacons)+2)
 	maps.Copy(out, item)
+	maps.Copy(out, beacons)
 	for i := range w.item {
 		if f := &w.item[i]; f.letter == legendEncrypted {
 			buf = append(buf, w.typed(f)...)

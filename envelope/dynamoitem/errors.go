@@ -17,7 +17,8 @@ var ErrNotEncrypted = errors.New("the item is not encrypted")
 // value. The errors of package envelope and what a keyring returned are reachable through
 // it with errors.Is and errors.As.
 type Error struct {
-	// Op is "encrypt" or "decrypt", or the operation that a Client refused.
+	// Op is "encrypt", "decrypt", "beacon" or "filter", or the operation that a Client
+	// refused.
 	Op string
 
 	// Table is the logical name of the table. Of a table that a Client does not know it is

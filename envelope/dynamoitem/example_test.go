@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope/dynamoitem"
 	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/branchkey"
+	"github.com/go-sealring/sealring/keyring/branchkey/branchkeytest"
 )
 
 func Example() {
@@ -49,4 +53,74 @@ func Example() {
 	// Output:
 	// *types.AttributeValueMemberB
 	// 12 Main Street
+}
+
+// People are found by an attribute that is encrypted.
+func ExampleTable_Beacon() {
+	ctx := context.Background()
+	branchKeys, err := branchkey.New(branchkey.Config{
+		KeyStore: keyStore(), ID: "people", Limits: cache.Limits{MaxAge: time.Hour},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer branchKeys.Close()
+	manager, err := keyring.NewManager(branchKeys)
+	if err != nil {
+		log.Fatal(err)
+	}
+	people, err := dynamoitem.NewTable(manager, dynamoitem.Config{
+		Table:        "people",
+		PartitionKey: "id",
+		Actions: map[string]dynamoitem.Action{
+			"id":    dynamoitem.SignOnly,
+			"phone": dynamoitem.EncryptAndSign,
+		},
+		Beacons:     map[string]dynamoitem.Beacon{"phone": {Bits: 20}},
+		BeaconKeys:  branchKeys,
+		BeaconKeyID: "people",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	encrypted, err := people.Encrypt(ctx, map[string]types.AttributeValue{
+		"id":    &types.AttributeValueMemberS{Value: "p-1"},
+		"phone": &types.AttributeValueMemberS{Value: "555-0100"},
+	}) // then PutItem
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	want := map[string]types.AttributeValue{"phone": &types.AttributeValueMemberS{Value: "555-0100"}}
+	attribute, value, err := people.Beacon(ctx, "phone", want)
+	if err != nil {
+		log.Fatal(err)
+	}
+	// The query, of an index whose partition key is the attribute:
+	//	KeyConditionExpression:    aws.String("#b = :b"),
+	//	ExpressionAttributeNames:  map[string]string{"#b": attribute},
+	//	ExpressionAttributeValues: map[string]types.AttributeValue{":b": value},
+	fmt.Println(attribute, len(value.(*types.AttributeValueMemberS).Value))
+
+	item, err := people.Decrypt(ctx, encrypted) // each row that came back
+	if err != nil {
+		log.Fatal(err)
+	}
+	found, err := people.Filter("phone", []map[string]types.AttributeValue{item}, want)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(found))
+	// Output:
+	// aws_dbe_b_phone 5
+	// 1
+}
+
+// keyStore stands for a branchkey.NewKeyStore over a table and a KMS key.
+func keyStore() *branchkey.KeyStore {
+	store := branchkeytest.NewPlaintextStoreForTests()
+	if err := store.Add("people", "00000000-0000-4000-8000-000000000001", make([]byte, 32), []byte("a key of 32 bytes, for beacons. ")); err != nil {
+		log.Fatal(err)
+	}
+	return store.KeyStore()
 }

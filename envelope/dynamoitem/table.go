@@ -28,7 +28,8 @@ type Table struct {
 
 	prefix     []byte                // of canonical paths
 	attributes map[string]*attribute // those with an action
-	context    []string              // names of those in the encryption context in version 2
+	beacons    []*beacon
+	context    []string // names of those in the encryption context in version 2
 
 	// onOpen, if not nil, is called before an attribute is opened. Tests set it.
 	onOpen func(name string)
@@ -57,6 +58,7 @@ func NewTable(m keyring.MaterialsManager, c Config) (*Table, error) {
 	t := &Table{
 		name: c.Table, manager: m, config: c, version: c.version(), suite: c.Suite, maxKeys: c.MaxEncryptedDataKeys,
 		prefix: pathPrefix(c.Table), attributes: make(map[string]*attribute, len(c.Actions)),
+		beacons: newBeacons(&c),
 	}
 	if t.suite == 0 {
 		t.suite = keyring.SuiteDBEAES256GCMHKDFSHA512CommitECDSAP384HMACSHA384

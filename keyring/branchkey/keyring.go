@@ -120,8 +120,26 @@ func (k *Keyring) Close() error {
 // again when they are needed.
 func (k *Keyring) Purge(id string) { k.cache.PurgeKey(id) }
 
-// Stats returns counts of the branch keys that were used and read: a load is a read of the
-// table and a call to KMS.
+// Beacon returns the key for searchable HMACs that belongs to a branch key, as
+// [KeyStore.Beacon] does, whichever branch keys the keyring wraps data keys under. The
+// keyring keeps it as it keeps branch keys: within its Limits, until Purge, Close or
+// KeyStore.Destroy. What is returned is the caller's own, to be cleared.
+func (k *Keyring) Beacon(ctx context.Context, id string) (*BeaconKey, error) {
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	b := scratch.Get().(*buffers)
+	defer b.release()
+	m, err := k.cache.DecryptionMaterials(ctx, b.request(id, []byte(beaconMark)))
+	if err != nil {
+		return nil, fmt.Errorf("branchkey: %w", err) // which names the branch key
+	}
+	defer m.Clear()
+	return &BeaconKey{newSecret(m.DataKey)}, nil
+}
+
+// Stats returns counts of the branch keys and beacon keys that were used and read: a load
+// is a read of the table and a call to KMS.
 func (k *Keyring) Stats() cache.Stats { return k.cache.Stats() }
 
 // String names the keyring.

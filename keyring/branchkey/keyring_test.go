@@ -675,3 +675,39 @@ func TestUnderLoad(t *testing.T) {
 	close(messages)
 	readers.Wait()
 }
+
+// TestKeyringBeacon has a keyring keep beacon keys, apart from the versions of the branch
+// key, until the branch key is destroyed.
+func TestKeyringBeacon(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "a")
+	w.create(t, "b")
+	kr := w.keyring(t, nil)
+	w.kms.ResetCalls()
+	derive := func(source interface {
+		Beacon(context.Context, string) (*branchkey.BeaconKey, error)
+	}, id string) string {
+		key, err := source.Beacon(t.Context(), id)
+		require.NoError(t, err)
+		defer key.Clear()
+		derived, err := key.Derive("ssn")
+		require.NoError(t, err)
+		return string(derived)
+	}
+	first := derive(kr, "a")
+	assert.Equal(t, first, derive(kr, "a"), "what was returned is cleared, and not what is kept")
+	assert.NotEqual(t, first, derive(kr, "b"))
+	assert.Equal(t, 2, w.kms.Calls(kmstest.Match{}), "one call for each branch key")
+	assert.Equal(t, first, derive(w.keys, "a"))
+
+	_, err := kr.Beacon(t.Context(), "")
+	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+	_, err = kr.Beacon(t.Context(), "c")
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
+	require.NoError(t, w.keys.Destroy(t.Context(), "a", "a"))
+	_, err = kr.Beacon(t.Context(), "a")
+	require.ErrorIs(t, err, branchkey.ErrNotFound)
+	require.NoError(t, kr.Close())
+	_, err = kr.Beacon(t.Context(), "b")
+	require.ErrorIs(t, err, cache.ErrClosed)
+}

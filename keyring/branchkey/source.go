@@ -22,12 +22,15 @@ type source struct{ keys *KeyStore }
 // derives keys, and so is cached, and whose data keys are as long as branch keys.
 const carrier = keyring.SuiteAES256GCMHKDFSHA512Commit
 
+// beaconMark takes the place of a version, which is longer, in the request for a beacon key.
+const beaconMark = "beacon"
+
 // versionPair is the pair of the materials' context that has the 16 bytes of the version.
 const versionPair = "version"
 
-// appendRequest appends the request for a version of a branch key, or for the active one
-// if there is no version: what the header of a message stores that has no context and this
-// wrapped key.
+// appendRequest appends the request for a version of a branch key, for the active one if
+// there is no version, or for the beacon key if that is beaconMark: what the header of a
+// message stores that has no context and this wrapped key.
 func appendRequest(b []byte, id string, version []byte) []byte {
 	b = append(b, 0, 0, 0, 1)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(ProviderID)))
@@ -45,7 +48,10 @@ func (s source) DecryptionMaterials(ctx context.Context, req keyring.DecryptionR
 		return nil, err
 	}
 	itemType := typeActive
-	if version := keys[0].Ciphertext; len(version) > 0 {
+	switch version := keys[0].Ciphertext; {
+	case string(version) == beaconMark:
+		itemType = typeBeacon
+	case len(version) > 0:
 		itemType = versionPrefix + uuid(version).String()
 	}
 	k, err := s.keys.read(ctx, string(keys[0].ProviderInfo), itemType)
