@@ -6,7 +6,11 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.47.0
 	github.com/go-sealring/sealring v0.0.0
 	github.com/go-sealring/sealring/envelope/dynamoitem v0.0.0
-	github.com/stretchr/testify v1.11.1
+)
+
+require (
+	github.com/aws/smithy-go v1.22.5 // indirect
+	golang.org/x/crypto v0.45.0 // indirect
 )
 
 replace github.com/go-sealring/sealring => ../..
