@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -33,6 +35,13 @@ func aesKey(name string, size int) wrappingKey {
 	key := make([]byte, size)
 	r.Read(key)
 	return wrappingKey{"interop", name, key}
+}
+
+func keysOf(n int) (all []wrappingKey) {
+	for i := range n {
+		all = append(all, aesKey(fmt.Sprint("key", i), 32))
+	}
+	return all
 }
 
 // basic is a table with a partition key, a sort key and a secret.
@@ -115,6 +124,12 @@ func nested(depth int) types.AttributeValue {
 	return v
 }
 
+func reversed[T any](s []T) []T {
+	s = slices.Clone(s)
+	slices.Reverse(s)
+	return s
+}
+
 func typeRows() []row {
 	const g = "types"
 	return []row{
@@ -126,6 +141,24 @@ func typeRows() []row {
 		holds(g, "string set", item{"v": strs("😀", "～", "a", "aa", "é")}),
 		holds(g, "number set", item{"v": nums("-1", "10", "9", "0.5")}),
 		holds(g, "binary set", item{"v": bins("\x01", "\x01\x00", "\xff")}),
+		passes(g, "sets that come in another order", func(k kind) []exchange {
+			x := holding(k, item{"strings": strs("😀", "～", "a"), "numbers": nums("9", "10", "-1"), "binaries": bins("b", "", "a")})
+			x.stored = func(it item) item {
+				it = maps.Clone(it)
+				for name, v := range it {
+					switch v := v.(type) {
+					case *types.AttributeValueMemberSS:
+						it[name] = strs(reversed(v.Value)...)
+					case *types.AttributeValueMemberNS:
+						it[name] = nums(reversed(v.Value)...)
+					case *types.AttributeValueMemberBS:
+						it[name] = &types.AttributeValueMemberBS{Value: reversed(v.Value)}
+					}
+				}
+				return it
+			}
+			return []exchange{x}
+		}),
 		holds(g, "list", item{"v": list(str("x"), num("1"), null(), boolean(false), bin("b"), strs("s"), nums("1"), bins("b"))}),
 		holds(g, "map", item{"v": object(item{"a": num("1"), "b": str("x"), "c": null(), "d": bins("\xff", "")})}),
 		holds(g, "maps and lists in each other", item{"v": object(item{
@@ -190,9 +223,13 @@ func actionRows() []row {
 		}),
 		passes(g, "action changed since", func(k kind) []exchange {
 			var all []exchange
-			for _, way := range [][2]dynamoitem.Action{
-				{dynamoitem.EncryptAndSign, dynamoitem.SignOnly}, {dynamoitem.SignOnly, dynamoitem.EncryptAndSign},
-			} {
+			ways := [][2]dynamoitem.Action{{dynamoitem.EncryptAndSign, dynamoitem.SignOnly}, {dynamoitem.SignOnly, dynamoitem.EncryptAndSign}}
+			if k.version == 2 {
+				for _, other := range []dynamoitem.Action{dynamoitem.EncryptAndSign, dynamoitem.SignOnly} {
+					ways = append(ways, [2]dynamoitem.Action{dynamoitem.SignAndIncludeInContext, other}, [2]dynamoitem.Action{other, dynamoitem.SignAndIncludeInContext})
+				}
+			}
+			for _, way := range ways {
 				t, it := basic(k), basicItem()
 				it["changed"] = nums("2", "10")
 				t.Actions["changed"] = way[0]
@@ -300,18 +337,51 @@ func keyRows() []row {
 	}
 }
 
+// numbered has a number where numbers can be.
+func numbered(k kind, e, s string) exchange {
+	x := exchange{writer: basic(k), in: item{"pk": num(s), "sk": num(s)}}
+	for name, action := range map[string]dynamoitem.Action{
+		"e": dynamoitem.EncryptAndSign, "s": dynamoitem.SignOnly, "c": dynamoitem.SignAndIncludeInContext,
+	} {
+		n := num(s)
+		switch {
+		case action == dynamoitem.EncryptAndSign:
+			n = num(e)
+		case action == dynamoitem.SignAndIncludeInContext && k.version == 1:
+			continue
+		}
+		for nested, v := range map[string]types.AttributeValue{
+			"": n, "-set": nums(n.(*types.AttributeValueMemberN).Value), "-list": list(n), "-map": object(item{"k": list(n)}),
+		} {
+			x.writer.Actions[name+nested], x.in[name+nested] = action, v
+		}
+	}
+	return x
+}
+
 func numberRows() []row {
 	const g = "numbers"
 	nines := strings.Repeat("9", 38)
+	// What is encrypted comes back as DynamoDB would have written it, what is signed as it is
+	// given to the reader: that is either what the writer had, or what DynamoDB made of it.
 	of := func(name string, pairs ...string) row {
 		return passes(g, name, func(k kind) []exchange {
 			var all []exchange
 			for i := 0; i < len(pairs); i += 2 {
-				in, back := num(pairs[i]), num(pairs[i+1])
-				x := holding(k, item{"n": in, "l": list(in), "m": object(item{"k": in})})
-				x.back = holding(k, item{"n": back, "l": list(back), "m": object(item{"k": back})}).in
-				x.what = pairs[i]
-				all = append(all, x)
+				given, normal := pairs[i], pairs[i+1]
+				asGiven, stored := numbered(k, given, given), numbered(k, given, given)
+				asGiven.what, stored.what = given+", as it was written", given+", as it is stored"
+				asGiven.back, stored.back = numbered(k, normal, given).in, numbered(k, normal, normal).in
+				stored.stored = func(it item) item {
+					it = maps.Clone(it)
+					for name, v := range stored.back {
+						if _, encrypted := binaryOf(it[name]); !encrypted {
+							it[name] = v
+						}
+					}
+					return it
+				}
+				all = append(all, asGiven, stored)
 			}
 			return all
 		})
@@ -323,15 +393,20 @@ func numberRows() []row {
 		of("the largest and the smallest", "9.9999999999999999999999999999999999999E+125", nines+strings.Repeat("0", 88), "1e-130", "0."+strings.Repeat("0", 129)+"1", "-1e-130", "-0."+strings.Repeat("0", 129)+"1", "1e125", "1"+strings.Repeat("0", 125)),
 		of("plus signs", "+1", "1", "+0.50", "0.5"),
 		passes(g, "sets", func(k kind) []exchange {
-			x := holding(k, item{"v": nums("1.0", "2e1", "-0", "0.50", "007")})
-			x.back = holding(k, item{"v": nums("1", "20", "0", "0.5", "7")}).in
-			return []exchange{x}
-		}),
-		passes(g, "in the key", func(k kind) []exchange {
-			t, it, back := basic(k), basicItem(), basicItem()
-			it["pk"], it["sk"] = num("01.50"), num("1E2")
-			back["pk"], back["sk"] = num("1.5"), num("100")
-			return []exchange{{writer: t, in: it, back: back}}
+			in, back := nums("1.0", "2e1", "-0", "0.50", "007"), nums("1", "20", "0", "0.5", "7")
+			x := holding(k, item{"v": in})
+			x.back = with(x.in, "e-v", back)
+			y := holding(k, item{"v": in})
+			y.back = holding(k, item{"v": back}).in
+			y.stored = func(it item) item {
+				for _, prefix := range []string{"s-", "c-"} {
+					if it[prefix+"v"] != nil {
+						it = with(it, prefix+"v", back)
+					}
+				}
+				return it
+			}
+			return []exchange{x, y}
 		}),
 	}
 }
@@ -365,9 +440,9 @@ func sizeRows() []row {
 		of("a list of 5000 maps", many),
 		of("a set of 5000 strings", members),
 		of("a set of 5000 numbers", numbers),
-		passes(g, "300 attributes", func(k kind) []exchange {
+		passes(g, "500 attributes", func(k kind) []exchange {
 			t, it := basic(k), basicItem()
-			for i := range 300 {
+			for i := range 500 {
 				name := fmt.Sprintf("attribute-%d", i)
 				t.Actions[name], it[name] = dynamoitem.Action(i%2), str(strings.Repeat("v", i))
 			}
@@ -411,12 +486,16 @@ func wrappedKeyRows() []row {
 		}),
 		passes(g, "ten", func(k kind) []exchange {
 			t := basic(k)
-			t.keys = nil
-			for i := range 10 {
-				t.keys = append(t.keys, aesKey(fmt.Sprint("key", i), 32))
-			}
+			t.keys = keysOf(10)
 			reader := t
 			reader.keys = t.keys[9:]
+			return []exchange{{writer: t, reader: &reader, in: basicItem()}}
+		}),
+		passes(g, "255", func(k kind) []exchange {
+			t := basic(k).with(func(c *dynamoitem.Config) { c.MaxEncryptedDataKeys = 255 })
+			t.keys = keysOf(255)
+			reader := t
+			reader.keys = t.keys[254:]
 			return []exchange{{writer: t, reader: &reader, in: basicItem()}}
 		}),
 		passes(g, "another key: refused", func(k kind) []exchange {

@@ -148,8 +148,9 @@ type exchange struct {
 	writer        table
 	reader        *table // nil if it is the same
 	in            item
-	back          item // nil if it is the same
-	inClear       bool // it is written as it is
+	back          item            // nil if it is the same
+	stored        func(item) item // what DynamoDB makes of what is written, nil if nothing
+	inClear       bool            // it is written as it is
 	readerRefuses bool
 }
 
@@ -180,6 +181,9 @@ func (d direction) pass(ctx context.Context, x exchange, reader table, back item
 		}
 	} else if err := checkWritten(x.writer, x.in, out); err != nil {
 		return fmt.Errorf("%v: %w", d.writer, err)
+	}
+	if x.stored != nil {
+		out = x.stored(out)
 	}
 	got, err := d.reader.decrypt(ctx, reader, out)
 	if x.readerRefuses {

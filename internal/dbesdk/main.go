@@ -108,6 +108,7 @@ func runRows(ctx context.Context, to io.Writer, rows []row, a, b side) (t totals
 			fmt.Fprintln(to, group)
 		}
 		fmt.Fprintf(to, "  %-*s", width-2, r.name)
+		start := time.Now()
 		for _, k := range kinds {
 			fmt.Fprint(to, " ")
 			for _, d := range []direction{{a, b}, {b, a}} {
@@ -125,7 +126,7 @@ func runRows(ctx context.Context, to io.Writer, rows []row, a, b side) (t totals
 				fmt.Fprintf(to, " %-5s", cell)
 			}
 		}
-		fmt.Fprintln(to)
+		fmt.Fprintf(to, " %5.1fs\n", time.Since(start).Seconds())
 		if r.reason != "" {
 			reasons = append(reasons, fmt.Sprintf("%s: %s", r.name, r.reason))
 		}
