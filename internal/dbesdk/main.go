@@ -8,8 +8,8 @@
 //
 // The last one writes the items of Java's that the tests of envelope/dynamoitem read.
 //
-// Maven fetches the release the first time, which takes some minutes: 60 MB. Java compiles the
-// program in java/ each time it is started, and one JVM serves all cells.
+// Maven fetches the release the first time: some 60 MB, which takes one or two minutes. Java
+// compiles the program in java/ each time it is started, and one JVM serves all cells.
 //
 // It prints a table: a line for each case, a cell for each suite, version of the head and
 // direction. Its last line is "N passed, N failed". It exits with 1 if a cell failed, and
@@ -59,7 +59,7 @@ func run() (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("Maven: %.1fs\n", time.Since(start).Seconds())
+	fmt.Printf("the release is here after %.1fs\n", time.Since(start).Seconds())
 	p, err := startPeer(ctx, *project, classPath)
 	if err != nil {
 		return err

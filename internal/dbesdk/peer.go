@@ -28,7 +28,7 @@ type peer struct {
 
 // fetchPeer has Maven fetch the release, if it has not yet, and returns the class path.
 func fetchPeer(ctx context.Context, project string, within time.Duration) (string, error) {
-	for _, tool := range []string{"mvn", "java"} {
+	for _, tool := range []string{"mvn", "java", "javac"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", fmt.Errorf("%w: %s is not installed", errNoPeer, tool)
 		}
@@ -36,6 +36,9 @@ func fetchPeer(ctx context.Context, project string, within time.Duration) (strin
 	file, err := filepath.Abs(filepath.Join(project, "target", "classpath"))
 	if err != nil {
 		return "", err
+	}
+	if classPath, ok := fetched(filepath.Join(project, "pom.xml"), file); ok {
+		return classPath, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -53,6 +56,30 @@ func fetchPeer(ctx context.Context, project string, within time.Duration) (strin
 	}
 	b, err := os.ReadFile(file)
 	return strings.TrimSpace(string(b)), err
+}
+
+// fetched returns the class path that Maven wrote, if it did since the project was changed,
+// and all in it is still there.
+func fetched(pom, file string) (string, bool) {
+	p, err := os.Stat(pom)
+	if err != nil {
+		return "", false
+	}
+	f, err := os.Stat(file)
+	if err != nil || f.ModTime().Before(p.ModTime()) {
+		return "", false
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", false
+	}
+	classPath := strings.TrimSpace(string(b))
+	for _, jar := range filepath.SplitList(classPath) {
+		if _, err := os.Stat(jar); err != nil {
+			return "", false
+		}
+	}
+	return classPath, classPath != ""
 }
 
 // startPeer starts the JVM, which compiles the program first.
@@ -113,6 +140,9 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("%s: %.300s", r.class[strings.LastIndex(r.class, ".")+1:], r.message)
 }
 
+// callLimit is far more than any call takes.
+const callLimit = 3 * time.Minute
+
 // errBroken is for everything else that goes wrong with the peer: it refuses nothing.
 var errBroken = errors.New("the Java program failed")
 
@@ -122,6 +152,8 @@ func (p *peer) call(op string, c *javaConfig, it item) (item, error) {
 		return nil, err
 	}
 	start := time.Now()
+	hung := time.AfterFunc(callLimit, func() { _ = p.command.Process.Kill() })
+	defer hung.Stop()
 	if _, err := p.in.Write(append(line, '\n')); err != nil {
 		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
