@@ -72,6 +72,9 @@ func difference(name, reason string, weRead bool, change func(k kind, t *table, 
 		if err != nil {
 			return fmt.Errorf("%v does not write it any more: %w", d.writer, err)
 		}
+		if err := checkWritten(t, it, out); err != nil {
+			return fmt.Errorf("%v: %w", d.writer, err)
+		}
 		got, err := d.reader.decrypt(ctx, t, out)
 		if !weRead {
 			return mustRefuse(d.reader, got, err)
