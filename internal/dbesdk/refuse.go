@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"github.com/go-sealring/sealring/envelope/dynamoitem"
 )
 
@@ -56,15 +58,37 @@ func refusedRows() []row {
 		}),
 		refused("a key longer than the context holds", func(_ kind, _ *table, it item) { it["pk"] = str(strings.Repeat("x", 70_000)) }),
 		refused("an action for an attribute that is added", func(_ kind, t *table, _ item) { t.Actions[headName] = dynamoitem.SignOnly }),
+		refused("an attribute whose name begins with aws-crypto-", func(_ kind, t *table, it item) {
+			t.Actions["aws-crypto-x"], it["aws-crypto-x"] = dynamoitem.SignOnly, str("x")
+		}),
+		refused("a name of 65536 bytes", func(_ kind, t *table, it item) {
+			long := strings.Repeat("n", 1<<16)
+			t.Actions[long], it[long] = dynamoitem.SignOnly, str("x")
+		}),
 		refused("no action for the key", func(_ kind, t *table, _ item) { delete(t.Actions, "pk") }),
 	}
 }
 
-// difference is a row of something that AWS's release writes, and this repository does not.
-func difference(name, reason string, weRead bool, change func(k kind, t *table, it item)) row {
-	return row{group: "written by Java only", name: name, reason: reason, run: func(ctx context.Context, k kind, d direction) error {
+// A difference is something that AWS's release writes, and this repository does not.
+type difference struct {
+	name, reason string
+	change       func(k kind, t *table, it item)
+
+	// read says that this repository reads what Java wrote, as what back makes of the item
+	// if that is not nil.
+	read bool
+	back func(it item) item
+
+	version int // 0 for both
+}
+
+func (x difference) row() row {
+	return row{group: "written by Java only", name: x.name, reason: x.reason, run: func(ctx context.Context, k kind, d direction) error {
+		if x.version != 0 && x.version != k.version {
+			return errNone
+		}
 		t, it := basic(k).with(func(*dynamoitem.Config) {}), basicItem()
-		change(k, &t, it)
+		x.change(k, &t, it)
 		out, err := d.writer.encrypt(ctx, t, it)
 		if (d.writer == ours{}) {
 			return mustRefuse(d.writer, out, err)
@@ -76,11 +100,14 @@ func difference(name, reason string, weRead bool, change func(k kind, t *table, 
 			return fmt.Errorf("%v: %w", d.writer, err)
 		}
 		got, err := d.reader.decrypt(ctx, t, out)
-		if !weRead {
+		if !x.read {
 			return mustRefuse(d.reader, got, err)
 		}
 		if err != nil {
 			return fmt.Errorf("%v does not read it: %w", d.reader, err)
+		}
+		if x.back != nil {
+			it = x.back(it)
 		}
 		if diff := differ(it, got); diff != "" {
 			return fmt.Errorf("%v reads something else: %s", d.reader, diff)
@@ -89,23 +116,71 @@ func difference(name, reason string, weRead bool, change func(k kind, t *table, 
 	}}
 }
 
+// oursOnly is a row of something that this repository writes and reads, and AWS's release
+// does neither.
+func oursOnly(name, reason string, change func(k kind, t *table, it item)) row {
+	return row{group: "written here only", name: name, reason: reason, run: func(ctx context.Context, k kind, d direction) error {
+		t, it := basic(k).with(func(*dynamoitem.Config) {}), basicItem()
+		change(k, &t, it)
+		out, err := d.writer.encrypt(ctx, t, it)
+		if (d.writer != ours{}) {
+			return mustRefuse(d.writer, out, err)
+		}
+		if err != nil {
+			return fmt.Errorf("%v does not write it: %w", d.writer, err)
+		}
+		got, err := d.writer.decrypt(ctx, t, out)
+		if err != nil {
+			return fmt.Errorf("%v does not read it: %w", d.writer, err)
+		}
+		if diff := differ(it, got); diff != "" {
+			return fmt.Errorf("%v reads something else: %s", d.writer, diff)
+		}
+		if (d.reader == ours{}) {
+			return nil
+		}
+		got, err = d.reader.decrypt(ctx, t, out)
+		return mustRefuse(d.reader, got, err)
+	}}
+}
+
 func differenceRows() []row {
-	return []row{
-		difference("a set as the key", "DynamoDB refuses the item; Java leaves that to it. Here it is refused before it is sent, and read.", true,
-			func(_ kind, _ *table, it item) { it["pk"] = strs("a") }),
-		difference("an empty key", "as above.", true,
-			func(_ kind, _ *table, it item) { it["pk"] = str("") }),
-		difference("an item of more than 400 KB", "as above.", true,
-			func(_ kind, _ *table, it item) { it["secret"] = str(strings.Repeat("x", 410<<10)) }),
-		difference("65 wrapped keys", "Java has no limit but the format's 255. Here Config.MaxEncryptedDataKeys is 64 if it is not set, for reading too.", false,
-			func(_ kind, t *table, _ item) { t.keys = keysOf(65) }),
-		difference("an empty key of a map", "DynamoDB refuses empty names. Here they are refused, in items that are read too.", false,
-			func(_ kind, _ *table, it item) { it["secret"] = object(item{"": null()}) }),
-		difference("no name of the table", "items of all such tables could be exchanged for each other. Here a Config must have one.", false,
-			func(_ kind, t *table, _ item) { t.Table = "" }),
-		difference("an unsigned prefix that is reserved", "it can only be a mistake, which Java lets pass.", false,
-			func(_ kind, t *table, _ item) { t.UnsignedPrefix = "aws_dbe_" }),
-		difference("an unsigned name twice", "as above.", false,
-			func(_ kind, t *table, _ item) { t.Unsigned = []string{"free", "free"} }),
+	nullFalse := &types.AttributeValueMemberNULL{}
+	long := strings.Repeat("n", 1<<16)
+	all := []row{
+		oursOnly("an unsigned set with a member twice", "Java looks into unsigned values too, and refuses what DynamoDB would not store. Here nothing looks at them.",
+			func(_ kind, t *table, it item) { t.UnsignedPrefix, it[":set"] = ":", strs("a", "a") }),
+		oursOnly("an unsigned value of 33 levels", "as above.",
+			func(_ kind, t *table, it item) { t.UnsignedPrefix, it[":deep"] = ":", nested(33) }),
 	}
+	for _, d := range []difference{
+		{name: "a set as the key", reason: "DynamoDB refuses the item, and Java leaves that to it. Here it is refused before it is sent; one that was written is read.",
+			read: true, change: func(_ kind, _ *table, it item) { it["pk"] = strs("a") }},
+		{name: "an empty key", reason: "as above.",
+			read: true, change: func(_ kind, _ *table, it item) { it["pk"] = str("") }},
+		{name: "an item of more than 400 KB", reason: "as above.",
+			read: true, change: func(_ kind, _ *table, it item) { it["secret"] = str(strings.Repeat("x", 410<<10)) }},
+		{name: "an encrypted NULL that is false", reason: "as above. It comes back as true.",
+			read: true, back: func(it item) item { return with(it, "secret", null()) },
+			change: func(_ kind, _ *table, it item) { it["secret"] = nullFalse }},
+		{name: "a signed NULL that is false", reason: "DynamoDB refuses it. Here it is refused in items that are read too.",
+			change: func(_ kind, _ *table, it item) { it["seen"] = nullFalse }},
+		{name: "an empty key of a map", reason: "as above.",
+			change: func(_ kind, _ *table, it item) { it["secret"] = object(item{"": null()}) }},
+		{name: "a map's key of 65536 bytes", reason: "as above.",
+			change: func(_ kind, _ *table, it item) { it["secret"] = object(item{long: null()}) }},
+		{name: "65 wrapped keys", reason: "Java has no limit but the format's 255. Here Config.MaxEncryptedDataKeys is 64 where it is not set, for reading too.",
+			change: func(_ kind, t *table, _ item) { t.keys = keysOf(65) }},
+		{name: "no name of the table", reason: "items of all such tables could be exchanged for each other. Here a Config must have one.",
+			change: func(_ kind, t *table, _ item) { t.Table = "" }},
+		{name: "an unsigned prefix that is reserved", reason: "it can only be a mistake. Here such a Config is refused.",
+			change: func(_ kind, t *table, _ item) { t.UnsignedPrefix = "aws_dbe_" }},
+		{name: "an unsigned name twice", reason: "as above.",
+			change: func(_ kind, t *table, _ item) { t.Unsigned = []string{"free", "free"} }},
+		{name: "a sort key that is the partition key", reason: "as above. In version 1 Java fails with \"Internal Error\".", version: 2,
+			change: func(_ kind, t *table, _ item) { t.SortKey = "pk" }},
+	} {
+		all = append(all, d.row())
+	}
+	return all
 }
