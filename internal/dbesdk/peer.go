@@ -44,7 +44,7 @@ func fetchPeer(ctx context.Context, project string, within time.Duration) (strin
 	defer cancel()
 	// Maven waits half an hour for a silent server of its own accord.
 	c := exec.CommandContext(ctx, "mvn", "--batch-mode", "--quiet", "-Dmaven.wagon.http.connectionTimeout=20000", "-Dmaven.wagon.rto=60000",
-		"dependency:build-classpath", "-Dmdep.outputFile="+file)
+		"org.apache.maven.plugins:maven-dependency-plugin:build-classpath", "-Dmdep.outputFile="+file)
 	c.Dir = project
 	c.WaitDelay = 5 * time.Second
 	out, err := c.CombinedOutput()
