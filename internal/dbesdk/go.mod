@@ -1,0 +1,22 @@
+module github.com/go-sealring/sealring/internal/dbesdk
+
+go 1.25.0
+
+require (
+	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.47.0
+	github.com/go-sealring/sealring v0.0.0
+	github.com/go-sealring/sealring/envelope/dynamoitem v0.0.0
+	github.com/stretchr/testify v1.11.1
+)
+
+require (
+	github.com/aws/smithy-go v1.22.5 // indirect
+	github.com/davecgh/go-spew v1.1.1 // indirect
+	github.com/pmezard/go-difflib v1.0.0 // indirect
+	golang.org/x/crypto v0.45.0 // indirect
+	gopkg.in/yaml.v3 v3.0.1 // indirect
+)
+
+replace github.com/go-sealring/sealring => ../..
+
+replace github.com/go-sealring/sealring/envelope/dynamoitem => ../../envelope/dynamoitem
