@@ -1,7 +1,10 @@
 package keyring_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha512"
@@ -193,6 +196,54 @@ type watched struct {
 func (w watched) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
 	*w.given = append(*w.given, m.DataKey != nil)
 	return w.Keyring.OnEncrypt(ctx, m)
+}
+
+// zeroed has a data key of zeros, as a keyring does that hands out a slice which it shares,
+// and which somebody has cleared.
+type zeroed struct{ keyring.Keyring }
+
+func (z zeroed) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
+	m.DataKey = make([]byte, m.Suite.DataKeyLen())
+	return z.Keyring.OnEncrypt(ctx, m)
+}
+
+func (z zeroed) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	err := z.Keyring.OnDecrypt(ctx, m, keys)
+	clear(m.DataKey)
+	return err
+}
+
+// TestZeroIntermediateKey has keyrings give an intermediate key that everybody knows: the
+// data key would be wrapped under it, and the item signed.
+func TestZeroIntermediateKey(t *testing.T) {
+	good := newRawAES(t, "a", 256)
+	second, err := keyring.NewMulti(newRawAES(t, "b", 256), zeroed{good})
+	require.NoError(t, err)
+	for name, k := range map[string]keyring.Keyring{"alone": zeroed{good}, "second": second} {
+		_, err := newManager(t, k).EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Suite: itemSuites[0]})
+		require.ErrorIs(t, err, keyring.ErrInvalidMaterials, name)
+	}
+
+	// An item that somebody without a key has made, for a reader whose keyring is broken.
+	aead := func(key []byte, info string) cipher.AEAD {
+		wrapping, err := hkdf.Key(sha512.New, key, nil, info, 32)
+		require.NoError(t, err)
+		block, err := aes.NewCipher(wrapping)
+		require.NoError(t, err)
+		aead, err := cipher.NewGCM(block)
+		require.NoError(t, err)
+		return aead
+	}
+	ec := keyring.EncryptionContext{"tenant": "42", "row": "7"}
+	aad, err := ec.AppendBinary(nil)
+	require.NoError(t, err)
+	e, req := itemMaterials(t, newManager(t, good), itemSuites[0])
+	forged := e.EncryptedDataKeys[0]
+	known := aead(make([]byte, 32), "AWS_MPL_INTERMEDIATE_KEYWRAP_ENC").Seal(nil, make([]byte, 12), bytes.Repeat([]byte{1}, 32), aad)
+	forged.Ciphertext = append(known, forged.Ciphertext[48:]...)
+	req.Stored = storedOf(t, keyring.EncryptionContext{"tenant": "42"}, forged)
+	_, err = newManager(t, zeroed{good}).DecryptionMaterials(t.Context(), req)
+	require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
 }
 
 // TestItemsOfAWS unwraps the data keys of items that AWS's Java release wrote, and compares
