@@ -196,6 +196,9 @@ func (t *Table) gather(w *work, item map[string]types.AttributeValue) (size int,
 			unknown = append(unknown, name)
 			continue
 		}
+		if err := checkDepth(v, 1); err != nil {
+			return 0, at(name, invalid("%v", err))
+		}
 		size += sizeOf(v)
 	}
 	if unknown != nil {

@@ -386,6 +386,40 @@ func TestSizeOf(t *testing.T) {
 	}
 }
 
+// TestDepth has values that hold themselves: no call follows them without end, also where
+// they are not serialized.
+func TestDepth(t *testing.T) {
+	m := item{}
+	m["self"], m["again"] = object(m), object(m)
+	l := &types.AttributeValueMemberL{Value: make([]types.AttributeValue, 2)}
+	l.Value[0], l.Value[1] = l, l
+	c := simple(hmacOnly, SignOnly)
+	c.UnsignedPrefix = "free"
+	table := newTable(t, record(t), c)
+	for _, name := range []string{"free", "secret", "seen", "pk"} {
+		for _, v := range []types.AttributeValue{object(m), l, nested(33)} {
+			_, err := table.Encrypt(t.Context(), with(simpleItem(), name, v))
+			require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+			require.ErrorContains(t, err, "32 levels")
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			assert.Equal(t, name, e.Attribute)
+		}
+	}
+	in := with(with(simpleItem(), "free", nested(32)), "secret", nested(32))
+	out, err := table.Encrypt(t.Context(), in)
+	require.NoError(t, err)
+	back, err := table.Decrypt(t.Context(), out)
+	require.NoError(t, err)
+	assert.Equal(t, in, back)
+
+	_, err = table.Decrypt(t.Context(), with(out, "seen", object(m)))
+	require.ErrorIs(t, err, envelope.ErrMalformed)
+	back, err = table.Decrypt(t.Context(), with(out, "free", object(m)))
+	require.NoError(t, err)
+	assert.Contains(t, back, "free")
+}
+
 // extra is a manager that adds a pair to the context, which is stored.
 type extra struct{ keyring.MaterialsManager }
 
