@@ -72,7 +72,7 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 	if err != nil {
 		return nil, invalid("%v", err)
 	}
-	req := keyring.EncryptionRequest{Suite: t.suite, Context: ec, PlaintextLength: -1}
+	req := keyring.EncryptionRequest{Suite: t.suite, Context: ec, PlaintextLength: w.plaintextLen()}
 	m, err := t.manager.EncryptionMaterials(ctx, req)
 	if err != nil {
 		return nil, err
@@ -124,6 +124,17 @@ func (t *Table) prepare(w *work, item map[string]types.AttributeValue) (size int
 		return 0, &SizeError{size}
 	}
 	return size, nil
+}
+
+// plaintextLen returns how many bytes are going to be encrypted, as AWS's clients count
+// them: the values' types too.
+func (w *work) plaintextLen() (n int64) {
+	for i := range w.item {
+		if f := &w.item[i]; f.letter == legendEncrypted {
+			n += int64(f.end - f.typeAt - suite.TagLen)
+		}
+	}
+	return n
 }
 
 // footLen returns the length of the foot that is written with some materials.

@@ -38,6 +38,7 @@ type recorder struct {
 	keyring.MaterialsManager
 	encrypts, decrypts int
 	contexts           []keyring.EncryptionContext
+	lengths            []int64
 	dataKeys           [][]byte // of materials that should be cleared by now
 	stored             [][]byte
 }
@@ -45,6 +46,7 @@ type recorder struct {
 func (r *recorder) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
 	r.encrypts++
 	r.contexts = append(r.contexts, maps.Clone(req.Context))
+	r.lengths = append(r.lengths, req.PlaintextLength)
 	m, err := r.MaterialsManager.EncryptionMaterials(ctx, req)
 	if err == nil {
 		r.dataKeys = append(append(r.dataKeys, m.DataKey), m.SymmetricSigningKeys...)
@@ -524,6 +526,78 @@ func TestCached(t *testing.T) {
 			assert.Equal(t, simpleItem(), back)
 		}
 	}
+}
+
+// wrappedOf returns the wrapped keys of an encrypted item.
+func wrappedOf(t *testing.T, it item) []byte {
+	b, err := binaryOf(headAttribute, it[headAttribute])
+	require.NoError(t, err)
+	h, err := parseHead(b, maxDataKeys)
+	require.NoError(t, err)
+	return h.keys
+}
+
+// TestCachedBytes has a cache count what items encrypt under one data key: their values
+// and the types of these.
+func TestCachedBytes(t *testing.T) {
+	const item = int64(len("plaintext-1") + 2 + len("plaintext-2") + 2)
+	cached, err := cache.New(rawAES(t, "ns", "key", make([]byte, 32)), cache.Limits{MaxAge: 3600e9, MaxBytes: 3 * item})
+	require.NoError(t, err)
+	defer cached.Close()
+	table := newTable(t, cached, simple(0, SignOnly))
+	var all [][]byte
+	for range 4 {
+		out, err := table.Encrypt(t.Context(), simpleItem())
+		require.NoError(t, err)
+		all = append(all, wrappedOf(t, out))
+	}
+	assert.Equal(t, all[0], all[1])
+	assert.Equal(t, all[0], all[2])
+	assert.NotEqual(t, all[0], all[3])
+
+	r := record(t)
+	_, err = newTable(t, r, simple(0, SignOnly)).Encrypt(t.Context(), simpleItem())
+	require.NoError(t, err)
+	assert.Equal(t, []int64{item}, r.lengths)
+}
+
+// TestSameKeyForSeveral encrypts several items under one data key, as a cache lets them:
+// nothing of their ciphertexts is the same.
+func TestSameKeyForSeveral(t *testing.T) {
+	cached, err := cache.New(rawAES(t, "ns", "key", make([]byte, 32)), cache.Limits{MaxAge: 3600e9})
+	require.NoError(t, err)
+	defer cached.Close()
+	eachKind(t, func(t *testing.T, suite keyring.Suite, key Action) {
+		table := newTable(t, cached, simple(suite, key))
+		in := with(with(simpleItem(), "other", bin(strings.Repeat("x", 64))), "secret", bin(strings.Repeat("x", 64)))
+		seen := map[string]bool{}
+		var wrapped []byte
+		for range 3 {
+			out, err := table.Encrypt(t.Context(), in)
+			require.NoError(t, err)
+			b, err := binaryOf(headAttribute, out[headAttribute])
+			require.NoError(t, err)
+			h, err := parseHead(b, 1)
+			require.NoError(t, err)
+			if wrapped == nil {
+				wrapped = h.keys
+			}
+			require.Equal(t, wrapped, h.keys, "not from the cache")
+			for _, part := range []string{string(h.messageID), string(h.commitment)} {
+				require.False(t, seen[part])
+				seen[part] = true
+			}
+			// Blocks of one key stream would be the same in all: the values are of one byte.
+			for _, name := range []string{"secret", "other"} {
+				b, err := binaryOf(name, out[name])
+				require.NoError(t, err)
+				for b := b[2:66]; len(b) > 0; b = b[16:] {
+					require.False(t, seen[string(b[:16])], "a key stream twice")
+					seen[string(b[:16])] = true
+				}
+			}
+		}
+	})
 }
 
 // TestReleaseClears looks at what a call leaves behind for the next one.
