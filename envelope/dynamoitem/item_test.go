@@ -627,6 +627,32 @@ func TestReleaseClears(t *testing.T) {
 	assert.Equal(t, freshSHA384, save(nil, w.sha384))
 }
 
+// TestReleaseDropsLargeBuffers has an item of many attributes not cost every later item the
+// clearing of what it needed.
+func TestReleaseDropsLargeBuffers(t *testing.T) {
+	w := &work{derivation: *newDerivation()}
+	for range 2000 {
+		w.add("a", nil, nil)
+	}
+	w.fields, w.head, w.legend = make([]byte, 70<<10), make([]byte, 70<<10), make([]byte, 70<<10)
+	require.NoError(t, w.fieldKeys(2000))
+	stream := w.stream
+	w.release()
+	assert.Equal(t, make([]byte, len(stream)), stream)
+	for name, n := range map[string]int{
+		"item": cap(w.item), "fields": cap(w.fields), "head": cap(w.head), "legend": cap(w.legend), "stream": cap(w.stream),
+	} {
+		assert.Zero(t, n, name)
+	}
+	small := &work{derivation: *newDerivation()}
+	small.add("a", nil, nil)
+	require.NoError(t, small.fieldKeys(20))
+	small.release()
+	assert.NotZero(t, cap(small.item))
+	assert.NotZero(t, cap(small.stream))
+	assert.Empty(t, small.item)
+}
+
 func TestContextDone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
