@@ -246,6 +246,50 @@ func TestZeroIntermediateKey(t *testing.T) {
 	require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
 }
 
+// holding keeps the slices of the data keys that it makes, is given and unwraps.
+type holding struct {
+	keyring.Keyring
+	keys *[][]byte
+}
+
+func (h holding) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
+	err := h.Keyring.OnEncrypt(ctx, m)
+	*h.keys = append(*h.keys, m.DataKey)
+	return err
+}
+
+func (h holding) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	err := h.Keyring.OnDecrypt(ctx, m, keys)
+	*h.keys = append(*h.keys, m.DataKey)
+	return err
+}
+
+// TestIntermediateKeysAreCleared looks at what is left of intermediate keys, also when a
+// later step fails.
+func TestIntermediateKeysAreCleared(t *testing.T) {
+	var keys [][]byte
+	hold := func(name string) keyring.Keyring { return holding{newRawAES(t, name, 256), &keys} }
+	multi, err := keyring.NewMulti(hold("a"), hold("b"))
+	require.NoError(t, err)
+	m := newManager(t, multi)
+	_, req := itemMaterials(t, m, itemSuites[0])
+	_, err = m.DecryptionMaterials(t.Context(), req)
+	require.NoError(t, err)
+
+	// The data key was altered, the intermediate key was not.
+	stored, wrapped, err := req.Parse()
+	require.NoError(t, err)
+	wrapped[0].Ciphertext[0] ^= 1
+	req.Stored = storedOf(t, stored, wrapped[0])
+	_, err = m.DecryptionMaterials(t.Context(), req)
+	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+
+	require.Len(t, keys, 4)
+	for i, key := range keys {
+		assert.Equal(t, make([]byte, 32), key, i)
+	}
+}
+
 // TestItemsOfAWS unwraps the data keys of items that AWS's Java release wrote, and compares
 // the commitments in their headers.
 func TestItemsOfAWS(t *testing.T) {
