@@ -246,6 +246,65 @@ func (w wrong) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRe
 	return m, err
 }
 
+// inPlace is a manager that adds a pair to the request's own context, which it must not.
+type inPlace struct{ keyring.MaterialsManager }
+
+func (i inPlace) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	req.Context["tenant"] = "42"
+	return i.MaterialsManager.EncryptionMaterials(ctx, req)
+}
+
+// TestManagerChangesRequest has nothing written that could not be read: the pair would be
+// taken for one that readers make from the item.
+func TestManagerChangesRequest(t *testing.T) {
+	out, err := newTable(t, inPlace{record(t)}, simple(0, SignOnly)).Encrypt(t.Context(), simpleItem())
+	assert.Nil(t, out)
+	require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
+	require.ErrorContains(t, err, "changed the request")
+}
+
+// panicking is a manager that panics.
+type panicking struct{ keyring.MaterialsManager }
+
+func (panicking) EncryptionMaterials(context.Context, keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	panic("broken")
+}
+
+func (panicking) DecryptionMaterials(context.Context, keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	panic("broken")
+}
+
+// TestAfterPanics has what a call leaves in the pool not reach the next one, when the first
+// ended in the middle.
+func TestAfterPanics(t *testing.T) {
+	eachKind(t, func(t *testing.T, suite keyring.Suite, key Action) {
+		r := record(t)
+		good := newTable(t, r, simple(suite, key))
+		out, err := good.Encrypt(t.Context(), simpleItem())
+		require.NoError(t, err)
+		for range 3 {
+			bad := newTable(t, panicking{r}, simple(suite, key))
+			require.Panics(t, func() { bad.Encrypt(t.Context(), simpleItem()) })
+			require.Panics(t, func() { bad.Decrypt(t.Context(), out) })
+			good.onOpen = func(string) { panic("broken") }
+			require.Panics(t, func() { good.Decrypt(t.Context(), out) })
+			good.onOpen = nil
+			w := works.Get().(*work)
+			require.Empty(t, w.item)
+			require.Empty(t, w.fields)
+			require.Zero(t, w.sealed)
+			require.Zero(t, w.rootKey)
+			works.Put(w)
+			back, err := good.Decrypt(t.Context(), out)
+			require.NoError(t, err)
+			require.Equal(t, simpleItem(), back)
+		}
+		for _, key := range r.dataKeys {
+			require.Equal(t, make([]byte, 32), key, "not cleared")
+		}
+	})
+}
+
 func TestMaterialsAreChecked(t *testing.T) {
 	good := record(t)
 	for name, spoil := range map[string]func(*keyring.EncryptionMaterials){

@@ -73,6 +73,7 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 		return nil, invalid("%v", err)
 	}
 	req := keyring.EncryptionRequest{Suite: t.suite, Context: ec, PlaintextLength: w.plaintextLen()}
+	pairs := len(ec)
 	m, err := t.manager.EncryptionMaterials(ctx, req)
 	if err != nil {
 		return nil, err
@@ -80,6 +81,10 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 	defer m.Clear()
 	if err := m.Check(req); err != nil {
 		return nil, err
+	}
+	if len(ec) != pairs {
+		// What is in ec is not stored, and nobody could read the item without what was added.
+		return nil, fmt.Errorf("%w: the materials manager changed the request's encryption context", keyring.ErrInvalidMaterials)
 	}
 	if n := len(m.EncryptedDataKeys); n > t.maxKeys {
 		return nil, fmt.Errorf("%w: %d encrypted data keys, and this table writes and reads %d", envelope.ErrLimit, n, t.maxKeys)
