@@ -198,6 +198,38 @@ func (w watched) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) 
 	return w.Keyring.OnEncrypt(ctx, m)
 }
 
+// asked notes the suites that a keyring is asked with.
+type asked struct {
+	keyring.Keyring
+	suites *[]keyring.Suite
+}
+
+func (a asked) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
+	*a.suites = append(*a.suites, m.Suite)
+	return a.Keyring.OnEncrypt(ctx, m)
+}
+
+func (a asked) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	*a.suites = append(*a.suites, m.Suite)
+	return a.Keyring.OnDecrypt(ctx, m, keys)
+}
+
+// TestCarrier has a keyring that is not for suites that sign see whether an item is signed.
+func TestCarrier(t *testing.T) {
+	for _, s := range itemSuites {
+		var suites []keyring.Suite
+		m := newManager(t, asked{newRawAES(t, "a", 256), &suites})
+		_, req := itemMaterials(t, m, s)
+		_, err := m.DecryptionMaterials(t.Context(), req)
+		require.NoError(t, err)
+		require.Len(t, suites, 2)
+		for _, inner := range suites {
+			assert.Equal(t, s.Signs(), inner.Signs())
+			assert.False(t, inner.SignsSymmetrically())
+		}
+	}
+}
+
 // zeroed has a data key of zeros, as a keyring does that hands out a slice which it shares,
 // and which somebody has cleared.
 type zeroed struct{ keyring.Keyring }
