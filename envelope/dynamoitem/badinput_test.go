@@ -223,6 +223,110 @@ func TestForged(t *testing.T) {
 	}
 }
 
+// rewriteHead returns an item with its head changed, under the commitment that a data key
+// gives, if there is one, and a tag under a symmetric signing key before the old signature.
+func rewriteHead(t *testing.T, table *Table, it item, keys [][]byte, context keyring.EncryptionContext, change func(*head)) item {
+	b, err := binaryOf(headAttribute, it[headAttribute])
+	require.NoError(t, err)
+	foot, err := binaryOf(footAttribute, it[footAttribute])
+	require.NoError(t, err)
+	h, err := parseHead(b, 1)
+	require.NoError(t, err)
+	change(&h)
+	b = appendHead(nil, &h)
+	if keys == nil {
+		return with(it, headAttribute, &types.AttributeValueMemberB{Value: append(b, h.commitment...)})
+	}
+	w := &work{derivation: *newDerivation()}
+	copy(w.messageID[:], h.messageID)
+	require.NoError(t, w.derive(keys[0]))
+	b = w.appendCommitment(b, b)
+	require.NoError(t, table.gatherSigned(w, it))
+	require.NoError(t, table.take(w, &h))
+	require.NoError(t, w.hash(b, context))
+	foot = append(w.mac(nil, w.sha384, keys[1], w.digest[:]), foot[tagLen:]...)
+	return with(with(it, headAttribute, &types.AttributeValueMemberB{Value: b}), footAttribute, &types.AttributeValueMemberB{Value: foot})
+}
+
+// pairsOf serializes stored pairs with their count.
+func pairsOf(t *testing.T, ec keyring.EncryptionContext) []byte {
+	if len(ec) == 0 {
+		return noPairs
+	}
+	b, err := ec.AppendBinary(nil)
+	require.NoError(t, err)
+	return b
+}
+
+// TestContextsDoNotMix says in a head that other pairs of the encryption context are stored
+// than are, so that the whole context stays as it was and the data key can be unwrapped.
+// Without the data key the commitment is wrong, and with it the signature.
+func TestContextsDoNotMix(t *testing.T) {
+	r := record(t)
+	k := &keeper{MaterialsManager: r}
+	table := newTable(t, k, simple(signed, SignAndIncludeInContext))
+	// Keys that are binary have the same pair in both versions.
+	in := with(with(simpleItem(), "pk", bin("customer-17")), "sk", bin("7"))
+	out, err := table.Encrypt(t.Context(), in)
+	require.NoError(t, err)
+	_, err = table.Decrypt(t.Context(), out)
+	require.NoError(t, err)
+	req := keyring.DecryptionRequest{Stored: r.stored[0]}
+	stored, _, err := req.Parse()
+	require.NoError(t, err)
+	whole := maps.Clone(r.contexts[1])
+	maps.Copy(whole, stored)
+	require.Equal(t, "BB", whole[legendPair])
+	store := func(keys ...string) []byte {
+		more := maps.Clone(stored)
+		for _, key := range keys {
+			more[key] = whole[key]
+		}
+		return pairsOf(t, more)
+	}
+	refuser := newRefuser(t, r, table.config)
+	for name, c := range map[string]struct {
+		change      func(*head)
+		without     error // the data key
+		withDataKey error
+	}{
+		"nothing":             {func(*head) {}, nil, nil},
+		"version 1":           {func(h *head) { h.version, h.legend, h.context = 1, []byte("sssee"), store(legendPair) }, envelope.ErrCommitment, envelope.ErrSignature},
+		"the table's name":    {func(h *head) { h.context = store(tablePair) }, envelope.ErrCommitment, envelope.ErrSignature},
+		"all pairs":           {func(h *head) { h.context = pairsOf(t, whole) }, envelope.ErrCommitment, envelope.ErrSignature},
+		"another message ID":  {func(h *head) { h.messageID = make([]byte, messageIDLen) }, envelope.ErrCommitment, envelope.ErrSignature},
+		"signed, encrypted":   {func(h *head) { h.legend = []byte("ccees") }, envelope.ErrMalformed, envelope.ErrMalformed},
+		"encrypted, signed":   {func(h *head) { h.legend = []byte("ccsss") }, envelope.ErrCommitment, envelope.ErrSignature},
+		"in the context":      {func(h *head) { h.legend = []byte("cccee") }, envelope.ErrContextMismatch, envelope.ErrContextMismatch},
+		"without a signature": {func(h *head) { h.suite = hmacOnly }, envelope.ErrMalformed, envelope.ErrMalformed},
+		"nor its key":         {func(h *head) { h.suite, h.context = hmacOnly, noPairs }, envelope.ErrContextMismatch, envelope.ErrContextMismatch},
+		"a pair more": {func(h *head) {
+			h.context = pairsOf(t, keyring.EncryptionContext{publicKeyPair: stored[publicKeyPair], "z": ""})
+		}, envelope.ErrContextMismatch, envelope.ErrContextMismatch},
+		"another table's name": {func(h *head) {
+			h.context = pairsOf(t, keyring.EncryptionContext{publicKeyPair: stored[publicKeyPair], tablePair: "x"})
+		}, envelope.ErrContextMismatch, envelope.ErrContextMismatch},
+	} {
+		t.Run(name, func(t *testing.T) {
+			outsider := rewriteHead(t, table, out, nil, nil, c.change)
+			if c.without == nil {
+				_, err := table.Decrypt(t.Context(), rewriteHead(t, table, out, k.keys, whole, c.change))
+				require.NoError(t, err, "the forger's work must be right")
+				_, err = table.Decrypt(t.Context(), outsider)
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, refuser.refuses(t, outsider, "%s", name), c.without)
+			if c.without == envelope.ErrMalformed && c.withDataKey == envelope.ErrMalformed {
+				return // no forger comes as far as a tag
+			}
+			require.ErrorIs(t, refuser.refuses(t, rewriteHead(t, table, out, k.keys, whole, c.change), "%s", name), c.withDataKey)
+		})
+	}
+}
+
+const publicKeyPair = "aws-crypto-public-key"
+
 // wrong is a manager whose materials are spoiled.
 type wrong struct {
 	keyring.MaterialsManager
