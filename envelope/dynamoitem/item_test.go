@@ -1,6 +1,7 @@
 package dynamoitem
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -625,6 +626,46 @@ func TestReleaseClears(t *testing.T) {
 	assert.Equal(t, field{}, items[0])
 	assert.Equal(t, freshSHA512, save(nil, w.sha512))
 	assert.Equal(t, freshSHA384, save(nil, w.sha384))
+}
+
+// TestCallsRelease looks at what calls leave in the pool, those too that fail.
+func TestCallsRelease(t *testing.T) {
+	var made []*work
+	before := works.New
+	works.New = func() any {
+		w := before().(*work)
+		made = append(made, w)
+		return w
+	}
+	defer func() { works.New = before }()
+
+	table := newTable(t, record(t), simple(0, SignOnly))
+	var out item
+	for name, call := range map[string]func(){
+		"encrypt":        func() { out, _ = table.Encrypt(t.Context(), simpleItem()) },
+		"refuse":         func() { table.Encrypt(t.Context(), with(simpleItem(), "secret", num("x"))) },
+		"decrypt":        func() { table.Decrypt(t.Context(), out) },
+		"refuse a tag":   func() { table.Decrypt(t.Context(), with(out, "seen", str("x"))) },
+		"refuse a value": func() { table.Decrypt(t.Context(), with(out, "seen", nil)) },
+	} {
+		var err error
+		out, err = table.Encrypt(t.Context(), simpleItem())
+		require.NoError(t, err)
+		for made = nil; made == nil; {
+			works.Get() // until none is left of earlier calls
+		}
+		works.Put(made[0])
+		call()
+		for _, w := range made {
+			assert.Empty(t, w.item, name)
+			assert.Empty(t, w.fields, name)
+			assert.Zero(t, w.rootKey, name)
+			assert.Zero(t, w.commitKey, name)
+			for _, b := range [][]byte{w.fields, w.stream, w.sum} {
+				assert.Zero(t, bytes.Trim(b[:cap(b)], "\x00"), name)
+			}
+		}
+	}
 }
 
 // TestReleaseDropsLargeBuffers has an item of many attributes not cost every later item the
