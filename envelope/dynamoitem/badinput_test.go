@@ -148,6 +148,15 @@ func TestHeadRefuses(t *testing.T) {
 		require.ErrorIs(t, err, envelope.ErrMalformed)
 		require.ErrorContains(t, err, `attribute "secret"`)
 	}
+	// More pairs than a message's header holds, which managers are given.
+	many := binary.BigEndian.AppendUint16(nil, 2)
+	for _, key := range []string{"a", "b"} {
+		many = append(append(many, 0, 1), key...)
+		many = append(binary.BigEndian.AppendUint16(many, 40000), strings.Repeat("x", 40000)...)
+	}
+	err = r.refuses(t, with(out, headAttribute, &types.AttributeValueMemberB{Value: replace(contextAt, keysAt, many...)}), "many pairs")
+	require.ErrorIs(t, err, envelope.ErrLimit)
+	require.ErrorContains(t, err, "longer than 65535 bytes")
 	// A signature that is right, in another form than DER's.
 	long := slices.Concat(foot[:tagLen+1], []byte{0x81}, foot[tagLen+1:])
 	require.ErrorIs(t, r.refuses(t, with(out, footAttribute, &types.AttributeValueMemberB{Value: long}), "BER"), envelope.ErrSignature)

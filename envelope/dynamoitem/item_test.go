@@ -433,6 +433,37 @@ func (e extra) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRe
 	return e.MaterialsManager.EncryptionMaterials(ctx, req)
 }
 
+// required is a manager that adds a pair which is authenticated and not stored.
+type required struct{ keyring.MaterialsManager }
+
+func (r required) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	req.Context = maps.Clone(req.Context)
+	req.Context["purpose"] = "tests"
+	req.RequiredKeys = append(slices.Clone(req.RequiredKeys), "purpose")
+	return r.MaterialsManager.EncryptionMaterials(ctx, req)
+}
+
+func (r required) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	req.Reproduced = maps.Clone(req.Reproduced)
+	req.Reproduced["purpose"] = "tests"
+	return r.MaterialsManager.DecryptionMaterials(ctx, req)
+}
+
+func TestRequiredPairs(t *testing.T) {
+	eachKind(t, func(t *testing.T, suite keyring.Suite, key Action) {
+		m := record(t)
+		table := newTable(t, required{m}, simple(suite, key))
+		out, err := table.Encrypt(t.Context(), simpleItem())
+		require.NoError(t, err)
+		back, err := table.Decrypt(t.Context(), out)
+		require.NoError(t, err)
+		assert.Equal(t, simpleItem(), back)
+		assert.NotContains(t, string(m.stored[0]), "purpose")
+		_, err = newTable(t, m, table.config).Decrypt(t.Context(), out)
+		require.ErrorIs(t, err, envelope.ErrContextMismatch)
+	})
+}
+
 func TestStoredPairs(t *testing.T) {
 	eachKind(t, func(t *testing.T, suite keyring.Suite, key Action) {
 		m := record(t)
