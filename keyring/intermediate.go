@@ -68,7 +68,7 @@ func wrapDoubly(ctx context.Context, k Encrypter, given bool, m *EncryptionMater
 	if err := k.OnEncrypt(ctx, inner); err != nil {
 		return err
 	}
-	if err := checkDataKey(inner.Suite, inner.DataKey); err != nil {
+	if err := checkIntermediate(inner.Suite, inner.DataKey); err != nil {
 		return err
 	}
 	// A keyring that wraps the key more than once, as that of several regions does, has
@@ -109,7 +109,7 @@ func onDecrypt(ctx context.Context, k Decrypter, m *DecryptionMaterials, keys []
 	if err := k.OnDecrypt(ctx, work, inner); err != nil {
 		return err
 	}
-	if err := checkDataKey(work.Suite, work.DataKey); err != nil {
+	if err := checkIntermediate(work.Suite, work.DataKey); err != nil {
 		return err
 	}
 	// The keyring does not say which of the keys it has unwrapped.
@@ -118,6 +118,18 @@ func onDecrypt(ctx context.Context, k Decrypter, m *DecryptionMaterials, keys []
 		return NoMatch("intermediate key", keys, err)
 	}
 	m.DataKey, m.SymmetricSigningKey = dataKey, signing
+	return nil
+}
+
+// checkIntermediate refuses what is no intermediate key. One that a keyring shares, and that
+// somebody has cleared, would be a key that everybody knows.
+func checkIntermediate(s Suite, key []byte) error {
+	if err := checkDataKey(s, key); err != nil {
+		return err
+	}
+	if isZero(key) {
+		return badMaterials("the intermediate key is all zeros, as after Clear")
+	}
 	return nil
 }
 

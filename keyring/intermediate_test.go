@@ -1,7 +1,10 @@
 package keyring_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha512"
@@ -193,6 +196,130 @@ type watched struct {
 func (w watched) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
 	*w.given = append(*w.given, m.DataKey != nil)
 	return w.Keyring.OnEncrypt(ctx, m)
+}
+
+// asked notes the suites that a keyring is asked with.
+type asked struct {
+	keyring.Keyring
+	suites *[]keyring.Suite
+}
+
+func (a asked) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
+	*a.suites = append(*a.suites, m.Suite)
+	return a.Keyring.OnEncrypt(ctx, m)
+}
+
+func (a asked) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	*a.suites = append(*a.suites, m.Suite)
+	return a.Keyring.OnDecrypt(ctx, m, keys)
+}
+
+// TestCarrier has a keyring that is not for suites that sign see whether an item is signed.
+func TestCarrier(t *testing.T) {
+	for _, s := range itemSuites {
+		var suites []keyring.Suite
+		m := newManager(t, asked{newRawAES(t, "a", 256), &suites})
+		_, req := itemMaterials(t, m, s)
+		_, err := m.DecryptionMaterials(t.Context(), req)
+		require.NoError(t, err)
+		require.Len(t, suites, 2)
+		for _, inner := range suites {
+			assert.Equal(t, s.Signs(), inner.Signs())
+			assert.False(t, inner.SignsSymmetrically())
+		}
+	}
+}
+
+// zeroed has a data key of zeros, as a keyring does that hands out a slice which it shares,
+// and which somebody has cleared.
+type zeroed struct{ keyring.Keyring }
+
+func (z zeroed) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
+	m.DataKey = make([]byte, m.Suite.DataKeyLen())
+	return z.Keyring.OnEncrypt(ctx, m)
+}
+
+func (z zeroed) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	err := z.Keyring.OnDecrypt(ctx, m, keys)
+	clear(m.DataKey)
+	return err
+}
+
+// TestZeroIntermediateKey has keyrings give an intermediate key that everybody knows: the
+// data key would be wrapped under it, and the item signed.
+func TestZeroIntermediateKey(t *testing.T) {
+	good := newRawAES(t, "a", 256)
+	second, err := keyring.NewMulti(newRawAES(t, "b", 256), zeroed{good})
+	require.NoError(t, err)
+	for name, k := range map[string]keyring.Keyring{"alone": zeroed{good}, "second": second} {
+		_, err := newManager(t, k).EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Suite: itemSuites[0]})
+		require.ErrorIs(t, err, keyring.ErrInvalidMaterials, name)
+	}
+
+	// An item that somebody without a key has made, for a reader whose keyring is broken.
+	aead := func(key []byte, info string) cipher.AEAD {
+		wrapping, err := hkdf.Key(sha512.New, key, nil, info, 32)
+		require.NoError(t, err)
+		block, err := aes.NewCipher(wrapping)
+		require.NoError(t, err)
+		aead, err := cipher.NewGCM(block)
+		require.NoError(t, err)
+		return aead
+	}
+	ec := keyring.EncryptionContext{"tenant": "42", "row": "7"}
+	aad, err := ec.AppendBinary(nil)
+	require.NoError(t, err)
+	e, req := itemMaterials(t, newManager(t, good), itemSuites[0])
+	forged := e.EncryptedDataKeys[0]
+	known := aead(make([]byte, 32), "AWS_MPL_INTERMEDIATE_KEYWRAP_ENC").Seal(nil, make([]byte, 12), bytes.Repeat([]byte{1}, 32), aad)
+	forged.Ciphertext = append(known, forged.Ciphertext[48:]...)
+	req.Stored = storedOf(t, keyring.EncryptionContext{"tenant": "42"}, forged)
+	_, err = newManager(t, zeroed{good}).DecryptionMaterials(t.Context(), req)
+	require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
+}
+
+// holding keeps the slices of the data keys that it makes, is given and unwraps.
+type holding struct {
+	keyring.Keyring
+	keys *[][]byte
+}
+
+func (h holding) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
+	err := h.Keyring.OnEncrypt(ctx, m)
+	*h.keys = append(*h.keys, m.DataKey)
+	return err
+}
+
+func (h holding) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
+	err := h.Keyring.OnDecrypt(ctx, m, keys)
+	*h.keys = append(*h.keys, m.DataKey)
+	return err
+}
+
+// TestIntermediateKeysAreCleared looks at what is left of intermediate keys, also when a
+// later step fails.
+func TestIntermediateKeysAreCleared(t *testing.T) {
+	var keys [][]byte
+	hold := func(name string) keyring.Keyring { return holding{newRawAES(t, name, 256), &keys} }
+	multi, err := keyring.NewMulti(hold("a"), hold("b"))
+	require.NoError(t, err)
+	m := newManager(t, multi)
+	_, req := itemMaterials(t, m, itemSuites[0])
+	_, err = m.DecryptionMaterials(t.Context(), req)
+	require.NoError(t, err)
+
+	// The data key was altered, the intermediate key was not.
+	stored, wrapped, err := req.Parse()
+	require.NoError(t, err)
+	wrapped[0].Ciphertext[0] ^= 1
+	req.Stored = storedOf(t, stored, wrapped[0])
+	_, err = m.DecryptionMaterials(t.Context(), req)
+	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+
+	require.Len(t, keys, 4)
+	for i, key := range keys {
+		assert.Equal(t, make([]byte, 32), key, i)
+	}
 }
 
 // TestItemsOfAWS unwraps the data keys of items that AWS's Java release wrote, and compares

@@ -25,8 +25,10 @@ import "context"
 type Encrypter interface {
 	// OnEncrypt wraps the data key of m and appends the result to
 	// m.EncryptedDataKeys. If m.DataKey is nil it first generates one, as
-	// [EncryptionMaterials.GenerateDataKey] does; otherwise it wraps the one
-	// that is there and leaves it alone.
+	// [EncryptionMaterials.GenerateDataKey] does, and never one that it has given
+	// before: under the suites of items, where it is an intermediate key, a second data
+	// key wrapped under the same one would repeat a nonce of AES-GCM. Otherwise it wraps
+	// the one that is there and leaves it alone.
 	//
 	// On error m is as it was. When ctx is done the error wraps ctx's.
 	// OnEncrypt does not change or keep m.Context, and is safe for concurrent

@@ -378,6 +378,7 @@ func TestKeyVersion(t *testing.T) {
 		"branch key":        {"aws-kms-hierarchy", wrapped, "1c1d1e1f-2021-2223-2425-262728292a2b"},
 		"shortest":          {"aws-kms-hierarchy", wrapped[:61], "1c1d1e1f-2021-2223-2425-262728292a2b"},
 		"without a key":     {"aws-kms-hierarchy", wrapped[:60], ""},
+		"of an item":        {"aws-kms-hierarchy", append(make([]byte, 48), wrapped...), ""},
 		"nothing":           {"aws-kms-hierarchy", nil, ""},
 		"another provider":  {"aws-kms", wrapped, ""},
 		"its name in upper": {"AWS-KMS-HIERARCHY", wrapped, ""},

@@ -56,12 +56,14 @@ func (k EncryptedDataKey) KeyName() string {
 }
 
 // KeyVersion returns the version of the branch key that wrapped the data key, a UUID in
-// lower case, whose KeyName is the branch key's ID. It is empty for other kinds of keys. It
-// too is made of bytes that anybody may have written.
+// lower case, whose KeyName is the branch key's ID. It is empty for other kinds of keys, and
+// for the wrapped keys of items. It too is made of bytes that anybody may have written.
 func (k EncryptedDataKey) KeyVersion() string {
-	// Salt, IV, version, and the sealed data key with its tag.
-	const at, n = 16 + suite.IVLen, 16
-	if k.ProviderID != "aws-kms-hierarchy" || len(k.Ciphertext) <= at+n+suite.TagLen {
+	// Salt, IV, version, and the sealed data key with its tag. What is longer than any such
+	// has the data key of an item before it.
+	const at, n, maxKey = 16 + suite.IVLen, 16, 32
+	sealed := len(k.Ciphertext) - at - n - suite.TagLen
+	if k.ProviderID != "aws-kms-hierarchy" || sealed <= 0 || sealed > maxKey {
 		return ""
 	}
 	v := k.Ciphertext[at : at+n]

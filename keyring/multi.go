@@ -28,7 +28,10 @@ type multi struct {
 // read is never written. Decrypting tries the generator, then the children in
 // order, and when all fail reports each one's reasons.
 //
-// Whoever can use any of the keyrings can read the messages. Source:
+// Whoever can use any of the keyrings can read the messages. Under the suites of items each
+// keyring has a symmetric signing key of its own, so that who reads by one cannot sign for
+// who reads by another. That is lost inside an [Encrypter] of your own that calls a
+// multi-keyring: to whoever asks, it is one keyring. Source:
 // framework/multi-keyring.md of the AWS Encryption SDK specification.
 func NewMulti(generator Keyring, children ...Keyring) (Keyring, error) {
 	if generator == nil {

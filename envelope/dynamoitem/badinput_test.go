@@ -148,6 +148,15 @@ func TestHeadRefuses(t *testing.T) {
 		require.ErrorIs(t, err, envelope.ErrMalformed)
 		require.ErrorContains(t, err, `attribute "secret"`)
 	}
+	// More pairs than a message's header holds, which managers are given.
+	many := binary.BigEndian.AppendUint16(nil, 2)
+	for _, key := range []string{"a", "b"} {
+		many = append(append(many, 0, 1), key...)
+		many = append(binary.BigEndian.AppendUint16(many, 40000), strings.Repeat("x", 40000)...)
+	}
+	err = r.refuses(t, with(out, headAttribute, &types.AttributeValueMemberB{Value: replace(contextAt, keysAt, many...)}), "many pairs")
+	require.ErrorIs(t, err, envelope.ErrLimit)
+	require.ErrorContains(t, err, "longer than 65535 bytes")
 	// A signature that is right, in another form than DER's.
 	long := slices.Concat(foot[:tagLen+1], []byte{0x81}, foot[tagLen+1:])
 	require.ErrorIs(t, r.refuses(t, with(out, footAttribute, &types.AttributeValueMemberB{Value: long}), "BER"), envelope.ErrSignature)
@@ -223,6 +232,110 @@ func TestForged(t *testing.T) {
 	}
 }
 
+// rewriteHead returns an item with its head changed, under the commitment that a data key
+// gives, if there is one, and a tag under a symmetric signing key before the old signature.
+func rewriteHead(t *testing.T, table *Table, it item, keys [][]byte, context keyring.EncryptionContext, change func(*head)) item {
+	b, err := binaryOf(headAttribute, it[headAttribute])
+	require.NoError(t, err)
+	foot, err := binaryOf(footAttribute, it[footAttribute])
+	require.NoError(t, err)
+	h, err := parseHead(b, 1)
+	require.NoError(t, err)
+	change(&h)
+	b = appendHead(nil, &h)
+	if keys == nil {
+		return with(it, headAttribute, &types.AttributeValueMemberB{Value: append(b, h.commitment...)})
+	}
+	w := &work{derivation: *newDerivation()}
+	copy(w.messageID[:], h.messageID)
+	require.NoError(t, w.derive(keys[0]))
+	b = w.appendCommitment(b, b)
+	require.NoError(t, table.gatherSigned(w, it))
+	require.NoError(t, table.take(w, &h))
+	require.NoError(t, w.hash(b, context))
+	foot = append(w.mac(nil, w.sha384, keys[1], w.digest[:]), foot[tagLen:]...)
+	return with(with(it, headAttribute, &types.AttributeValueMemberB{Value: b}), footAttribute, &types.AttributeValueMemberB{Value: foot})
+}
+
+// pairsOf serializes stored pairs with their count.
+func pairsOf(t *testing.T, ec keyring.EncryptionContext) []byte {
+	if len(ec) == 0 {
+		return noPairs
+	}
+	b, err := ec.AppendBinary(nil)
+	require.NoError(t, err)
+	return b
+}
+
+// TestContextsDoNotMix says in a head that other pairs of the encryption context are stored
+// than are, so that the whole context stays as it was and the data key can be unwrapped.
+// Without the data key the commitment is wrong, and with it the signature.
+func TestContextsDoNotMix(t *testing.T) {
+	r := record(t)
+	k := &keeper{MaterialsManager: r}
+	table := newTable(t, k, simple(signed, SignAndIncludeInContext))
+	// Keys that are binary have the same pair in both versions.
+	in := with(with(simpleItem(), "pk", bin("customer-17")), "sk", bin("7"))
+	out, err := table.Encrypt(t.Context(), in)
+	require.NoError(t, err)
+	_, err = table.Decrypt(t.Context(), out)
+	require.NoError(t, err)
+	req := keyring.DecryptionRequest{Stored: r.stored[0]}
+	stored, _, err := req.Parse()
+	require.NoError(t, err)
+	whole := maps.Clone(r.contexts[1])
+	maps.Copy(whole, stored)
+	require.Equal(t, "BB", whole[legendPair])
+	store := func(keys ...string) []byte {
+		more := maps.Clone(stored)
+		for _, key := range keys {
+			more[key] = whole[key]
+		}
+		return pairsOf(t, more)
+	}
+	refuser := newRefuser(t, r, table.config)
+	for name, c := range map[string]struct {
+		change      func(*head)
+		without     error // the data key
+		withDataKey error
+	}{
+		"nothing":             {func(*head) {}, nil, nil},
+		"version 1":           {func(h *head) { h.version, h.legend, h.context = 1, []byte("sssee"), store(legendPair) }, envelope.ErrCommitment, envelope.ErrSignature},
+		"the table's name":    {func(h *head) { h.context = store(tablePair) }, envelope.ErrCommitment, envelope.ErrSignature},
+		"all pairs":           {func(h *head) { h.context = pairsOf(t, whole) }, envelope.ErrCommitment, envelope.ErrSignature},
+		"another message ID":  {func(h *head) { h.messageID = make([]byte, messageIDLen) }, envelope.ErrCommitment, envelope.ErrSignature},
+		"signed, encrypted":   {func(h *head) { h.legend = []byte("ccees") }, envelope.ErrMalformed, envelope.ErrMalformed},
+		"encrypted, signed":   {func(h *head) { h.legend = []byte("ccsss") }, envelope.ErrCommitment, envelope.ErrSignature},
+		"in the context":      {func(h *head) { h.legend = []byte("cccee") }, envelope.ErrContextMismatch, envelope.ErrContextMismatch},
+		"without a signature": {func(h *head) { h.suite = hmacOnly }, envelope.ErrMalformed, envelope.ErrMalformed},
+		"nor its key":         {func(h *head) { h.suite, h.context = hmacOnly, noPairs }, envelope.ErrContextMismatch, envelope.ErrContextMismatch},
+		"a pair more": {func(h *head) {
+			h.context = pairsOf(t, keyring.EncryptionContext{publicKeyPair: stored[publicKeyPair], "z": ""})
+		}, envelope.ErrContextMismatch, envelope.ErrContextMismatch},
+		"another table's name": {func(h *head) {
+			h.context = pairsOf(t, keyring.EncryptionContext{publicKeyPair: stored[publicKeyPair], tablePair: "x"})
+		}, envelope.ErrContextMismatch, envelope.ErrContextMismatch},
+	} {
+		t.Run(name, func(t *testing.T) {
+			outsider := rewriteHead(t, table, out, nil, nil, c.change)
+			if c.without == nil {
+				_, err := table.Decrypt(t.Context(), rewriteHead(t, table, out, k.keys, whole, c.change))
+				require.NoError(t, err, "the forger's work must be right")
+				_, err = table.Decrypt(t.Context(), outsider)
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, refuser.refuses(t, outsider, "%s", name), c.without)
+			if c.without == envelope.ErrMalformed && c.withDataKey == envelope.ErrMalformed {
+				return // no forger comes as far as a tag
+			}
+			require.ErrorIs(t, refuser.refuses(t, rewriteHead(t, table, out, k.keys, whole, c.change), "%s", name), c.withDataKey)
+		})
+	}
+}
+
+const publicKeyPair = "aws-crypto-public-key"
+
 // wrong is a manager whose materials are spoiled.
 type wrong struct {
 	keyring.MaterialsManager
@@ -244,6 +357,65 @@ func (w wrong) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRe
 		w.decryption(m)
 	}
 	return m, err
+}
+
+// inPlace is a manager that adds a pair to the request's own context, which it must not.
+type inPlace struct{ keyring.MaterialsManager }
+
+func (i inPlace) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	req.Context["tenant"] = "42"
+	return i.MaterialsManager.EncryptionMaterials(ctx, req)
+}
+
+// TestManagerChangesRequest has nothing written that could not be read: the pair would be
+// taken for one that readers make from the item.
+func TestManagerChangesRequest(t *testing.T) {
+	out, err := newTable(t, inPlace{record(t)}, simple(0, SignOnly)).Encrypt(t.Context(), simpleItem())
+	assert.Nil(t, out)
+	require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
+	require.ErrorContains(t, err, "changed the request")
+}
+
+// panicking is a manager that panics.
+type panicking struct{ keyring.MaterialsManager }
+
+func (panicking) EncryptionMaterials(context.Context, keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	panic("broken")
+}
+
+func (panicking) DecryptionMaterials(context.Context, keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	panic("broken")
+}
+
+// TestAfterPanics has what a call leaves in the pool not reach the next one, when the first
+// ended in the middle.
+func TestAfterPanics(t *testing.T) {
+	eachKind(t, func(t *testing.T, suite keyring.Suite, key Action) {
+		r := record(t)
+		good := newTable(t, r, simple(suite, key))
+		out, err := good.Encrypt(t.Context(), simpleItem())
+		require.NoError(t, err)
+		for range 3 {
+			bad := newTable(t, panicking{r}, simple(suite, key))
+			require.Panics(t, func() { bad.Encrypt(t.Context(), simpleItem()) })
+			require.Panics(t, func() { bad.Decrypt(t.Context(), out) })
+			good.onOpen = func(string) { panic("broken") }
+			require.Panics(t, func() { good.Decrypt(t.Context(), out) })
+			good.onOpen = nil
+			w := works.Get().(*work)
+			require.Empty(t, w.item)
+			require.Empty(t, w.fields)
+			require.Zero(t, w.sealed)
+			require.Zero(t, w.rootKey)
+			works.Put(w)
+			back, err := good.Decrypt(t.Context(), out)
+			require.NoError(t, err)
+			require.Equal(t, simpleItem(), back)
+		}
+		for _, key := range r.dataKeys {
+			require.Equal(t, make([]byte, 32), key, "not cleared")
+		}
+	})
 }
 
 func TestMaterialsAreChecked(t *testing.T) {

@@ -114,7 +114,8 @@ type Config struct {
 	// Suite is the algorithm suite to encrypt with. Zero is the one with an ECDSA signature,
 	// which is AWS's default too: whoever can only decrypt cannot write items that look like
 	// yours. The other one spares the signature, which takes by far the most time of an
-	// item. Both are read.
+	// item. Both are read: so where an item was once written without a signature, whoever has
+	// that one and can decrypt it can still write others under its key.
 	Suite keyring.Suite
 
 	// Plaintext says whether items in the clear are read and written. Zero is

@@ -80,7 +80,8 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 	if err != nil {
 		return nil, invalid("%v", err)
 	}
-	req := keyring.EncryptionRequest{Suite: t.suite, Context: ec, PlaintextLength: -1}
+	req := keyring.EncryptionRequest{Suite: t.suite, Context: ec, PlaintextLength: w.plaintextLen()}
+	pairs := len(ec)
 	m, err := t.manager.EncryptionMaterials(ctx, req)
 	if err != nil {
 		return nil, err
@@ -88,6 +89,10 @@ func (t *Table) encrypt(ctx context.Context, item map[string]types.AttributeValu
 	defer m.Clear()
 	if err := m.Check(req); err != nil {
 		return nil, err
+	}
+	if len(ec) != pairs {
+		// What is in ec is not stored, and nobody could read the item without what was added.
+		return nil, fmt.Errorf("%w: the materials manager changed the request's encryption context", keyring.ErrInvalidMaterials)
 	}
 	if n := len(m.EncryptedDataKeys); n > t.maxKeys {
 		return nil, fmt.Errorf("%w: %d encrypted data keys, and this table writes and reads %d", envelope.ErrLimit, n, t.maxKeys)
@@ -132,6 +137,17 @@ func (t *Table) prepare(w *work, item map[string]types.AttributeValue) (size int
 		return 0, &SizeError{size}
 	}
 	return size, nil
+}
+
+// plaintextLen returns how many bytes are going to be encrypted, as AWS's clients count
+// them: the values' types too.
+func (w *work) plaintextLen() (n int64) {
+	for i := range w.item {
+		if f := &w.item[i]; f.letter == legendEncrypted {
+			n += int64(f.end - f.typeAt - suite.TagLen)
+		}
+	}
+	return n
 }
 
 // footLen returns the length of the foot that is written with some materials.
@@ -204,6 +220,9 @@ func (t *Table) gather(w *work, item map[string]types.AttributeValue) (size int,
 		case !t.config.isUnsigned(name):
 			unknown = append(unknown, name)
 			continue
+		}
+		if err := checkDepth(v, 1); err != nil {
+			return 0, at(name, invalid("%v", err))
 		}
 		size += sizeOf(v)
 	}

@@ -1,6 +1,7 @@
 package dynamoitem
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -38,6 +39,7 @@ type recorder struct {
 	keyring.MaterialsManager
 	encrypts, decrypts int
 	contexts           []keyring.EncryptionContext
+	lengths            []int64
 	dataKeys           [][]byte // of materials that should be cleared by now
 	stored             [][]byte
 }
@@ -45,6 +47,7 @@ type recorder struct {
 func (r *recorder) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
 	r.encrypts++
 	r.contexts = append(r.contexts, maps.Clone(req.Context))
+	r.lengths = append(r.lengths, req.PlaintextLength)
 	m, err := r.MaterialsManager.EncryptionMaterials(ctx, req)
 	if err == nil {
 		r.dataKeys = append(append(r.dataKeys, m.DataKey), m.SymmetricSigningKeys...)
@@ -386,6 +389,40 @@ func TestSizeOf(t *testing.T) {
 	}
 }
 
+// TestDepth has values that hold themselves: no call follows them without end, also where
+// they are not serialized.
+func TestDepth(t *testing.T) {
+	m := item{}
+	m["self"], m["again"] = object(m), object(m)
+	l := &types.AttributeValueMemberL{Value: make([]types.AttributeValue, 2)}
+	l.Value[0], l.Value[1] = l, l
+	c := simple(hmacOnly, SignOnly)
+	c.UnsignedPrefix = "free"
+	table := newTable(t, record(t), c)
+	for _, name := range []string{"free", "secret", "seen", "pk"} {
+		for _, v := range []types.AttributeValue{object(m), l, nested(33)} {
+			_, err := table.Encrypt(t.Context(), with(simpleItem(), name, v))
+			require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+			require.ErrorContains(t, err, "32 levels")
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			assert.Equal(t, name, e.Attribute)
+		}
+	}
+	in := with(with(simpleItem(), "free", nested(32)), "secret", nested(32))
+	out, err := table.Encrypt(t.Context(), in)
+	require.NoError(t, err)
+	back, err := table.Decrypt(t.Context(), out)
+	require.NoError(t, err)
+	assert.Equal(t, in, back)
+
+	_, err = table.Decrypt(t.Context(), with(out, "seen", object(m)))
+	require.ErrorIs(t, err, envelope.ErrMalformed)
+	back, err = table.Decrypt(t.Context(), with(out, "free", object(m)))
+	require.NoError(t, err)
+	assert.Contains(t, back, "free")
+}
+
 // extra is a manager that adds a pair to the context, which is stored.
 type extra struct{ keyring.MaterialsManager }
 
@@ -394,6 +431,37 @@ func (e extra) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRe
 	req.Context["tenant"] = "42"
 	req.Context["a"] = "b"
 	return e.MaterialsManager.EncryptionMaterials(ctx, req)
+}
+
+// required is a manager that adds a pair which is authenticated and not stored.
+type required struct{ keyring.MaterialsManager }
+
+func (r required) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	req.Context = maps.Clone(req.Context)
+	req.Context["purpose"] = "tests"
+	req.RequiredKeys = append(slices.Clone(req.RequiredKeys), "purpose")
+	return r.MaterialsManager.EncryptionMaterials(ctx, req)
+}
+
+func (r required) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	req.Reproduced = maps.Clone(req.Reproduced)
+	req.Reproduced["purpose"] = "tests"
+	return r.MaterialsManager.DecryptionMaterials(ctx, req)
+}
+
+func TestRequiredPairs(t *testing.T) {
+	eachKind(t, func(t *testing.T, suite keyring.Suite, key Action) {
+		m := record(t)
+		table := newTable(t, required{m}, simple(suite, key))
+		out, err := table.Encrypt(t.Context(), simpleItem())
+		require.NoError(t, err)
+		back, err := table.Decrypt(t.Context(), out)
+		require.NoError(t, err)
+		assert.Equal(t, simpleItem(), back)
+		assert.NotContains(t, string(m.stored[0]), "purpose")
+		_, err = newTable(t, m, table.config).Decrypt(t.Context(), out)
+		require.ErrorIs(t, err, envelope.ErrContextMismatch)
+	})
 }
 
 func TestStoredPairs(t *testing.T) {
@@ -492,6 +560,78 @@ func TestCached(t *testing.T) {
 	}
 }
 
+// wrappedOf returns the wrapped keys of an encrypted item.
+func wrappedOf(t *testing.T, it item) []byte {
+	b, err := binaryOf(headAttribute, it[headAttribute])
+	require.NoError(t, err)
+	h, err := parseHead(b, maxDataKeys)
+	require.NoError(t, err)
+	return h.keys
+}
+
+// TestCachedBytes has a cache count what items encrypt under one data key: their values
+// and the types of these.
+func TestCachedBytes(t *testing.T) {
+	const item = int64(len("plaintext-1") + 2 + len("plaintext-2") + 2)
+	cached, err := cache.New(rawAES(t, "ns", "key", make([]byte, 32)), cache.Limits{MaxAge: 3600e9, MaxBytes: 3 * item})
+	require.NoError(t, err)
+	defer cached.Close()
+	table := newTable(t, cached, simple(0, SignOnly))
+	var all [][]byte
+	for range 4 {
+		out, err := table.Encrypt(t.Context(), simpleItem())
+		require.NoError(t, err)
+		all = append(all, wrappedOf(t, out))
+	}
+	assert.Equal(t, all[0], all[1])
+	assert.Equal(t, all[0], all[2])
+	assert.NotEqual(t, all[0], all[3])
+
+	r := record(t)
+	_, err = newTable(t, r, simple(0, SignOnly)).Encrypt(t.Context(), simpleItem())
+	require.NoError(t, err)
+	assert.Equal(t, []int64{item}, r.lengths)
+}
+
+// TestSameKeyForSeveral encrypts several items under one data key, as a cache lets them:
+// nothing of their ciphertexts is the same.
+func TestSameKeyForSeveral(t *testing.T) {
+	cached, err := cache.New(rawAES(t, "ns", "key", make([]byte, 32)), cache.Limits{MaxAge: 3600e9})
+	require.NoError(t, err)
+	defer cached.Close()
+	eachKind(t, func(t *testing.T, suite keyring.Suite, key Action) {
+		table := newTable(t, cached, simple(suite, key))
+		in := with(with(simpleItem(), "other", bin(strings.Repeat("x", 64))), "secret", bin(strings.Repeat("x", 64)))
+		seen := map[string]bool{}
+		var wrapped []byte
+		for range 3 {
+			out, err := table.Encrypt(t.Context(), in)
+			require.NoError(t, err)
+			b, err := binaryOf(headAttribute, out[headAttribute])
+			require.NoError(t, err)
+			h, err := parseHead(b, 1)
+			require.NoError(t, err)
+			if wrapped == nil {
+				wrapped = h.keys
+			}
+			require.Equal(t, wrapped, h.keys, "not from the cache")
+			for _, part := range []string{string(h.messageID), string(h.commitment)} {
+				require.False(t, seen[part])
+				seen[part] = true
+			}
+			// Blocks of one key stream would be the same in all: the values are of one byte.
+			for _, name := range []string{"secret", "other"} {
+				b, err := binaryOf(name, out[name])
+				require.NoError(t, err)
+				for b := b[2:66]; len(b) > 0; b = b[16:] {
+					require.False(t, seen[string(b[:16])], "a key stream twice")
+					seen[string(b[:16])] = true
+				}
+			}
+		}
+	})
+}
+
 // TestReleaseClears looks at what a call leaves behind for the next one.
 func TestReleaseClears(t *testing.T) {
 	w := &work{derivation: *newDerivation()}
@@ -517,6 +657,72 @@ func TestReleaseClears(t *testing.T) {
 	assert.Equal(t, field{}, items[0])
 	assert.Equal(t, freshSHA512, save(nil, w.sha512))
 	assert.Equal(t, freshSHA384, save(nil, w.sha384))
+}
+
+// TestCallsRelease looks at what calls leave in the pool, those too that fail.
+func TestCallsRelease(t *testing.T) {
+	var made []*work
+	before := works.New
+	works.New = func() any {
+		w := before().(*work)
+		made = append(made, w)
+		return w
+	}
+	defer func() { works.New = before }()
+
+	table := newTable(t, record(t), simple(0, SignOnly))
+	var out item
+	for name, call := range map[string]func(){
+		"encrypt":        func() { out, _ = table.Encrypt(t.Context(), simpleItem()) },
+		"refuse":         func() { table.Encrypt(t.Context(), with(simpleItem(), "secret", num("x"))) },
+		"decrypt":        func() { table.Decrypt(t.Context(), out) },
+		"refuse a tag":   func() { table.Decrypt(t.Context(), with(out, "seen", str("x"))) },
+		"refuse a value": func() { table.Decrypt(t.Context(), with(out, "seen", nil)) },
+	} {
+		var err error
+		out, err = table.Encrypt(t.Context(), simpleItem())
+		require.NoError(t, err)
+		for made = nil; made == nil; {
+			works.Get() // until none is left of earlier calls
+		}
+		works.Put(made[0])
+		call()
+		for _, w := range made {
+			assert.Empty(t, w.item, name)
+			assert.Empty(t, w.fields, name)
+			assert.Zero(t, w.rootKey, name)
+			assert.Zero(t, w.commitKey, name)
+			for _, b := range [][]byte{w.fields, w.stream, w.sum} {
+				assert.Zero(t, bytes.Trim(b[:cap(b)], "\x00"), name)
+			}
+		}
+	}
+}
+
+// TestReleaseDropsLargeBuffers has an item of many attributes not cost every later item the
+// clearing of what it needed.
+func TestReleaseDropsLargeBuffers(t *testing.T) {
+	w := &work{derivation: *newDerivation()}
+	for range 2000 {
+		w.add("a", nil, nil)
+	}
+	w.fields, w.head, w.legend = make([]byte, 70<<10), make([]byte, 70<<10), make([]byte, 70<<10)
+	require.NoError(t, w.fieldKeys(2000))
+	stream := w.stream
+	w.release()
+	assert.Equal(t, make([]byte, len(stream)), stream)
+	for name, n := range map[string]int{
+		"item": cap(w.item), "fields": cap(w.fields), "head": cap(w.head), "legend": cap(w.legend), "stream": cap(w.stream),
+	} {
+		assert.Zero(t, n, name)
+	}
+	small := &work{derivation: *newDerivation()}
+	small.add("a", nil, nil)
+	require.NoError(t, small.fieldKeys(20))
+	small.release()
+	assert.NotZero(t, cap(small.item))
+	assert.NotZero(t, cap(small.stream))
+	assert.Empty(t, small.item)
 }
 
 func TestContextDone(t *testing.T) {

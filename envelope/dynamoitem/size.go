@@ -26,7 +26,34 @@ func (e *SizeError) Error() string {
 // Unwrap returns envelope.ErrLimit.
 func (e *SizeError) Unwrap() error { return envelope.ErrLimit }
 
-// sizeOf returns the size of a value as DynamoDB's documentation counts it.
+// checkDepth returns an error for a value that nests deeper than DynamoDB's do, such as one
+// that holds itself. It is for values that are not serialized, which would find that.
+func checkDepth(v types.AttributeValue, depth int) error {
+	if depth > maxDepth {
+		return errDepth
+	}
+	if _, err := typeOf(v); err != nil {
+		return nil // for DynamoDB to refuse
+	}
+	switch v := v.(type) {
+	case *types.AttributeValueMemberM:
+		for _, v := range v.Value {
+			if err := checkDepth(v, depth+1); err != nil {
+				return err
+			}
+		}
+	case *types.AttributeValueMemberL:
+		for _, v := range v.Value {
+			if err := checkDepth(v, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sizeOf returns the size of a value as DynamoDB's documentation counts it. The value was
+// serialized, or checkDepth has seen it.
 func sizeOf(v types.AttributeValue) int {
 	if _, err := typeOf(v); err != nil {
 		return 0 // for DynamoDB to refuse

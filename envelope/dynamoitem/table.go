@@ -117,21 +117,25 @@ type work struct {
 
 var works = sync.Pool{New: func() any { return &work{derivation: *newDerivation()} }}
 
-// release clears a work, which may hold plaintext and keys, and gives it back.
+// release clears a work, which may hold plaintext and keys, and gives it back. It keeps no
+// buffer that an unusual item has made large.
 func (w *work) release() {
-	const most = 64 << 10 // of a buffer that is kept
 	clear(w.item)
 	clear(w.fields)
-	w.item, w.fields, w.head, w.legend = w.item[:0], w.fields[:0], w.head[:0], w.legend[:0]
-	w.sealed = 0
-	if cap(w.fields) > most {
-		w.fields = nil
-	}
-	if cap(w.head) > most {
-		w.head = nil
-	}
 	w.derivation.clear()
+	const most = 64 << 10 // bytes
+	w.item = reuse(w.item, most/128)
+	w.fields, w.head, w.legend, w.stream = reuse(w.fields, most), reuse(w.head, most), reuse(w.legend, most), reuse(w.stream, most)
+	w.sealed = 0
 	works.Put(w)
+}
+
+// reuse returns a buffer emptied, or nil if it has more than the given room.
+func reuse[T any](s []T, most int) []T {
+	if cap(s) > most {
+		return nil
+	}
+	return s[:0]
 }
 
 // add adds a signed attribute.

@@ -273,6 +273,26 @@ func TestMoved(t *testing.T) {
 	})
 }
 
+// TestManyNamesInErrors has whoever writes to the table choose names that an error lists.
+func TestManyNamesInErrors(t *testing.T) {
+	r := newRefuser(t, manager(t, rawAES(t, "ns", "key", make([]byte, 32))), simple(hmacOnly, SignAndIncludeInContext))
+	out, err := r.table.Encrypt(t.Context(), simpleItem())
+	require.NoError(t, err)
+	b, err := binaryOf(headAttribute, out[headAttribute])
+	require.NoError(t, err)
+	h, err := parseHead(b, 1)
+	require.NoError(t, err)
+	for i := range 1000 {
+		out[fmt.Sprintf("name %04d\x00\x00\x00\x00%s", i, strings.Repeat("x", 10))] = null()
+	}
+	h.legend = slices.Repeat([]byte{legendContext}, len(out)-2)
+	out[headAttribute] = &types.AttributeValueMemberB{Value: append(appendHead(nil, &h), h.commitment...)}
+	err = r.refuses(t, out, "a thousand names")
+	require.ErrorIs(t, err, envelope.ErrContextMismatch)
+	assert.ErrorContains(t, err, " others, and what was given")
+	assert.Less(t, len(err.Error()), 2000)
+}
+
 // TestPathsDoNotMix has tables and attributes whose names run together to the same bytes.
 func TestPathsDoNotMix(t *testing.T) {
 	a := appendPath(nil, pathPrefix("t"), "ab", 2)

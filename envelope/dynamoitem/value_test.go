@@ -123,10 +123,15 @@ func TestParseRefuses(t *testing.T) {
 	for range maxDepth {
 		deep = slices.Concat([]byte{0, 0, 0, 1, 3, 0, 0, 0, byte(len(deep) >> 8), byte(len(deep))}, deep)
 	}
+	deepMap := []byte{0, 0, 0, 0}
+	for range maxDepth {
+		deepMap = slices.Concat([]byte{0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 'a', 2, 0, 0, 0, byte(len(deepMap) >> 8), byte(len(deepMap))}, deepMap)
+	}
 	for name, c := range map[string]struct {
 		hex string
 		err error
 	}{
+		"33 levels of maps":   {"0200" + hex.EncodeToString(deepMap), errDepth},
 		"nothing":             {"", errShort},
 		"one byte":            {"00", errShort},
 		"unknown type":        {"0003", nil},
