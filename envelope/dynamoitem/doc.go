@@ -24,7 +24,8 @@
 //	encrypted, err := orders.Encrypt(ctx, item) // then PutItem
 //	item, err = orders.Decrypt(ctx, encrypted)  // after GetItem
 //
-// [NewClient] does both around a client of the SDK's, in its own methods.
+// [NewRecords] does both with structs, whose tags take the place of Actions. [NewClient]
+// does both around a client of the SDK's, in its own methods.
 //
 // # What is protected
 //

@@ -124,3 +124,39 @@ func keyStore() *branchkey.KeyStore {
 	}
 	return store.KeyStore()
 }
+
+func ExampleRecords() {
+	type Order struct {
+		Customer string `dynamodbav:"customer" seal:"partition"`
+		Number   int    `dynamodbav:"order" seal:"sort"`
+		Address  string `dynamodbav:"address"` // encrypted
+		Status   string `dynamodbav:"status" seal:"sign"`
+	}
+	kr, err := keyring.NewRawAES("orders", "kek-2026", make([]byte, 32)) // a key of your own
+	if err != nil {
+		log.Fatal(err)
+	}
+	manager, err := keyring.NewManager(kr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	orders, err := dynamoitem.NewRecords[Order](manager, dynamoitem.Config{Table: "orders"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	item, err := orders.Encrypt(ctx, &Order{"c-17", 4, "12 Main Street", "sent"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%T %T\n", item["address"], item["status"])
+
+	order, err := orders.Decrypt(ctx, item)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(order.Address)
+	// Output:
+	// *types.AttributeValueMemberB *types.AttributeValueMemberS
+	// 12 Main Street
+}
