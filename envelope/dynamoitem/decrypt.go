@@ -38,8 +38,9 @@ import (
 // An item that was altered is envelope.ErrAuthentication, ErrCommitment, ErrSignature or
 // ErrMalformed. Where its key, or another attribute in the encryption context, was altered,
 // or the item is from another table or another item's place, or the table's logical name has
-// changed, no keyring can unwrap its data key: that is envelope.ErrNoMatchingKey and ErrContextMismatch. An item in the clear is
-// [ErrNotEncrypted], unless Config.Plaintext lets it pass.
+// changed, no keyring can unwrap its data key: that is envelope.ErrNoMatchingKey and
+// ErrContextMismatch. An item in the clear is [ErrNotEncrypted], unless Config.Plaintext lets
+// it pass.
 //
 // Of several wrapped keys, a reader verifies the tag of the one that it unwrapped. Nobody
 // but the readers of the others can tell whether theirs was altered.
