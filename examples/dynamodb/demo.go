@@ -185,13 +185,12 @@ func (d *demo) serviceIn(local *region, w way) (service, error) {
 
 // step does something, and checks how often KMS was asked for it in each region.
 func (d *demo) step(w way, title string, writer, reader int, do func() error) error {
-	title = w.name + ": " + title
 	d.writer.asked.Store(0)
 	d.reader.asked.Store(0)
 	if err := do(); err != nil {
 		return fmt.Errorf("%s: %w", title, err)
 	}
-	r := row{step: title, writer: int(d.writer.asked.Load()), reader: int(d.reader.asked.Load())}
+	r := row{step: w.name + ": " + title, writer: int(d.writer.asked.Load()), reader: int(d.reader.asked.Load())}
 	d.rows = append(d.rows, r)
 	if r.writer != writer || r.reader != reader {
 		return fmt.Errorf("%s: KMS was asked %d times in %s and %d in %s, want %d and %d",
@@ -206,6 +205,9 @@ func (d *demo) replicate(ctx context.Context, w way, customer string, plain []Or
 	stored, err := d.writer.stored(ctx, d.table, customer)
 	if err != nil {
 		return err
+	}
+	if len(stored) != len(plain) {
+		return fmt.Errorf("%d orders are stored, want %d", len(stored), len(plain))
 	}
 	size := 0
 	for _, item := range stored {
