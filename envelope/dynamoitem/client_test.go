@@ -1257,3 +1257,25 @@ func TestClientPaginators(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, page.Items)
 }
+
+// A prefix that encryption's own names begin with makes none of them unsigned.
+func TestClientShortPrefix(t *testing.T) {
+	for _, prefix := range []string{"a", "aws_dbe"} {
+		f := &fake{}
+		c, table := patientClient(t, f, func(c *Config) { c.UnsignedPrefix = prefix; delete(c.Actions, ":seen") })
+		for _, name := range []string{"aws_dbe_head", "aws_dbe_foot", "aws_dbe_b_ssn"} {
+			_, err := c.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: patientsName, Key: keyOf("a"), UpdateExpression: aws.String("SET " + name + " = :v")})
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			assert.Equal(t, name, e.Attribute)
+			require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+		}
+		assert.Empty(t, f.sent)
+
+		it := patient("a")
+		it["aws_dbe"] = str("x") // not reserved
+		opened, err := table.Decrypt(t.Context(), encrypt(t, table, it))
+		require.NoError(t, err)
+		assert.Equal(t, it, opened)
+	}
+}

@@ -151,9 +151,11 @@ func (c *Config) version() byte {
 	return version1
 }
 
-// isUnsigned says whether an attribute is outside what signatures cover.
+// isUnsigned says whether an attribute of the caller's is outside what signatures cover. What
+// encryption adds is not, even if the prefix is as short as "a".
 func (c *Config) isUnsigned(name string) bool {
-	return c.UnsignedPrefix != "" && strings.HasPrefix(name, c.UnsignedPrefix) || slices.Contains(c.Unsigned, name)
+	return c.UnsignedPrefix != "" && strings.HasPrefix(name, c.UnsignedPrefix) && !strings.HasPrefix(name, reservedPrefix) ||
+		slices.Contains(c.Unsigned, name)
 }
 
 // check returns all that is wrong with a config.
