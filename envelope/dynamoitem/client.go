@@ -294,6 +294,7 @@ func (c *Client) Query(ctx context.Context, input *dynamodb.QueryInput, optFns .
 			t.checkExpression("FilterExpression", in.FilterExpression, in.ExpressionAttributeNames),
 			checkLegacy(t, "KeyConditions", in.KeyConditions),
 			checkLegacy(t, "QueryFilter", in.QueryFilter),
+			t.checkStart(in.ExclusiveStartKey),
 			t.checkProjection(in.ProjectionExpression, in.ExpressionAttributeNames, in.AttributesToGet),
 		)
 		if err != nil {
@@ -323,6 +324,7 @@ func (c *Client) Scan(ctx context.Context, input *dynamodb.ScanInput, optFns ...
 		err := first(
 			t.checkExpression("FilterExpression", in.FilterExpression, in.ExpressionAttributeNames),
 			checkLegacy(t, "ScanFilter", in.ScanFilter),
+			t.checkStart(in.ExclusiveStartKey),
 			t.checkProjection(in.ProjectionExpression, in.ExpressionAttributeNames, in.AttributesToGet),
 		)
 		if err != nil {

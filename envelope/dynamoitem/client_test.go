@@ -1279,3 +1279,37 @@ func TestClientShortPrefix(t *testing.T) {
 		assert.Equal(t, it, opened)
 	}
 }
+
+// A page does not start at a value in the clear of an attribute that is encrypted.
+func TestClientStartKey(t *testing.T) {
+	f := &fake{}
+	c, _ := patientClient(t, f)
+	for _, do := range []func(*Client, item) error{
+		func(c *Client, start item) error {
+			_, err := c.Query(t.Context(), &dynamodb.QueryInput{TableName: patientsName, KeyConditionExpression: aws.String("id = :v"), ExclusiveStartKey: start})
+			return err
+		},
+		func(c *Client, start item) error {
+			_, err := c.Scan(t.Context(), &dynamodb.ScanInput{TableName: patientsName, ExclusiveStartKey: start})
+			return err
+		},
+	} {
+		for _, v := range []types.AttributeValue{str("secret"), bin("secret"), bin("12345678901234567"), (*types.AttributeValueMemberB)(nil), nil} {
+			f.sent = nil
+			err := do(c, item{"id": str("a"), "visit": num("1"), "ssn": v})
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			assert.Equal(t, "ssn", e.Attribute)
+			require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+			require.NotContains(t, err.Error(), "secret")
+			assert.Empty(t, f.sent)
+		}
+		// What DynamoDB returns for an index, even for one of ciphertext, goes back.
+		for name, v := range (item{"ssn": bin("123456789012345678"), "status": str("in"), "aws_dbe_b_ssn": str("0a"), "hits": num("1")}) {
+			start := item{"id": str("a"), "visit": num("1"), name: v}
+			require.NoError(t, do(c, start))
+		}
+		plain, _ := patientClient(t, f, func(c *Config) { c.Plaintext = AllowPlaintextRead })
+		require.NoError(t, do(plain, item{"id": str("a"), "visit": num("1"), "ssn": str("in the clear there too")}))
+	}
+}
