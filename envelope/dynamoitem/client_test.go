@@ -1313,3 +1313,32 @@ func TestClientStartKey(t *testing.T) {
 		require.NoError(t, do(plain, item{"id": str("a"), "visit": num("1"), "ssn": str("in the clear there too")}))
 	}
 }
+
+// One logical name is of one table, and one table is not both encrypted and in the clear.
+func TestNewClientNames(t *testing.T) {
+	const arn, replica = "arn:aws:dynamodb:us-east-1:1:table/patients", "arn:aws:dynamodb:eu-west-1:1:table/patients"
+	table, same := patientTable(t), patientTable(t)
+	other := patientTable(t, func(c *Config) { c.Table = "others" })
+	for _, c := range []struct {
+		tables map[string]*Table
+		clear  []string
+		says   string
+	}{
+		{map[string]*Table{"patients": table, arn: table, replica: same}, nil, ""},
+		{map[string]*Table{"patients": table, "others": other}, []string{"logs", "arn:aws:dynamodb:us-east-1:1:table/logs"}, ""},
+		{map[string]*Table{"patients": table, "restored": table}, nil, `ClientConfig.Tables["restored"]: the logical name "patients" is that of "patients" too`},
+		{map[string]*Table{"patients": table, "restored": same}, nil, `ClientConfig.Tables["restored"]: the logical name`},
+		{map[string]*Table{arn: table, "restored": same}, nil, `ClientConfig.Tables["restored"]: the logical name`},
+		{map[string]*Table{"patients": table}, []string{"logs", arn}, "ClientConfig.Unencrypted[1]: a table of that name is among Tables"},
+		{map[string]*Table{arn: table}, []string{"patients"}, "ClientConfig.Unencrypted[0]: a table of that name is among Tables"},
+		{map[string]*Table{arn: table}, []string{replica}, "ClientConfig.Unencrypted[0]: a table of that name is among Tables"},
+	} {
+		_, err := NewClient(&fake{}, ClientConfig{Tables: c.tables, Unencrypted: c.clear})
+		if c.says == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, c.says)
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+	}
+}
