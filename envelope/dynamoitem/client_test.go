@@ -608,13 +608,13 @@ func TestClientUnencryptedTables(t *testing.T) {
 	scan, err := c.Scan(ctx, &dynamodb.ScanInput{TableName: logsName})
 	require.NoError(t, err)
 	assert.Equal(t, items, scan.Items)
-	batch, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{})
+	batch, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{"logs": {}}})
 	require.NoError(t, err)
 	assert.Equal(t, items, batch.Responses["logs"])
 	many, err := c.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{{Get: &types.Get{TableName: logsName}}}})
 	require.NoError(t, err)
 	assert.Equal(t, items[0], many.Responses[0].Item)
-	written, err := c.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{})
+	written, err := c.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{"logs": nil}})
 	require.NoError(t, err)
 	assert.Equal(t, items[0], written.UnprocessedItems["logs"][0].PutRequest.Item)
 	_, err = c.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: logsName})
@@ -976,7 +976,8 @@ func TestClientOtherItem(t *testing.T) {
 		return &dynamodb.BatchGetItemOutput{Responses: map[string][]map[string]types.AttributeValue{"patients": {encrypt(t, table, patient("a"))}}}, nil
 	}
 	_, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{})
-	require.ErrorIs(t, err, envelope.ErrContextMismatch)
+	require.ErrorIs(t, err, envelope.ErrMalformed)
+	require.NotErrorIs(t, err, keyring.ErrInvalidArgument) // nothing was refused before it was sent
 }
 
 // Requests that were not processed come back in the clear: sending them until there are none
@@ -1341,4 +1342,51 @@ func TestNewClientNames(t *testing.T) {
 		require.ErrorContains(t, err, c.says)
 		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
 	}
+}
+
+// What came back for another table than it was sent to, or twice, would be written where it
+// does not belong. It loses nothing else.
+func TestClientUnprocessedOfOtherTables(t *testing.T) {
+	f := &fake{}
+	here, there := patientTable(t), patientTable(t, func(c *Config) { c.Table = "others" })
+	const arn = "arn:aws:dynamodb:us-east-1:1:table/far"
+	far := patientTable(t, func(c *Config) { c.Table = "far" })
+	c := newClient(t, f, ClientConfig{Tables: map[string]*Table{"patients": here, "others": there, arn: far}})
+	put := func(id string) types.WriteRequest {
+		return types.WriteRequest{PutRequest: &types.PutRequest{Item: patient(id)}}
+	}
+	requests := map[string][]types.WriteRequest{"patients": {put("a"), put("b")}, "others": {put("c")}, arn: {put("d")}}
+	f.answer = func(in any) (any, error) {
+		sent := in.(*dynamodb.BatchWriteItemInput).RequestItems
+		return &dynamodb.BatchWriteItemOutput{UnprocessedItems: map[string][]types.WriteRequest{
+			"others":   {sent["patients"][0], sent["others"][0]},
+			"patients": {sent["patients"][1], sent["patients"][1]},
+			"nobody":   {sent["patients"][0]},
+			"far":      sent[arn],
+		}}, nil
+	}
+	out, err := c.BatchWriteItem(t.Context(), &dynamodb.BatchWriteItemInput{RequestItems: requests})
+	require.ErrorIs(t, err, envelope.ErrMalformed)
+	require.NotErrorIs(t, err, keyring.ErrInvalidArgument)
+	var all ItemErrors
+	require.ErrorAs(t, err, &all)
+	type place struct {
+		table string
+		index int
+	}
+	var places []place
+	for _, e := range all {
+		places = append(places, place{e.Table, e.Index})
+	}
+	assert.Equal(t, []place{{"nobody", 0}, {"others", 0}, {"patients", 1}}, places)
+	require.NotNil(t, out)
+	assert.Equal(t, map[string][]types.WriteRequest{"others": {put("c")}, "patients": {put("b")}, arn: {put("d")}}, out.UnprocessedItems)
+
+	// Answers to a BatchGetItem by ARN have the name too, if it is that.
+	f.answer = func(any) (any, error) {
+		return &dynamodb.BatchGetItemOutput{Responses: map[string][]map[string]types.AttributeValue{"far": {encrypt(t, far, patient("a"))}}}, nil
+	}
+	got, err := c.BatchGetItem(t.Context(), &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{arn: {Keys: []map[string]types.AttributeValue{keyOf("a")}}}})
+	require.NoError(t, err)
+	assert.Equal(t, []map[string]types.AttributeValue{patient("a")}, got.Responses["far"])
 }
