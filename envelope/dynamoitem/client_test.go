@@ -194,6 +194,7 @@ func TestClientRefuses(t *testing.T) {
 			"NOT (id IN (:v, ssn))":         {nil, "ssn", encryptedName},
 			"Status = :v":                   {nil, "Status", unknown},
 			"id = 'secret'":                 {nil, "", unread},
+			"":                              {nil, "", unread},
 			"id = :v AND #secret = :v":      {nil, "", unread},
 			"id = :v --AND secret = :v\n()": {nil, "", unread},
 		} {
@@ -219,6 +220,11 @@ func TestClientRefuses(t *testing.T) {
 	add("UpdateItem Expected OR", "id", "use ConditionExpression and UpdateExpression", func(ctx context.Context, c *Client) error {
 		_, err := c.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: patientsName, Key: keyOf("a"), ConditionalOperator: types.ConditionalOperatorOr,
 			Expected: map[string]types.ExpectedAttributeValue{"status": {Value: str("secret")}}})
+		return err
+	})
+	add("UpdateItem Expected key", "id", "use ConditionExpression and UpdateExpression", func(ctx context.Context, c *Client) error {
+		_, err := c.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: patientsName, Key: keyOf("a"),
+			Expected: map[string]types.ExpectedAttributeValue{"id": {Exists: aws.Bool(false)}}})
 		return err
 	})
 	add("Query KeyConditions", "ssn", encryptedName, func(ctx context.Context, c *Client) error {
@@ -665,6 +671,12 @@ func TestClientAllows(t *testing.T) {
 			ExpressionAttributeNames: map[string]string{"#st": "status", "#c": ":colon", "#unused": "ssn"}})
 		require.NoError(t, err, e)
 	}
+	for _, e := range []string{
+		"id, visit, status, ssn, notes, aws_dbe_head, aws_dbe_foot", "aws_dbe_foot, aws_dbe_head, notes, notes[0], ssn, status, visit, id, hits",
+	} {
+		_, err := c.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: patientsName, Key: keyOf("a"), ProjectionExpression: &e})
+		require.NoError(t, err, e)
+	}
 }
 
 // An update is on condition that the item is there.
@@ -682,6 +694,15 @@ func TestClientUpdates(t *testing.T) {
 			dynamodb.UpdateItemInput{UpdateExpression: s("ADD hits :v"), ConditionExpression: s("attribute_exists(#aws_dbe_key) AND (#st = :v OR hits < :w)"),
 				ExpressionAttributeNames: map[string]string{"#st": "status", "#aws_dbe_key": "id"}},
 		},
+		"old, without conditions": {
+			dynamodb.UpdateItemInput{AttributeUpdates: map[string]types.AttributeValueUpdate{"hits": {}}},
+			dynamodb.UpdateItemInput{AttributeUpdates: map[string]types.AttributeValueUpdate{"hits": {}},
+				Expected: map[string]types.ExpectedAttributeValue{"id": {ComparisonOperator: types.ComparisonOperatorNotNull}}},
+		},
+		"old conditions alone": {
+			dynamodb.UpdateItemInput{Expected: map[string]types.ExpectedAttributeValue{"status": {}}},
+			dynamodb.UpdateItemInput{Expected: map[string]types.ExpectedAttributeValue{"status": {}, "id": {ComparisonOperator: types.ComparisonOperatorNotNull}}},
+		},
 		"old": {
 			dynamodb.UpdateItemInput{AttributeUpdates: map[string]types.AttributeValueUpdate{"hits": {}}, Expected: map[string]types.ExpectedAttributeValue{"status": {}}},
 			dynamodb.UpdateItemInput{AttributeUpdates: map[string]types.AttributeValueUpdate{"hits": {}},
@@ -696,11 +717,16 @@ func TestClientUpdates(t *testing.T) {
 			_, err := client.UpdateItem(t.Context(), &c.in)
 			require.NoError(t, err)
 			assert.Equal(t, &c.want, f.sent[0])
-			if c.in.AttributeUpdates == nil {
+			// Nor does it while items in the clear are read.
+			reads, _ := patientClient(t, &f, func(c *Config) { c.Plaintext = AllowPlaintextRead })
+			_, err = reads.UpdateItem(t.Context(), &c.in)
+			require.NoError(t, err)
+			assert.Equal(t, &c.want, f.sent[1])
+			if c.in.AttributeUpdates == nil && c.in.Expected == nil {
 				in := &types.Update{TableName: c.in.TableName, Key: c.in.Key, UpdateExpression: c.in.UpdateExpression,
 					ConditionExpression: c.in.ConditionExpression, ExpressionAttributeNames: c.in.ExpressionAttributeNames}
 				require.NoError(t, transact(t.Context(), client, types.TransactWriteItem{Update: in}))
-				sent := f.sent[1].(*dynamodb.TransactWriteItemsInput).TransactItems[1].Update
+				sent := f.sent[2].(*dynamodb.TransactWriteItemsInput).TransactItems[1].Update
 				assert.Equal(t, c.want.ConditionExpression, sent.ConditionExpression)
 				assert.Equal(t, c.want.ExpressionAttributeNames, sent.ExpressionAttributeNames)
 			}
@@ -971,11 +997,25 @@ func TestClientOtherItem(t *testing.T) {
 			}
 		})
 	}
+	// A request without a key that can be one is answered by no item.
+	f.answer = func(any) (any, error) { return &dynamodb.GetItemOutput{Item: encrypt(t, table, patient("a"))}, nil }
+	for _, key := range []item{nil, {"id": str("a")}, {"id": str("a"), "visit": num("x")}, {"id": str("a"), "visit": nil}} {
+		_, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: patientsName, Key: key})
+		require.ErrorIs(t, err, envelope.ErrContextMismatch)
+	}
+	// Where one part of a key ends and the next begins is part of it.
+	c, table = patientClient(t, f)
+	f.answer = func(any) (any, error) {
+		return &dynamodb.GetItemOutput{Item: encrypt(t, table, item{"id": str("a\x00\x00\x00\x00\x00\x01b"), "visit": str("c")})}, nil
+	}
+	_, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: patientsName, Key: item{"id": str("a"), "visit": str("b\x00\x00\x00\x00\x00\x01c")}})
+	require.ErrorIs(t, err, envelope.ErrContextMismatch)
+
 	// A table that was not asked for is no other.
 	f.answer = func(any) (any, error) {
 		return &dynamodb.BatchGetItemOutput{Responses: map[string][]map[string]types.AttributeValue{"patients": {encrypt(t, table, patient("a"))}}}, nil
 	}
-	_, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{})
+	_, err = c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{})
 	require.ErrorIs(t, err, envelope.ErrMalformed)
 	require.NotErrorIs(t, err, keyring.ErrInvalidArgument) // nothing was refused before it was sent
 }
