@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -1429,4 +1430,30 @@ func TestClientUnprocessedOfOtherTables(t *testing.T) {
 	got, err := c.BatchGetItem(t.Context(), &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{arn: {Keys: []map[string]types.AttributeValue{keyOf("a")}}}})
 	require.NoError(t, err)
 	assert.Equal(t, []map[string]types.AttributeValue{patient("a")}, got.Responses["far"])
+}
+
+// leaving is a manager that ends the goroutine which asks it.
+type leaving struct{ keyring.MaterialsManager }
+
+func (leaving) DecryptionMaterials(context.Context, keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	runtime.Goexit()
+	return nil, nil
+}
+
+// No item is left out of the errors where goroutines are ended.
+func TestClientGoexit(t *testing.T) {
+	c := patients()
+	c.Suite = keyring.SuiteDBEAES256GCMHKDFSHA512CommitHMACSHA384
+	table := patientTable(t)
+	var page []map[string]types.AttributeValue
+	for range 5 {
+		page = append(page, encrypt(t, table, patient("a")))
+	}
+	f := &fake{answer: func(any) (any, error) { return &dynamodb.ScanOutput{Items: page}, nil }}
+	client := newClient(t, f, ClientConfig{Tables: map[string]*Table{"patients": newTable(t, leaving{table.manager}, c)}, Concurrency: 2})
+	out, err := client.Scan(t.Context(), &dynamodb.ScanInput{TableName: patientsName})
+	var all ItemErrors
+	require.ErrorAs(t, err, &all)
+	assert.Len(t, all, len(page))
+	assert.Equal(t, make([]map[string]types.AttributeValue, len(page)), out.Items)
 }

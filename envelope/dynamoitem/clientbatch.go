@@ -90,8 +90,9 @@ type job struct {
 	out   *map[string]types.AttributeValue // nil goes there if it fails
 }
 
-// errNotDone stays for an item if a manager that the caller has written calls runtime.Goexit.
-var errNotDone = errors.New("the goroutine that worked on it was ended")
+// errNotDone stays for an item, and for those that were to follow, if a manager that the caller
+// has written calls runtime.Goexit.
+var errNotDone = errors.New("the goroutine that works on it was ended")
 
 // each does the jobs, several at once. All goroutines have ended when it returns. If a
 // manager panics, each panics with the same value.
@@ -103,6 +104,9 @@ func (c *Client) each(ctx context.Context, jobs []job, do func(wanted, context.C
 		panicked any
 	)
 	failures := make([]error, len(jobs))
+	for i := range failures {
+		failures[i] = errNotDone // until it is
+	}
 	work := func() {
 		defer func() {
 			if p := recover(); p != nil {
@@ -115,7 +119,6 @@ func (c *Client) each(ctx context.Context, jobs []job, do func(wanted, context.C
 				return
 			}
 			j := &jobs[i]
-			failures[i] = errNotDone
 			*j.out, failures[i] = do(j.wanted, ctx, j.item)
 		}
 	}
