@@ -2,6 +2,7 @@ package keyuri
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -226,6 +227,9 @@ func readRegions(p *parts) (opens, error) {
 }
 
 func (r *kmsRegions) open(ctx context.Context, o *opening, _ half) (opened, error) {
+	if r.minRegions > 0 && r.minRegions < len(r.keys) && o.OnEvent == nil {
+		return opened{}, fmt.Errorf("%w: min-regions: Opener.OnEvent is nil: nobody would hear that a data key is not for all regions", keyring.ErrInvalidArgument)
+	}
 	c := awskms.MultiRegionConfig{MinRegions: r.minRegions, OnEvent: o.OnEvent}
 	for _, a := range r.keys {
 		client, err := o.client(ctx, a.Region)

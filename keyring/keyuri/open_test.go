@@ -27,6 +27,7 @@ import (
 
 	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/internal/testhttp"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
@@ -199,7 +200,8 @@ func TestKeysInRegions(t *testing.T) {
 
 	o.OnEvent = nil
 	_, err = o.Open(t.Context(), parse(t, "aws-kms-regions:"+keys+"?min-regions=1")...)
-	require.ErrorContains(t, err, "OnEvent is nil")
+	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+	assert.Contains(t, err.Error(), "Opener.OnEvent is nil")
 }
 
 func TestDiscovery(t *testing.T) {
@@ -243,6 +245,7 @@ func TestDiscovery(t *testing.T) {
 }
 
 func TestBranchKeys(t *testing.T) {
+	leaktest.AtEnd(t, "sealring/cache.(*Cache)")
 	s := newServer(t)
 	o := newOpener(t, s)
 	key := s.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
