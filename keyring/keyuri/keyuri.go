@@ -60,7 +60,7 @@
 // Everything that is not in a form is an error, which names the part and shows the form:
 // parameters that are unknown, empty or given twice, upper case in a scheme, spaces and
 // line breaks at any place, "//" with a host or a user after it, a fragment, a plus sign
-// (is it a space?). Any byte can be percent-encoded.
+// outside of pkcs11 (is it a space?). Any byte of a value can be percent-encoded.
 //
 // # Secrets
 //
