@@ -313,25 +313,43 @@ func (t *Table) Filter(name string, items []map[string]types.AttributeValue, wan
 	if err != nil {
 		return nil, t.failed("filter", err)
 	}
-	wanted := make(map[string][]byte, len(want))
-	for attribute, v := range want {
-		wanted[attribute], _ = appendTyped(nil, v) // findBeacon has checked it
-	}
+	wanted := newWanted(b.set, want)
 	var found []map[string]types.AttributeValue
 	for _, item := range items {
-		matches := true
-		for attribute, v := range wanted {
-			matches = matches && b.matches(item[attribute], v)
-		}
-		if matches {
+		if wanted.in(item) {
 			found = append(found, item)
 		}
 	}
 	return found, nil
 }
 
+// A wantedValues is what items must have.
+type wantedValues struct {
+	values  map[string][]byte // serialized, by attribute
+	members bool              // whether a member of a set is as good as its value
+}
+
+// newWanted returns what is wanted, which checkWant was called for.
+func newWanted(members bool, want map[string]types.AttributeValue) wantedValues {
+	w := wantedValues{make(map[string][]byte, len(want)), members}
+	for attribute, v := range want {
+		w.values[attribute], _ = appendTyped(nil, v)
+	}
+	return w
+}
+
+// in says whether an item has all that is wanted.
+func (w wantedValues) in(item map[string]types.AttributeValue) bool {
+	for attribute, wanted := range w.values {
+		if !w.matches(item[attribute], wanted) {
+			return false
+		}
+	}
+	return true
+}
+
 // matches says whether a value is the wanted one, or has it as a member.
-func (b *beacon) matches(v types.AttributeValue, wanted []byte) bool {
+func (w wantedValues) matches(v types.AttributeValue, wanted []byte) bool {
 	got, err := appendTyped(nil, v)
 	if err != nil {
 		return false // as an attribute that is missing
@@ -339,7 +357,7 @@ func (b *beacon) matches(v types.AttributeValue, wanted []byte) bool {
 	if string(got) == string(wanted) {
 		return true
 	}
-	return b.set && slices.ContainsFunc(membersOf(v), func(v types.AttributeValue) bool {
+	return w.members && slices.ContainsFunc(membersOf(v), func(v types.AttributeValue) bool {
 		got, err = appendTyped(got[:0], v)
 		return err == nil && string(got) == string(wanted)
 	})
@@ -356,15 +374,28 @@ func (t *Table) findBeacon(name string, want map[string]types.AttributeValue) (*
 	if _, has := want[b.of]; !has && !slices.ContainsFunc(b.parts, func(p part) bool { _, has = want[p.of]; return has }) {
 		return nil, invalid("beacon %q: no attribute is wanted that it is of", clip(name))
 	}
+	return b, t.checkWant(want)
+}
+
+// checkWant checks the attributes that items must have.
+func (t *Table) checkWant(want map[string]types.AttributeValue) error {
 	for _, attribute := range slices.Sorted(maps.Keys(want)) {
-		if t.attributes[attribute] == nil && !t.config.isUnsigned(attribute) {
-			return nil, at(attribute, invalid("Config.Actions has no action for it, and it is not unsigned"))
+		if err := t.checkKnown(attribute); err != nil {
+			return err
 		}
 		if _, err := appendTyped(nil, want[attribute]); err != nil {
-			return nil, at(attribute, invalid("%v", err))
+			return at(attribute, invalid("%v", err))
 		}
 	}
-	return b, nil
+	return nil
+}
+
+// checkKnown returns an error for an attribute that no item has.
+func (t *Table) checkKnown(attribute string) error {
+	if _, known := t.actionOf(attribute); !known {
+		return at(attribute, invalid("Config.Actions has no action for it, and it is not unsigned"))
+	}
+	return nil
 }
 
 // BeaconBits returns the lengths in bits that AWS advises for the beacon of an attribute
@@ -453,7 +484,7 @@ func (m *macs) stored(b *beacon, item map[string]types.AttributeValue) (types.At
 				return nil, nil
 			}
 		}
-		return m.compound(b, item)
+		return m.compound(b, b.parts, item)
 	}
 	v, has := item[b.of]
 	switch {
@@ -486,7 +517,7 @@ func (m *macs) queried(b *beacon, want map[string]types.AttributeValue) (types.A
 			missing = p.of
 		}
 	}
-	return m.compound(b, want)
+	return m.compound(b, b.parts, want)
 }
 
 // standard returns a standard beacon of a value: of each member, if it is a set and the
@@ -515,10 +546,10 @@ func (m *macs) standard(b *beacon, v types.AttributeValue) (types.AttributeValue
 	return &types.AttributeValueMemberSS{Value: slices.Compact(all)}, nil
 }
 
-// compound returns a compound beacon of the parts that values has.
-func (m *macs) compound(b *beacon, values map[string]types.AttributeValue) (types.AttributeValue, error) {
+// compound returns a compound beacon of those of its parts that values has.
+func (m *macs) compound(b *beacon, parts []part, values map[string]types.AttributeValue) (types.AttributeValue, error) {
 	var s strings.Builder
-	for _, p := range b.parts {
+	for _, p := range parts {
 		v, has := values[p.of]
 		if !has {
 			continue
