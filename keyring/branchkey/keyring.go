@@ -60,6 +60,7 @@ type Keyring struct {
 	id       string
 	supplier func(keyring.EncryptionContext) (string, error)
 	cache    *cache.Cache
+	loads    *loads // of beacon keys
 	maxCalls int
 	close    sync.Once
 
@@ -93,11 +94,12 @@ func New(c Config) (*Keyring, error) {
 	if c.MaxCalls == 0 {
 		c.MaxCalls = defaultMaxCalls
 	}
-	kept, err := cache.NewFromManager(source{c.KeyStore}, c.Limits)
+	loaded := new(loads)
+	branchKeys, err := cache.NewFromManager(source{c.KeyStore, loaded}, c.Limits)
 	if err != nil {
 		return nil, err
 	}
-	k := &Keyring{keys: c.KeyStore, id: c.ID, supplier: c.Supplier, cache: kept, maxCalls: c.MaxCalls}
+	k := &Keyring{keys: c.KeyStore, id: c.ID, supplier: c.Supplier, cache: branchKeys, loads: loaded, maxCalls: c.MaxCalls}
 	k.keys.mu.Lock()
 	defer k.keys.mu.Unlock()
 	k.keys.keyrings[k] = struct{}{}
@@ -135,7 +137,7 @@ func (k *Keyring) Beacon(ctx context.Context, id string) (*BeaconKey, error) {
 		return nil, fmt.Errorf("branchkey: %w", err) // which names the branch key
 	}
 	defer m.Clear()
-	return &BeaconKey{newSecret(m.DataKey)}, nil
+	return &BeaconKey{newSecret(m.DataKey), k.loads.of(m)}, nil
 }
 
 // Stats returns counts of the branch keys and beacon keys that were used and read: a load
