@@ -2,12 +2,10 @@ package dynamoitem
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha512"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"maps"
 	"math"
 	"math/bits"
@@ -415,16 +413,16 @@ func BeaconCollisions(distinct, bits int) float64 {
 	return math.Ldexp(float64(max(distinct, 1)-1), -bits)
 }
 
-// A deriver has the keys of beacons by name.
-type deriver interface {
-	Derive(name string) ([]byte, error)
+// A beaconKey computes HMACs under keys of beacons by name: a *branchkey.BeaconKey.
+type beaconKey interface {
+	AppendMAC(b []byte, name string, value []byte) ([]byte, error)
 }
 
 // macs computes beacons under one beacon key.
 type macs struct {
-	keys   deriver
-	byName map[string]hash.Hash
-	buf    []byte // of a value, in the clear
+	key beaconKey
+	buf []byte // of a value, in the clear
+	sum [sha512.Size384]byte
 }
 
 // withMACs calls do with what computes the beacons of an item, and clears it.
@@ -441,7 +439,7 @@ func (t *Table) withMACs(ctx context.Context, item map[string]types.AttributeVal
 		return fmt.Errorf("beacon key: %w", err)
 	}
 	defer key.Clear()
-	m := &macs{keys: key, byName: make(map[string]hash.Hash, len(t.beacons))}
+	m := &macs{key: key}
 	defer func() { clear(m.buf[:cap(m.buf)]) }()
 	return do(m)
 }
@@ -591,24 +589,21 @@ func (m *macs) ofValue(b *beacon, v types.AttributeValue) (string, error) {
 
 // hash returns a beacon: the last bits of the first 8 bytes of an HMAC, in hexadecimal.
 func (m *macs) hash(b *beacon, value []byte) (string, error) {
-	mac := m.byName[b.name]
-	if mac == nil {
-		key, err := m.keys.Derive(b.name)
-		if err != nil {
-			return "", err
-		}
-		mac = hmac.New(sha512.New384, key)
-		clear(key)
-		m.byName[b.name] = mac
+	sum, err := m.key.AppendMAC(m.sum[:0], b.name, value)
+	if err != nil {
+		return "", err
 	}
-	mac.Reset()
-	mac.Write(value)
-	var sum [sha512.Size384]byte
-	return truncated(binary.BigEndian.Uint64(mac.Sum(sum[:0])), b.bits), nil
+	return truncated(binary.BigEndian.Uint64(sum), b.bits), nil
 }
 
+// truncated returns the last bits of v.
 func truncated(v uint64, bits int) string {
-	return fmt.Sprintf("%0*x", (bits+3)/4, v&(1<<bits-1))
+	v &= 1<<bits - 1
+	var digits [(maxBeaconBits + 3) / 4]byte
+	for i := range digits {
+		digits[len(digits)-1-i] = "0123456789abcdef"[v>>(4*i)&0xf]
+	}
+	return string(digits[len(digits)-(bits+3)/4:])
 }
 
 var errPartType = errors.New("a part of it is text, a number, a boolean or null")
