@@ -377,7 +377,10 @@ func (t *Table) findBeacon(name string, want map[string]types.AttributeValue) (*
 
 // checkWant checks the attributes that items must have.
 func (t *Table) checkWant(want map[string]types.AttributeValue) error {
-	for _, attribute := range slices.Sorted(maps.Keys(want)) {
+	var small [16]string // is on the stack
+	names := slices.AppendSeq(small[:0], maps.Keys(want))
+	slices.Sort(names)
+	for _, attribute := range names {
 		if err := t.checkKnown(attribute); err != nil {
 			return err
 		}
@@ -423,6 +426,8 @@ type macs struct {
 	key beaconKey
 	buf []byte // of a value, in the clear
 	sum [sha512.Size384]byte
+
+	small [128]byte // which buf begins with
 }
 
 // withMACs calls do with what computes the beacons of an item, and clears it.
@@ -440,7 +445,11 @@ func (t *Table) withMACs(ctx context.Context, item map[string]types.AttributeVal
 	}
 	defer key.Clear()
 	m := &macs{key: key}
-	defer func() { clear(m.buf[:cap(m.buf)]) }()
+	m.buf = m.small[:0]
+	defer func() {
+		clear(m.small[:])
+		clear(m.buf[:cap(m.buf)])
+	}()
 	return do(m)
 }
 
