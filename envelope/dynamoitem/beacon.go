@@ -70,8 +70,9 @@ type BeaconPart struct {
 }
 
 // BeaconKeys has the keys of beacons. A [*branchkey.Keyring] keeps them for its
-// Limits.MaxAge, as it keeps branch keys, and is what services use. A [*branchkey.KeyStore]
-// keeps none: it reads its table and asks KMS once for each item and query.
+// Limits.MaxAge, as it keeps branch keys, with what was derived from them, and is what
+// services use. A [*branchkey.KeyStore] keeps none: it reads its table and asks KMS once for
+// each item and query.
 type BeaconKeys interface {
 	// Beacon returns the beacon key of a branch key, for the caller to clear.
 	Beacon(ctx context.Context, id string) (*branchkey.BeaconKey, error)
@@ -269,7 +270,8 @@ func newBeacons(c *Config) (all []*beacon) {
 
 // Beacon returns what finds items by value: the attribute of encrypted items that a beacon
 // is stored in, and its value for the attributes in want, to be used in the condition of a
-// query or in a filter expression. It asks Config.BeaconKeys once. Rows that come back must
+// query or in a filter expression. [Client.Find] does all of this for an index that has the
+// beacon in its key. Beacon asks Config.BeaconKeys once. Rows that come back must
 // be decrypted, and then given to [Table.Filter] with the same want: other values have the
 // same beacon, and beacons are not signed.
 //

@@ -99,7 +99,7 @@ func TestDroppedWithTheBeaconKey(t *testing.T) {
 		"purged":    {cache.Limits{}, func(_ *testing.T, k *Keyring) { k.Purge("a") }, 0},
 		"closed":    {cache.Limits{}, func(_ *testing.T, k *Keyring) { _ = k.Close() }, 0},
 		"destroyed": {cache.Limits{}, func(_ *testing.T, k *Keyring) { k.keys.purge("a") }, 0},
-		"expired":   {cache.Limits{}, func(*testing.T, *Keyring) {
+		"expired": {cache.Limits{}, func(*testing.T, *Keyring) {
 			time.Sleep(2 * time.Hour)
 			synctest.Wait()
 		}, 0},

@@ -125,7 +125,9 @@ func (k *Keyring) Purge(id string) { k.cache.PurgeKey(id) }
 // Beacon returns the key for searchable HMACs that belongs to a branch key, as
 // [KeyStore.Beacon] does, whichever branch keys the keyring wraps data keys under. The
 // keyring keeps it as it keeps branch keys: within its Limits, until Purge, Close or
-// KeyStore.Destroy. What is returned is the caller's own, to be cleared.
+// KeyStore.Destroy, and what [BeaconKey.AppendMAC] derives from it just as long, which
+// Limits.MaxMemory does not count: about 1 KB for each name of a beacon and each processor.
+// What is returned is the caller's own, to be cleared.
 func (k *Keyring) Beacon(ctx context.Context, id string) (*BeaconKey, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
