@@ -48,6 +48,7 @@ var ErrClosed = errors.New("cache: closed")
 // for concurrent use. It runs a goroutine, and must be closed.
 type Cache struct {
 	manager keyring.MaterialsManager
+	watcher watcher // the manager, or nil
 	limits  Limits
 
 	// ignoresStoredPairs says that the manager answers the same whether or not the caller
@@ -120,6 +121,7 @@ func newCache(m keyring.MaterialsManager, limits Limits, elapsed func() time.Dur
 		elapsed: elapsed,
 		refresh: make(chan struct{}, limits.MaxRefreshes),
 	}
+	c.watcher, _ = m.(watcher)
 	c.seed = maphash.MakeSeed()
 	c.admission.maxEntries, c.admission.maxMemory = limits.MaxEntries, limits.MaxMemory
 	c.loads.running = map[identity]*load{}

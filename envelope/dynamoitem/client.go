@@ -57,7 +57,8 @@ type ClientConfig struct {
 }
 
 // A Client reads and writes items in the clear in tables where they are encrypted. Its
-// methods are those of [dynamodb.Client], and the SDK's paginators take it. It is safe for
+// methods are those of [dynamodb.Client], and the SDK's paginators take it; [Client.Find] is one
+// more, for encrypted attributes. It is safe for
 // concurrent use.
 //
 // Inputs are not changed. What DynamoDB keeps and compares is ciphertext, so some requests

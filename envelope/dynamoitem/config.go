@@ -97,8 +97,8 @@ type Config struct {
 	Beacons map[string]Beacon
 
 	// BeaconKeys has the keys that Beacons are made under. It is asked once for each item
-	// that is written and each [Table.Beacon]. It and the next two are for tables with
-	// Beacons alone.
+	// that is written, each [Table.Beacon] and each search by [Client.Find]. It and the next
+	// two are for tables with Beacons alone.
 	BeaconKeys BeaconKeys
 
 	// BeaconKeyID is the ID of the branch key whose beacon key is used. It is empty with
@@ -108,7 +108,8 @@ type Config struct {
 	// BeaconKeySupplier, if not nil, returns that ID for an item, where each tenant has a
 	// branch key: the one that wraps the item's data key, if AWS's releases are to find
 	// the item. It is called for each item that is written and, with what is wanted, by
-	// [Table.Beacon], by several goroutines at once. It must not change the item.
+	// [Table.Beacon] and [Client.Find], by several goroutines at once. It must not change
+	// the item.
 	BeaconKeySupplier func(item map[string]types.AttributeValue) (string, error)
 
 	// Suite is the algorithm suite to encrypt with. Zero is the one with an ECDSA signature,
