@@ -35,7 +35,7 @@ func Start(t *testing.T) string {
 	// The context ends before the test's cleanup functions run, failed or not.
 	// The timeout is for a test that hangs: one that go test gives up on does not
 	// clean up, and must not leave the server behind.
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
 	t.Cleanup(cancel)
 
 	// On port 0 the server looks for a free port itself. One found here could be
@@ -74,7 +74,7 @@ func Start(t *testing.T) string {
 		if url == "" {
 			t.Fatalf("%s did not start:\n%s", Command, &started)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatalf("%s does not say where it listens", Command)
 	}
 
