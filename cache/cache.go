@@ -23,7 +23,7 @@
 //
 // Suites that use the data key itself, without derivation, are never cached.
 // Neither are encryption requests of unknown length when there is a limit on
-// bytes. Suites of DynamoDB items derive keys for each item, and are cached. Since an
+// bytes, and the requests of envelope's Check. Suites of DynamoDB items derive keys for each item, and are cached. Since an
 // item's context has its partition and sort key, only an item that is read again is a hit.
 package cache
 
@@ -232,7 +232,7 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 	if err := c.check(ctx); err != nil {
 		return nil, err
 	}
-	if !req.Suite.DerivesKey() {
+	if req.Fresh || !req.Suite.DerivesKey() {
 		c.counters.bypasses.Add(1)
 		return c.manager.DecryptionMaterials(ctx, req)
 	}
@@ -311,7 +311,7 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 		s = req.CommitmentPolicy.DefaultSuite()
 	}
 	// With one message for each data key there is nothing to share.
-	if !s.DerivesKey() || c.limits.MaxMessages == 1 {
+	if req.Fresh || !s.DerivesKey() || c.limits.MaxMessages == 1 {
 		return false
 	}
 	return c.limits.MaxBytes == 0 || req.PlaintextLength >= 0 && req.PlaintextLength <= c.limits.MaxBytes

@@ -50,8 +50,8 @@ var (
 	// data keys. A keyring.NoMatchError holds the reasons.
 	ErrNoMatchingKey = keyring.ErrNoMatchingKey
 
-	// ErrPolicy says that the commitment policy or RefuseSigned refuses the
-	// algorithm suite.
+	// ErrPolicy says that the commitment policy, RefuseSigned or a table's
+	// RequireSignature refuses the algorithm suite.
 	ErrPolicy = keyring.ErrPolicy
 
 	// ErrInvalidArgument says that what the caller gave cannot be used: an

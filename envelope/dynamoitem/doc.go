@@ -69,7 +69,9 @@
 // configured later: items have those of the time when they were written, and must be
 // written again.
 //
-// The beacon key of a branch key never changes, and all beacons are under it. A
+// The beacon key of a branch key never changes, and all beacons are under it: those of one
+// name are the same for the same value in all tables, so that who reads two tables can join
+// them. Give beacons other names where that must not be. A
 // [branchkey.Keyring] as Config.BeaconKeys keeps it for its Limits.MaxAge, and drops it
 // with the branch key when that is destroyed.
 //

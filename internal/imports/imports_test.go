@@ -58,6 +58,7 @@ var layers = []struct {
 	{"envelope", 3},
 	{"keyring/branchkey", 4},  // keeps branch keys in a cache, and calls KMS as awskms does
 	{"keyring/branchkey/", 5}, // its stores
+	{"keyring/keyuri", 5},     // opens them all
 	{"envelope/", 4},
 	{"internal/testvectors/vectors", 4},   // run by tests of envelope, and so without the AWS SDK
 	{"internal/testvectors/hierarchy", 6}, // those that need branch keys
