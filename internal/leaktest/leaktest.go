@@ -25,8 +25,9 @@ type TB interface {
 }
 
 // patience is how long a goroutine may take to end. One that has told of its end can
-// still be on its way out. A variable for this package's tests.
-var patience = 5 * time.Second
+// still be on its way out, on a machine that stands still now and then. A variable for this
+// package's tests.
+var patience = time.Minute
 
 // AtEnd fails the test if goroutines whose stacks hold one of parts are left when it has
 // ended. Cleanups that the test registers later run before.
@@ -36,7 +37,7 @@ func AtEnd(t TB, parts ...string) {
 }
 
 // None fails the test if goroutines whose stacks hold one of parts are left now. It
-// waits some seconds for them to end.
+// waits a minute for them to end.
 func None(t TB, parts ...string) {
 	t.Helper()
 	if stacks := left(parts); len(stacks) > 0 {

@@ -338,13 +338,14 @@ func TestErrors(t *testing.T) {
 
 // TestThrottlingThatEnds leaves it to the SDK, as New does, to try again.
 func TestThrottlingThatEnds(t *testing.T) {
-	s := newServer(t)
-	key := s.CreateKey(east, kmstest.SymmetricDefault)
-	k, err := awskms.New(awskms.Config{Client: newRetryingClient(s, east, 3), KeyID: key})
-	require.NoError(t, err)
-	m := wrapNew(t, k)
-	s.Throttle(kmstest.Match{}, 1)
-	unwraps(t, k, m)
+	inBubble(t, func(t *testing.T, s *kmstest.Server) {
+		key := s.CreateKey(east, kmstest.SymmetricDefault)
+		k, err := awskms.New(awskms.Config{Client: newRetryingClient(s, east, 3), KeyID: key})
+		require.NoError(t, err)
+		m := wrapNew(t, k)
+		s.Throttle(kmstest.Match{}, 1)
+		unwraps(t, k, m)
+	})
 }
 
 // TestContextEnds cuts off calls that hang.
