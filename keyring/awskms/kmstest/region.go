@@ -27,8 +27,8 @@ type region struct {
 	http *http.Server       // nil without a network
 	stop context.CancelFunc // ends the calls; nil while the region is shut
 	done chan struct{}      // closed when http no longer accepts
-	// One for each connection, which has one goroutine. Without a network, each call has
-	// its own.
+	// One for each connection, which has one goroutine. Without a network, one for each
+	// call.
 	conns sync.WaitGroup
 
 	mu      sync.Mutex
