@@ -16,16 +16,9 @@
 //		}),
 //	})
 //
-// Timeouts, retries and outages are tested in the simulated time of testing/synctest, on a
-// server that is started in the bubble, without a network:
-//
-//	synctest.Test(t, func(t *testing.T) {
-//		s := kmstest.Start(t, kmstest.Config{NoNetwork: true})
-//		client := kms.New(kms.Options{
-//			HTTPClient: s.Client(), // and all else as above
-//		})
-//		s.Latency("us-east-1", 3*time.Second) // costs no time
-//	})
+// Timeouts, retries and outages are tested in the simulated time of testing/synctest, where
+// they cost no time and a slow machine changes nothing: start the server in the bubble with
+// [Config.NoNetwork], and give the SDK client [Server.Client] as its HTTPClient.
 //
 // It is no place for real secrets. A request must carry an Authorization header,
 // but neither its signature nor the region in its scope is looked at: whoever
