@@ -226,6 +226,38 @@ func BenchmarkStreamDecrypt(b *testing.B) {
 	}
 }
 
+// BenchmarkRangeReader reads a message from a store in memory: as one section in the pieces
+// of net/http, and by ranges of 1 MiB, each with a fetch of its own.
+func BenchmarkRangeReader(b *testing.B) {
+	src := randomBytes(streamLen)
+	aead := newAEAD(b)
+	c := newClient(b, nil)
+	msg, err := c.Encrypt(b.Context(), src, testContext)
+	require.NoError(b, err)
+	frames := sealFrames(aead, src, 4096)
+	memory := func() { bareOpen(b, aead, fromMemory(frames), 4096) }
+	bare := func() { bareOpen(b, aead, fromReader(frames), 4096) }
+	s := newShelf(b, msg)
+	s.body = func(r io.Reader) io.Reader { return onlyReader{r} }
+	r := newRangeReader(b, c, s)
+	buf := make([]byte, 1<<20)
+	b.Run("Section", func(b *testing.B) {
+		compare(b, memory, bare, func() {
+			section := r.NewSectionReader(b.Context(), 0, r.Size())
+			_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, onlyReader{section}, buf[:32<<10])
+			require.NoError(b, err)
+		})
+	})
+	b.Run("ReadAt", func(b *testing.B) {
+		compare(b, memory, bare, func() {
+			for off := int64(0); off < r.Size(); off += int64(len(buf)) {
+				_, err := r.ReadAt(buf, off)
+				require.NoError(b, err)
+			}
+		})
+	})
+}
+
 func BenchmarkInMemory(b *testing.B) {
 	src := randomBytes(streamLen)
 	aead := newAEAD(b)
