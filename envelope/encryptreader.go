@@ -24,9 +24,9 @@ import (
 // another plaintext has made: two plaintexts under one key and nonce would give both away.
 //
 // An EncryptReader is not safe for concurrent use. Between calls it has no goroutine and
-// owns nothing but memory: what is read and sealed at once, and 16 bytes for each 60 KiB of
-// plaintext, or for each frame if that is longer, if its source can seek. Close clears its
-// key. One that is dropped leaves the key to the garbage collector.
+// owns nothing but memory: what is read and sealed at once, and, if its source can seek, 16
+// bytes for about 60 KiB of plaintext, or for each frame that is longer, which is 80 KB for
+// 300 MB. Close clears its key. One that is dropped leaves the key to the garbage collector.
 type EncryptReader struct {
 	ctx    context.Context
 	src    io.Reader
