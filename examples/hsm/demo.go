@@ -196,8 +196,7 @@ func (d *demo) check(ctx context.Context) error {
 	return nil
 }
 
-// decrypts counts what the token is asked for the same messages without a cache and with
-// one.
+// decrypts counts the calls of the token for the same messages without a cache and with one.
 func (d *demo) decrypts(ctx context.Context) error {
 	kr, err := d.opener.Open(ctx, d.uri)
 	if err != nil {
@@ -222,7 +221,7 @@ func (d *demo) decrypts(ctx context.Context) error {
 	}
 	defer closeWriter()
 
-	fmt.Fprintf(d.out, "\n%d messages of one encryption context\n", messages)
+	fmt.Fprintf(d.out, "\n%-40s  calls  time\n", fmt.Sprintf("%d messages of one encryption context", messages))
 	shared, err := d.encrypt(ctx, "encrypted with a cache", writer)
 	if err != nil {
 		return err
@@ -241,7 +240,7 @@ func (d *demo) decrypts(ctx context.Context) error {
 	}{
 		{"decrypted with a cache", shared, 1},
 		// Its data keys are as many as the messages.
-		{"with a cache, if encrypted without", own, messages},
+		{"decrypted with it, if encrypted without", own, messages},
 	} {
 		reader, closeReader, err := cached()
 		if err != nil {
@@ -295,7 +294,7 @@ func (d *demo) measure(what string, want int64, f func() error) error {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	asked := d.token.asked.Load() - before
-	fmt.Fprintf(d.out, "  %-35s  asks the token %3d times, %v\n", what, asked, time.Since(start).Round(10*time.Microsecond))
+	fmt.Fprintf(d.out, "%-40s  %5d  %v\n", what, asked, time.Since(start).Round(10*time.Microsecond))
 	if asked != want {
 		return fmt.Errorf("%s: the token was asked %d times, want %d", what, asked, want)
 	}

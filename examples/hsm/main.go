@@ -14,7 +14,7 @@
 //
 //	go -C examples/hsm run . -key 'pkcs11:token=TOKEN;object=OBJECT?namespace=NAMESPACE&name=NAME&padding=oaep-sha256&module-path=PATH&pin-source=file:PATH'
 //
-// There it logs in once and decrypts some 320 times. Nothing is written to the token.
+// There it logs in once and decrypts some 210 times. Nothing is written to the token.
 package main
 
 import (

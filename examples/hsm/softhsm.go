@@ -48,7 +48,7 @@ func findSoftHSM(given string) (string, error) {
 const (
 	softLabel  = "sealring-example"
 	softObject = "orders"
-	keyBits    = 2048
+	keyBits    = 2048 // the least that NewRawRSA takes; 3072 or more for a key that lasts
 
 	configVariable = "SOFTHSM2_CONF" // where SoftHSM finds its configuration
 )
