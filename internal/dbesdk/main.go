@@ -27,6 +27,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/go-sealring/sealring/internal/mototest"
 )
 
 func main() {
@@ -69,9 +71,22 @@ func run() (err error) {
 		return writeItems(ctx, theirs{p}, *items)
 	}
 
+	s, stop, err := startServices(ctx)
+	missing := errors.Is(err, mototest.ErrNotInstalled)
+	switch {
+	case missing: // the rest goes on without
+	case err != nil:
+		return err
+	default:
+		defer stop()
+		if _, err := p.call(request{Op: "services", Services: &s.java}); err != nil {
+			return err
+		}
+	}
+
 	start = time.Now()
 	var all []row
-	for _, r := range rows() {
+	for _, r := range rows(s) {
 		if selected.MatchString(r.group + ": " + r.name) {
 			all = append(all, r)
 		}
@@ -79,8 +94,13 @@ func run() (err error) {
 	t := runRows(ctx, os.Stdout, all, ours{}, theirs{p})
 	fmt.Printf("\n%.1fs, of which Java took %.1fs for %d calls\n", time.Since(start).Seconds(), p.spent.Seconds(), p.calls)
 	fmt.Printf("%d passed, %d failed\n", t.passed, t.failed)
-	if t.failed > 0 || t.passed == 0 {
+	switch {
+	case t.failed > 0:
 		return errors.New("not all cells passed")
+	case missing:
+		return fmt.Errorf("%w: %w; branch keys and beacons were not exchanged", errNoPeer, mototest.ErrNotInstalled)
+	case t.passed == 0:
+		return errors.New("no cell passed")
 	}
 	return nil
 }
