@@ -65,6 +65,17 @@ func versionOf(it item) (string, error) {
 	return string(field[salt+iv : salt+iv+version]), nil
 }
 
+// twice is for what takes long and has nothing to do with suites and versions: two of the
+// four kinds have both of each.
+func twice(run func(ctx context.Context, k kind, d direction) error) func(ctx context.Context, k kind, d direction) error {
+	return func(ctx context.Context, k kind, d direction) error {
+		if k != kinds[0] && k != kinds[3] {
+			return errNone
+		}
+		return run(ctx, k, d)
+	}
+}
+
 func branchRows(s *services) []row {
 	var all []row
 	for _, group := range [][]row{typeRows(), actionRows(), nameRows(), keyRows(), numberRows(), sizeRows(), randomRows()} {
@@ -76,7 +87,7 @@ func branchRows(s *services) []row {
 		return row{group: "branch keys", name: name, run: run}
 	}
 	return append(all,
-		of("made by one, versions by both, all read", s.versions),
+		of("made by one, versions by both, all read", twice(s.versions)),
 		of("made by the reader", func(ctx context.Context, k kind, d direction) error {
 			id, err := s.keyMadeBy(ctx, d.reader)
 			if err != nil {
@@ -136,7 +147,7 @@ func branchRows(s *services) []row {
 			}
 			return nil
 		}),
-		of("each byte of the wrapped key altered: refused", func(ctx context.Context, k kind, d direction) error {
+		of("each byte of the wrapped key altered: refused", twice(func(ctx context.Context, k kind, d direction) error {
 			id, err := s.keyMadeBy(ctx, d.writer)
 			if err != nil {
 				return err
@@ -145,9 +156,9 @@ func branchRows(s *services) []row {
 				head, _ := binaryOf(it[headName])
 				return flips(it, headName, partsOf(head)["wrapped keys"])
 			}, k, d)
-		}),
-		of("its row in the table altered: refused", s.alteredRow),
-		of("destroyed: refused", s.destroyed),
+		})),
+		of("its row in the table altered: refused", twice(s.alteredRow)),
+		of("destroyed: refused", twice(s.destroyed)),
 		of("put and got by clients", func(ctx context.Context, k kind, d direction) error {
 			id, err := s.keyMadeBy(ctx, d.writer)
 			if err != nil {

@@ -29,6 +29,10 @@ type row struct {
 // errNone says that a row has nothing for a kind of item or a direction.
 var errNone = errors.New("does not apply")
 
+// errDiffers says that the two sides differ in the way that a row's reason says. The cell is
+// not counted.
+var errDiffers = errors.New("differs")
+
 var oneKey = []wrappingKey{aesKey("key", 32)}
 
 // aesKey returns a key that is told by its name and size.

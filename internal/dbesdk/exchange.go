@@ -70,6 +70,9 @@ type find struct {
 	op     string // "=", or a function: "begins_with", "contains"
 	want   item
 	text   types.AttributeValue // what AWS's client compares the beacon's name with
+
+	// theirs are the items that AWS's client finds, where it differs.
+	theirs []int
 }
 
 // condition returns the condition of a find on the name #b and the value :b.

@@ -194,7 +194,7 @@ type wrappingKey struct {
 	Key       []byte `json:"key"`
 }
 
-// A refusal is an error that AWS's library returned.
+// A refusal is an error that AWS's library returned, or KMS to it.
 type refusal struct{ class, message string }
 
 func (r *refusal) Error() string {
@@ -253,7 +253,7 @@ func parseAnswer(line []byte) ([]item, error) {
 			all[i] = it.item()
 		}
 		return all, nil
-	case strings.HasPrefix(answer.Class, "software.amazon.cryptography."):
+	case strings.HasPrefix(answer.Class, "software.amazon.cryptography."), strings.HasPrefix(answer.Class, "software.amazon.awssdk.services.kms.model."):
 		return nil, &refusal{answer.Class, answer.Error}
 	}
 	return nil, fmt.Errorf("%w: %s: %s", errBroken, answer.Class, answer.Error)
