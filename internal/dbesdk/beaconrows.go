@@ -33,6 +33,9 @@ type beaconCase struct {
 	// absent are beacons that no item has.
 	absent []string
 
+	// rewritten are beacons that the two sides write differently. No finds are made by them.
+	rewritten []string
+
 	rawData bool     // data keys are under a raw key, and beacon keys under a branch key
 	tenants []string // of the items in turn. Each has a branch key
 	by      string   // the attribute with the tenant
@@ -153,6 +156,9 @@ func (c beaconCase) run(ctx context.Context, s *services, k kind, d direction) e
 	if err := c.compare(sides, added); err != nil {
 		return err
 	}
+	if c.rewritten != nil {
+		return nil
+	}
 	for i, t := range tables {
 		for _, r := range sides {
 			if err := c.read(ctx, r, t, items); err != nil {
@@ -173,6 +179,13 @@ func (c beaconCase) compare(sides []side, added [][]item) error {
 	}
 	wanted := maps.Clone(missing)
 	for i := range added[0] {
+		for _, name := range c.rewritten {
+			column := "aws_dbe_b_" + name
+			if equal(added[0][i][column], added[1][i][column]) {
+				return fmt.Errorf("item %d: both have the same beacon %q", i, name)
+			}
+			added[1][i] = with(added[1][i], column, added[0][i][column])
+		}
 		if diff := differ(added[0][i], added[1][i]); diff != "" {
 			return fmt.Errorf("item %d: the beacons of %v differ from those of %v: %s", i, sides[1], sides[0], diff)
 		}
@@ -405,7 +418,7 @@ func places(split rune, prefixes ...string) beaconCase {
 		items: []item{
 			{"year": num("1984"), "city": ulm, "zip": num("89073"), "vip": boolean(true)},
 			{"year": num("1984"), "city": bonn, "zip": str("53111"), "vip": null()},
-			{"year": str("1985"), "city": ulm, "zip": str("89073"), "vip": str("yes é😀")},
+			{"year": str("1985"), "city": ulm, "zip": str("7"), "vip": str("yes é😀")},
 			{"year": num("-5"), "city": str(""), "zip": boolean(false), "vip": num("1")},
 		},
 		finds: []find{
@@ -457,6 +470,12 @@ func (s *services) differing() (all []row) {
 	}
 	order := strs("😀", "～", "a")
 	one, empty := num("1.0"), places('.', "Y-", "C-", "Z-", "V-")
+	typed := empty
+	typed.items = []item{{"year": num("1984"), "city": str("7")}, {"year": str("1984"), "city": num("7")}}
+	typed.absent = []string{"by zip"}
+	// What a part is in the item, DynamoDB has written as it writes numbers.
+	number := typed
+	number.items, number.rewritten = []item{{"year": num("1984"), "city": num("1e1")}}, []string{"place"}
 	for _, r := range []struct {
 		name, reason string
 		run          func(ctx context.Context, k kind, d direction) error
@@ -468,6 +487,10 @@ func (s *services) differing() (all []row) {
 			alike(finds(setCase(16, nums("1", "2")), find{beacon: "b", op: "contains", want: item{"v": one}, text: one, theirs: []int{}}))},
 		{"an empty last part, in begins_with and contains", "to Java it is the prefix alone, which all items have. Here it is the empty value.",
 			alike(finds(empty, find{beacon: "place", op: "contains", want: item{"city": str("")}, text: str("C-"), theirs: []int{0, 1, 2, 3}}))},
+		{"text and a number alike in a compound beacon", "to Java a compound beacon is text, and it finds both. Here the wanted value has a type.",
+			alike(finds(typed, find{beacon: "place", op: "=", want: item{"year": num("1984"), "city": str("7")}, text: str("Y-1984.C-7"), theirs: []int{0, 1}}))},
+		{"a number not as DynamoDB writes it in a compound beacon", "Java takes the part as it is given, and so makes another beacon than of the number that comes back.",
+			alike(number)},
 	} {
 		run := r.run
 		all = append(all, row{group: "beacons that differ", name: r.name, reason: r.reason, run: func(ctx context.Context, k kind, d direction) error {
