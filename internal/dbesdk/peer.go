@@ -118,7 +118,7 @@ func (p *peer) stop() error {
 type request struct {
 	Op       string            `json:"op"`
 	Config   *javaConfig       `json:"config,omitempty"`
-	Item     jsonItem          `json:"item,omitempty"`
+	Item     jsonItem          `json:"item,omitzero"`
 	Find     *javaFind         `json:"find,omitempty"`
 	Services *javaServices     `json:"services,omitempty"`
 	ID       string            `json:"id,omitempty"` // of a branch key
