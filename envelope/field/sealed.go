@@ -15,6 +15,10 @@ import (
 // Whatever prints it (fmt, log/slog, a debugger that walks structs by reflection) shows
 // no plaintext.
 //
+// Package attributevalue of AWS's SDK takes a Sealed with its options UseEncodingMarshalers
+// and UseEncodingUnmarshalers. Without them it stores an empty map, and the value is lost
+// without an error.
+//
 // T is a string, []byte, bool, a number, time.Time, or any type that encoding/json
 // encodes; the package comment says how. A Sealed may be copied. It is not safe for
 // concurrent use if one of the uses changes it.

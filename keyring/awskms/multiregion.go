@@ -384,7 +384,7 @@ func (k *MultiRegion) OnEncrypt(ctx context.Context, m *keyring.EncryptionMateri
 	// The work is done on a copy, so that m changes only when all went well.
 	work := *m
 	work.EncryptedDataKeys = slices.Clip(m.EncryptedDataKeys)
-	if err := k.wrapForRegions(ctx, &work); err != nil {
+	if err := k.wrapForRegions(ctx, func() *keyring.EncryptionMaterials { return &work }); err != nil {
 		if m.DataKey == nil {
 			clear(work.DataKey)
 		}
@@ -394,7 +394,34 @@ func (k *MultiRegion) OnEncrypt(ctx context.Context, m *keyring.EncryptionMateri
 	return nil
 }
 
-func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionMaterials) error {
+// OnEncryptEach is OnEncrypt with a data key of its own for each key that wraps one, so that
+// who may use the key of one region learns nothing of those of the others. Package keyring
+// calls it for the suites of items, where these are intermediate keys. A call of next returns
+// the materials for one data key, all with a data key or all without. It is not for other use.
+func (k *MultiRegion) OnEncryptEach(ctx context.Context, next func() *keyring.EncryptionMaterials) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m := next()
+	made := false
+	err := k.wrapForRegions(ctx, func() *keyring.EncryptionMaterials {
+		if len(m.EncryptedDataKeys) > 0 {
+			made = true
+			m = next()
+		}
+		if made && m.DataKey == nil {
+			m.GenerateDataKey() // with the same permissions as for a message
+		}
+		return m
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", k.name.kind, err)
+	}
+	return nil
+}
+
+// wrapForRegions wraps the data key of the materials that next returns for each region.
+func (k *MultiRegion) wrapForRegions(ctx context.Context, next func() *keyring.EncryptionMaterials) error {
 	var failures reasons
 	var covered []*region // that can unwrap
 	cover := func(by *region) {
@@ -423,6 +450,7 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 				continue
 			}
 		}
+		m := next()
 		err := k.wrapIn(ctx, c, len(order)-i, m)
 		if err == nil {
 			cover(c.region)
