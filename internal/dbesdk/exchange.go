@@ -189,30 +189,29 @@ func (o ours) find(ctx context.Context, t table, f find) ([]item, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.index != "" {
+		var items []item
+		for it, err := range c.Find(ctx, &dynamoitem.FindInput{TableName: t.physical, IndexName: f.index, PartitionKey: f.beacon, Want: f.want}) {
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, it)
+		}
+		return items, nil
+	}
 	attribute, value, err := table.Beacon(ctx, f.beacon, f.want)
 	if err != nil {
 		return nil, err
 	}
-	condition, names, values := f.condition(), map[string]string{"#b": attribute}, item{":b": value}
-	var items []item
-	if f.index != "" {
-		out, err := c.Query(ctx, &dynamodb.QueryInput{
-			TableName: &t.physical, IndexName: &f.index, KeyConditionExpression: &condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
-		})
-		if err != nil {
-			return nil, err
-		}
-		items = out.Items
-	} else {
-		out, err := c.Scan(ctx, &dynamodb.ScanInput{
-			TableName: &t.physical, FilterExpression: &condition, ExpressionAttributeNames: names, ExpressionAttributeValues: values,
-		})
-		if err != nil {
-			return nil, err
-		}
-		items = out.Items
+	condition := f.condition()
+	out, err := c.Scan(ctx, &dynamodb.ScanInput{
+		TableName: &t.physical, FilterExpression: &condition,
+		ExpressionAttributeNames: map[string]string{"#b": attribute}, ExpressionAttributeValues: item{":b": value},
+	})
+	if err != nil {
+		return nil, err
 	}
-	return table.Filter(f.beacon, items, f.want)
+	return table.Filter(f.beacon, out.Items, f.want)
 }
 
 func (ours) createKey(ctx context.Context, s *services, id string) error {
