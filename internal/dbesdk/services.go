@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -140,7 +139,7 @@ func (b branch) keyring() (*branchkey.Keyring, error) {
 	}
 	c := branchkey.Config{KeyStore: b.in.store, ID: b.id, Limits: cache.Limits{MaxAge: time.Hour}}
 	if b.id == "" {
-		c.Supplier = b.idOfContext
+		c.Supplier = dynamoitem.BranchKeySupplier(b.idOfItem)
 	}
 	kr, err := branchkey.New(c)
 	if err != nil {
@@ -152,24 +151,7 @@ func (b branch) keyring() (*branchkey.Keyring, error) {
 
 var errNoTenant = errors.New("no tenant")
 
-// idOfContext returns the ID of the branch key for the encryption context of an item. In
-// version 1 an attribute's value stands in it with its type, in base64.
-func (b branch) idOfContext(ec keyring.EncryptionContext) (string, error) {
-	v, has := ec["aws-crypto-attr."+b.tenant]
-	if _, version2 := ec["aws-crypto-legend"]; has && !version2 {
-		typed, err := base64.StdEncoding.DecodeString(v)
-		if err != nil || len(typed) < 2 {
-			return "", errNoTenant
-		}
-		v = string(typed[2:])
-	}
-	if v == "" {
-		return "", errNoTenant
-	}
-	return b.prefix + v, nil
-}
-
-// idOfItem returns it for an item.
+// idOfItem returns the ID of the branch key for an item.
 func (b branch) idOfItem(it item) (string, error) {
 	v, ok := it[b.tenant].(*types.AttributeValueMemberS)
 	if !ok || v.Value == "" {
