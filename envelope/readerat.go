@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
@@ -51,8 +52,14 @@ func (d *Decrypter) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64
 		return nil, invalid("message of %d bytes", size)
 	}
 	r := &ReaderAt{ctx: ctx, src: src, opts: &d.opts}
-	if err := r.readEnds(d, size, ec); err != nil {
-		return nil, fmt.Errorf("envelope: decrypt: %w", err)
+	began := d.opts.began()
+	err := r.readEnds(d, size, ec)
+	if err != nil {
+		err = fmt.Errorf("envelope: decrypt: %w", err)
+	}
+	r.tell(began, OpOpen, 0, err)
+	if err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -119,14 +126,27 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	want := p[:min(int64(len(p)), r.size-off)]
+	began := r.opts.began()
 	n, err := r.readAt(want, off)
 	if err != nil {
-		return n, fmt.Errorf("envelope: decrypt: %w", err)
+		err = fmt.Errorf("envelope: decrypt: %w", err)
+		r.tell(began, OpReadAt, 0, err)
+		return n, err
 	}
+	r.tell(began, OpReadAt, int64(n), nil)
 	if n < len(p) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+// tell tells of an operation that has ended.
+func (r *ReaderAt) tell(began time.Time, op Operation, n int64, err error) {
+	e := Event{Operation: op, Bytes: n, Err: err}
+	if r.opener != nil {
+		e.Suite = keyring.Suite(r.opener.header.Suite.ID)
+	}
+	r.opts.tell(r.ctx, began, e)
 }
 
 // readAt fills p, which the plaintext from off on is long enough for.
