@@ -140,7 +140,7 @@ func TestCallerInAHurry(t *testing.T) {
 	s := newServer(t)
 	var seen events
 	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.AttemptTimeout, c.OnEvent = 5*time.Second, seen.add
+		c.AttemptTimeout, c.Observer.OnEvent = 5*time.Second, seen.add
 	})
 	m := wrapNew(t, k)
 	s.Latency(east, 20*time.Millisecond)
@@ -165,7 +165,7 @@ func TestHedgeAgainstAHostileHeader(t *testing.T) {
 	s := newServer(t)
 	var seen events
 	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.AttemptTimeout, c.HedgeAfter, c.OnEvent = 5*time.Second, 200*time.Millisecond, seen.add
+		c.AttemptTimeout, c.HedgeAfter, c.Observer.OnEvent = 5*time.Second, 200*time.Millisecond, seen.add
 	})
 	good := wrapNew(t, k).EncryptedDataKeys
 	junk := good[0]
@@ -188,7 +188,7 @@ func TestHedgeAgainstASlowRegion(t *testing.T) {
 	s := newServer(t)
 	var seen events
 	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.AttemptTimeout, c.HedgeAfter, c.OnEvent = 10*time.Second, time.Millisecond, seen.add
+		c.AttemptTimeout, c.HedgeAfter, c.Observer.OnEvent = 10*time.Second, time.Millisecond, seen.add
 	})
 	m := wrapNew(t, k)
 	s.Latency(east, 400*time.Millisecond)
@@ -352,7 +352,7 @@ func TestHedgeThatLoses(t *testing.T) {
 	s := newServer(t)
 	var seen events
 	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.AttemptTimeout, c.HedgeAfter, c.OnEvent, c.MinRegions = 10*time.Second, 50*time.Millisecond, seen.add, 1
+		c.AttemptTimeout, c.HedgeAfter, c.Observer.OnEvent, c.MinRegions = 10*time.Second, 50*time.Millisecond, seen.add, 1
 	})
 	m := wrapNew(t, k)
 	s.Latency(east, 80*time.Millisecond)
@@ -373,7 +373,7 @@ func TestDeadlinesFindAnOutage(t *testing.T) {
 	s := newServer(t)
 	var seen events
 	k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
-		c.Regions, c.AttemptTimeout, c.OnEvent = c.Regions[:2], 200*time.Millisecond, seen.add
+		c.Regions, c.AttemptTimeout, c.Observer.OnEvent = c.Regions[:2], 200*time.Millisecond, seen.add
 	})
 	m := wrapNew(t, k)
 	s.Outage(east, kmstest.Hang)
@@ -513,7 +513,7 @@ func TestLongRequestsSayNothingOfARegion(t *testing.T) {
 		return 0, ""
 	})
 	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.Regions[0].Client, c.OnEvent, c.MinRegions = client, seen.add, 1
+		c.Regions[0].Client, c.Observer.OnEvent, c.MinRegions = client, seen.add, 1
 	})
 	junk := wrapNew(t, k).EncryptedDataKeys[:1]
 	junk[0].Ciphertext = make([]byte, 6000)
@@ -539,7 +539,7 @@ func TestCredentialsSayNothingOfARegion(t *testing.T) {
 		for i, r := range c.Regions {
 			c.Regions[i].Client = kms.New(r.Client.(*kms.Client).Options(), func(o *kms.Options) { o.Credentials = credentials })
 		}
-		c.OnEvent, c.MinRegions = seen.add, 1
+		c.Observer.OnEvent, c.MinRegions = seen.add, 1
 	})
 	silent = true
 	for range 3 {
@@ -580,7 +580,7 @@ func TestOutageOfOneKey(t *testing.T) {
 func TestWhatIsNotSentSaysNothing(t *testing.T) {
 	s := newServer(t)
 	var seen events
-	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) { c.OnEvent, c.MinRegions = seen.add, 1 })
+	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) { c.Observer.OnEvent, c.MinRegions = seen.add, 1 })
 	good := wrapNew(t, k).EncryptedDataKeys
 	s.Outage(east, kmstest.Hang)
 	_, err := unwrap(t, k, good)
