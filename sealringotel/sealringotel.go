@@ -47,6 +47,9 @@
 // kind of an error without one. Capacity misses are among the requests too: a larger cache
 // would have saved them. Keys not covered are new data keys that a region cannot unwrap.
 //
+// Counters whose attributes are known beforehand begin with zero, so that the first count is
+// seen as an increase.
+//
 // # Spans
 //
 // A span is made where KMS is asked for something, under the span of the caller: so a
@@ -201,10 +204,16 @@ func (o *Observer) Cache(name string) func(context.Context, cache.Event) {
 		cache.Hit: "hit", cache.StaleUse: "stale", cache.Waited: "waited", cache.Miss: "miss", cache.Bypass: "bypass",
 	} {
 		results[kind] = with(cacheName, resultKey.String(result))
+		o.requests.Add(context.Background(), 0, results[kind])
 	}
 	because := func(cause cache.Cause) metric.MeasurementOption {
 		return with(cacheName, causeKey.String(cause.String()))
 	}
+	for cause := cache.Expired; cause <= cache.Replaced; cause++ {
+		o.evictions.Add(context.Background(), 0, because(cause))
+	}
+	o.capacity.Add(context.Background(), 0, because(cache.Capacity))
+	o.capacity.Add(context.Background(), 0, because(cache.Memory))
 	return func(ctx context.Context, e cache.Event) {
 		result, isRequest := results[e.Kind]
 		switch {
@@ -240,11 +249,14 @@ func (o *Observer) WatchCache(name string, c interface{ Stats() cache.Stats }) (
 // KMS returns an observer for a keyring, or for a key store of branch keys. The name tells
 // keyrings apart, and becomes an attribute: so it must be one of few. The regions are those
 // of an [awskms.MultiRegion], which is reported as up until it is known to be down; other
-// keyrings know nothing of regions.
+// keyrings know nothing of regions. A region that is down and not needed is not asked, and so
+// not known to be up again.
 func (o *Observer) KMS(name string, regions ...string) awskms.Observer {
 	k := &kmsObserver{o, keyringKey.String(name)}
 	for _, region := range regions {
 		o.regionUp.Record(context.Background(), 1, k.in(region))
+		o.failures.Add(context.Background(), 0, k.in(region))
+		o.notCovered.Add(context.Background(), 0, k.in(region))
 	}
 	return awskms.Observer{OnEvent: k.event, OnRequest: k.request}
 }
