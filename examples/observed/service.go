@@ -78,7 +78,7 @@ func newService(ctx context.Context) (_ *service, err error) {
 		}
 	}()
 	regions := awskms.MultiRegionConfig{MinRegions: 1, AttemptTimeout: time.Minute, Cooldown: cooldown, Observer: otel.KMS("records", near, far)}
-	for _, region := range s.kms.Regions() {
+	for _, region := range []string{near, far} { // the nearest first
 		regions.Regions = append(regions.Regions, awskms.RegionKey{
 			Client: kmsClient(s.kms, region), KeyARN: s.kms.CreateKey(region, kmstest.SymmetricDefault),
 		})
