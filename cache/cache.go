@@ -210,8 +210,9 @@ func (c *Cache) encryption(ctx context.Context, req keyring.EncryptionRequest, p
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w: %w", keyring.ErrInvalidArgument, err)
 	}
-	if got := c.hit(ctx, id, max(req.PlaintextLength, 0)); !got.none() {
+	if got, due := c.lookUp(id, max(req.PlaintextLength, 0)); !got.none() {
 		if got.answersEncryption(&req) {
+			c.hadHit(ctx, due)
 			return got.e, nil
 		}
 		c.poisoned(identity(id), got)
@@ -321,22 +322,15 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 	return c.limits.MaxBytes == 0 || req.PlaintextLength >= 0 && req.PlaintextLength <= c.limits.MaxBytes
 }
 
-// hit returns a copy of the materials that id names for a message of n bytes, if
-// they are in the cache and good.
-func (c *Cache) hit(ctx context.Context, id []byte, n int64) copied {
-	got, due := c.lookUp(id, n)
-	if !got.none() {
-		c.hadHit(ctx, due)
-	}
-	return got
-}
-
+// lookUp returns a copy of the materials that id names for a message of n bytes, if they
+// are in the cache and good, and their entry if it is time to replace it.
 func (c *Cache) lookUp(id []byte, n int64) (got copied, due *entry) {
 	s := c.shardOf(id)
 	s.mu.RLock()
 	return c.take(s, s.entries[identity(id)], n)
 }
 
+// hadHit counts a request that was answered at once, and begins to replace what is due.
 func (c *Cache) hadHit(ctx context.Context, due *entry) {
 	if due != nil && !c.limits.NoRefresh {
 		c.refreshSoon(due)
