@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -244,48 +245,50 @@ func TestLongEntriesDisplaceNothing(t *testing.T) {
 func TestCapacityIsTold(t *testing.T) {
 	for by, limits := range roomFor(t, 100) {
 		t.Run(by, func(t *testing.T) {
-			why := map[string]Cause{"entries": Capacity, "memory": Memory}[by]
-			clock := newClock()
-			var misses, evictions []Cause
-			limits.MaxAge = time.Minute
-			limits.OnEvent = func(_ context.Context, e Event) {
-				switch e.Kind {
-				case Miss:
-					misses = append(misses, e.Cause)
-				case Evict:
-					evictions = append(evictions, e.Cause)
+			synctest.Test(t, func(t *testing.T) {
+				why := map[string]Cause{"entries": Capacity, "memory": Memory}[by]
+				clock := newClock()
+				var misses, evictions []Cause
+				limits.MaxAge = time.Minute
+				limits.OnEvent = func(_ context.Context, e Event) {
+					switch e.Kind {
+					case Miss:
+						misses = append(misses, e.Cause)
+					case Evict:
+						evictions = append(evictions, e.Cause)
+					}
 				}
-			}
-			c := newTestCache(t, newManager(t), limits, clock.Now)
-			ask(t, c, 100, inTurn(100))
-			assert.Equal(t, make([]Cause, 100), misses, "first misses have no cause")
-			assert.Empty(t, evictions)
+				c := newTestCache(t, newManager(t), limits, clock.Now)
+				ask(t, c, 100, inTurn(100))
+				assert.Equal(t, make([]Cause, 100), misses, "first misses have no cause")
+				assert.Empty(t, evictions)
 
-			ask(t, c, 150, inTurn(150))
-			stats := c.Stats()
-			assert.Equal(t, uint64(len(evictions)), stats.Evicted[why])
-			assert.InDelta(t, 50, stats.Evicted[why], 2)
-			assert.Zero(t, stats.CapacityMisses)
+				ask(t, c, 150, inTurn(150))
+				stats := c.Stats()
+				assert.Equal(t, uint64(len(evictions)), stats.Evicted[why])
+				assert.InDelta(t, 50, stats.Evicted[why], 2)
+				assert.Zero(t, stats.CapacityMisses)
 
-			misses = nil
-			ask(t, c, 150, inTurn(150))
-			stats = c.Stats()
-			assert.Positive(t, stats.CapacityMisses)
-			assert.Len(t, misses, int(stats.CapacityMisses), "all of these had been here")
-			for _, cause := range slices.Concat(misses, evictions) {
-				assert.Equal(t, why, cause)
-			}
+				misses = nil
+				ask(t, c, 150, inTurn(150))
+				stats = c.Stats()
+				assert.Positive(t, stats.CapacityMisses)
+				assert.Len(t, misses, int(stats.CapacityMisses), "all of these had been here")
+				for _, cause := range slices.Concat(misses, evictions) {
+					assert.Equal(t, why, cause)
+				}
 
-			// What would have expired is no fault of the cache's size, nor what
-			// was purged.
-			clock.Move(time.Minute)
-			misses = nil
-			ask(t, c, 150, inTurn(150))
-			assert.Equal(t, make([]Cause, 150), misses)
-			c.Purge()
-			misses = nil
-			ask(t, c, 150, inTurn(150))
-			assert.Equal(t, make([]Cause, 150), misses)
+				// What would have expired is no fault of the cache's size, nor what
+				// was purged.
+				clock.Move(time.Minute)
+				misses = nil
+				ask(t, c, 150, inTurn(150))
+				assert.Equal(t, make([]Cause, 150), misses)
+				c.Purge()
+				misses = nil
+				ask(t, c, 150, inTurn(150))
+				assert.Equal(t, make([]Cause, 150), misses)
+			})
 		})
 	}
 }
@@ -379,98 +382,103 @@ func checkBooks(t testing.TB, c *Cache, most int) {
 
 // TestBooks has random things happen to caches of all sizes.
 func TestBooks(t *testing.T) {
-	wrapped := func(m *manager, n int) keyring.DecryptionRequest {
-		return toDecrypt(encrypt(t, m, request(fmt.Sprint(n))))
-	}
-	pool := newManager(t)
-	var stored []keyring.DecryptionRequest
-	for i := range 100 {
-		stored = append(stored, wrapped(pool, i))
-	}
-	for seed := range uint64(60) {
-		random := rand.New(rand.NewPCG(seed, 3))
-		limits := Limits{
-			MaxAge: time.Minute, NoRefresh: true, MaxMessages: []int64{0, 20}[random.IntN(2)],
-			MaxEntries: []int{0, 1, 2, 3, 10, 100}[random.IntN(6)],
-			MaxMemory:  []int64{leastMemory, 100_000, 300_000, 0}[random.IntN(4)],
+	synctest.Test(t, func(t *testing.T) {
+		wrapped := func(m *manager, n int) keyring.DecryptionRequest {
+			return toDecrypt(encrypt(t, m, request(fmt.Sprint(n))))
 		}
-		m, clock := newManager(t), newClock()
-		c := newTestCache(t, m, limits, clock.Now)
-		partitions := []keyring.MaterialsManager{c, c.Partition("a"), c.Partition("b")}
-		most := 0
-		for range 1000 {
-			p := partitions[random.IntN(len(partitions))]
-			switch op := random.IntN(1000); {
-			case op < 500:
-				req := request(fmt.Sprint(random.IntN(1 + random.IntN(150))))
-				if random.IntN(4) == 0 {
-					req.Context["long"] = strings.Repeat("x", random.IntN(1+random.IntN(10_000)))
-				}
-				encrypt(t, p, req)
-			case op < 900:
-				decrypt(t, p, stored[random.IntN(len(stored))])
-			case op < 960: // a refresh, which brings longer keys or shorter ones
-				info := make([]byte, random.IntN(1+random.IntN(5000)))
-				m.encrypt = func(e *keyring.EncryptionMaterials) {
-					e.EncryptedDataKeys = append(e.EncryptedDataKeys, keyring.EncryptedDataKey{ProviderID: "other", ProviderInfo: info})
-				}
-				if e := c.admission.main.oldest; e != nil && random.IntN(2) == 0 {
-					c.replace(e)
-				} else if e := c.admission.probation.oldest; e != nil {
-					c.replace(e)
-				}
-				m.encrypt = nil
-			case op < 980:
-				clock.Move(time.Duration(random.IntN(20)) * time.Second)
-			case op < 985:
-				c.expire()
-			case op < 990:
-				c.PurgePartition([]string{"", "a", "b"}[random.IntN(3)])
-			case op < 992:
-				c.PurgeKey("kek")
-			case op < 994:
-				c.Purge()
-			default: // a failure of the manager
-				err := outage(random.IntN(2) == 0)
-				m.set(func(context.Context) error { return err })
-				_, _ = p.EncryptionMaterials(t.Context(), request(fmt.Sprint(random.IntN(50))))
-				m.set(nil)
+		pool := newManager(t)
+		var stored []keyring.DecryptionRequest
+		for i := range 100 {
+			stored = append(stored, wrapped(pool, i))
+		}
+		for seed := range uint64(60) {
+			random := rand.New(rand.NewPCG(seed, 3))
+			limits := Limits{
+				MaxAge: time.Minute, NoRefresh: true, MaxMessages: []int64{0, 20}[random.IntN(2)],
+				MaxEntries: []int{0, 1, 2, 3, 10, 100}[random.IntN(6)],
+				MaxMemory:  []int64{leastMemory, 100_000, 300_000, 0}[random.IntN(4)],
 			}
-			most = max(most, c.admission.len())
+			m, clock := newManager(t), newClock()
+			c := newTestCache(t, m, limits, clock.Now)
+			partitions := []keyring.MaterialsManager{c, c.Partition("a"), c.Partition("b")}
+			most := 0
+			for range 1000 {
+				p := partitions[random.IntN(len(partitions))]
+				switch op := random.IntN(1000); {
+				case op < 500:
+					req := request(fmt.Sprint(random.IntN(1 + random.IntN(150))))
+					if random.IntN(4) == 0 {
+						req.Context["long"] = strings.Repeat("x", random.IntN(1+random.IntN(10_000)))
+					}
+					encrypt(t, p, req)
+				case op < 900:
+					decrypt(t, p, stored[random.IntN(len(stored))])
+				case op < 960: // a refresh, which brings longer keys or shorter ones
+					info := make([]byte, random.IntN(1+random.IntN(5000)))
+					m.encrypt = func(e *keyring.EncryptionMaterials) {
+						e.EncryptedDataKeys = append(e.EncryptedDataKeys, keyring.EncryptedDataKey{ProviderID: "other", ProviderInfo: info})
+					}
+					if e := c.admission.main.oldest; e != nil && random.IntN(2) == 0 {
+						c.replace(e)
+					} else if e := c.admission.probation.oldest; e != nil {
+						c.replace(e)
+					}
+					m.encrypt = nil
+				case op < 980:
+					clock.Move(time.Duration(random.IntN(20)) * time.Second)
+				case op < 985:
+					c.expire()
+				case op < 990:
+					c.PurgePartition([]string{"", "a", "b"}[random.IntN(3)])
+				case op < 992:
+					c.PurgeKey("kek")
+				case op < 994:
+					c.Purge()
+				default: // a failure of the manager
+					err := outage(random.IntN(2) == 0)
+					m.set(func(context.Context) error { return err })
+					_, _ = p.EncryptionMaterials(t.Context(), request(fmt.Sprint(random.IntN(50))))
+					m.set(nil)
+				}
+				most = max(most, c.admission.len())
+				checkBooks(t, c, most)
+			}
+			require.Equal(t, c.admission.len(), m.kept(), "data keys that are not in the cache were not cleared")
+			require.NoError(t, c.Close())
 			checkBooks(t, c, most)
+			require.Zero(t, c.admission.len())
+			require.Zero(t, c.admission.history.len())
+			require.Zero(t, m.kept())
 		}
-		require.Equal(t, c.admission.len(), m.kept(), "data keys that are not in the cache were not cleared")
-		require.NoError(t, c.Close())
-		checkBooks(t, c, most)
-		require.Zero(t, c.admission.len())
-		require.Zero(t, c.admission.history.len())
-		require.Zero(t, m.kept())
-	}
+	})
 }
 
 // TestStaleUseIsUse has data keys that are used past their age, in an outage of their
 // own key service, stay while others come and go.
 func TestStaleUseIsUse(t *testing.T) {
-	m, clock := newManager(t), newClock()
-	c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, MaxEntries: 20, NoRefresh: true}, clock.Now)
-	hot := func() {
-		for i := range 5 {
-			encrypt(t, c, request(fmt.Sprint("hot", i)))
+	synctest.Test(t, func(t *testing.T) {
+		m, clock := newManager(t), newClock()
+		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, MaxEntries: 20, NoRefresh: true}, clock.Now)
+		hot := func() {
+			for i := range 5 {
+				encrypt(t, c, request(fmt.Sprint("hot", i)))
+			}
 		}
-	}
-	for range 3 {
-		hot()
-	}
-	clock.Move(2 * time.Minute)
-	for range 200 {
-		clock.Move(time.Second)
-		m.set(func(context.Context) error { return outage(true) })
-		hot()
-		m.set(nil)
-		for i := range 40 {
-			encrypt(t, c, request(fmt.Sprint("other", i)))
+		for range 3 {
+			hot()
 		}
-	}
+		clock.Move(2 * time.Minute)
+		for range 200 {
+			clock.Move(time.Second)
+			m.set(func(context.Context) error { return outage(true) })
+			hot()
+			synctest.Wait()
+			m.set(nil)
+			for i := range 40 {
+				encrypt(t, c, request(fmt.Sprint("other", i)))
+			}
+		}
+	})
 }
 
 // TestWorkingSetChanges has keys that were used for long give way to others, which fit,

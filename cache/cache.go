@@ -23,7 +23,7 @@
 //
 // Suites that use the data key itself, without derivation, are never cached.
 // Neither are encryption requests of unknown length when there is a limit on
-// bytes. Suites of DynamoDB items derive keys for each item, and are cached. Since an
+// bytes, and the requests of envelope's Check. Suites of DynamoDB items derive keys for each item, and are cached. Since an
 // item's context has its partition and sort key, only an item that is read again is a hit.
 package cache
 
@@ -48,6 +48,7 @@ var ErrClosed = errors.New("cache: closed")
 // for concurrent use. It runs a goroutine, and must be closed.
 type Cache struct {
 	manager keyring.MaterialsManager
+	watcher watcher // the manager, or nil
 	limits  Limits
 
 	// ignoresStoredPairs says that the manager answers the same whether or not the caller
@@ -120,6 +121,7 @@ func newCache(m keyring.MaterialsManager, limits Limits, elapsed func() time.Dur
 		elapsed: elapsed,
 		refresh: make(chan struct{}, limits.MaxRefreshes),
 	}
+	c.watcher, _ = m.(watcher)
 	c.seed = maphash.MakeSeed()
 	c.admission.maxEntries, c.admission.maxMemory = limits.MaxEntries, limits.MaxMemory
 	c.loads.running = map[identity]*load{}
@@ -235,7 +237,7 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 	if err := c.check(ctx); err != nil {
 		return nil, err
 	}
-	if !req.Suite.DerivesKey() {
+	if req.Fresh || !req.Suite.DerivesKey() {
 		began := c.bypass()
 		m, err := c.manager.DecryptionMaterials(ctx, req)
 		c.answered(ctx, Event{Kind: Bypass, Err: err}, began)
@@ -316,7 +318,7 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 		s = req.CommitmentPolicy.DefaultSuite()
 	}
 	// With one message for each data key there is nothing to share.
-	if !s.DerivesKey() || c.limits.MaxMessages == 1 {
+	if req.Fresh || !s.DerivesKey() || c.limits.MaxMessages == 1 {
 		return false
 	}
 	return c.limits.MaxBytes == 0 || req.PlaintextLength >= 0 && req.PlaintextLength <= c.limits.MaxBytes

@@ -121,10 +121,25 @@ func (e *entry) wrappedBy(name string) bool {
 	return slices.ContainsFunc(keys, func(k keyring.EncryptedDataKey) bool { return k.KeyName() == name })
 }
 
-// clear overwrites the data key. Copies that were handed out are not affected.
-func (e *entry) clear() {
+// A watcher is a manager that keeps more with the materials that it made, for as long as the
+// cache keeps them. Package branchkey has one.
+type watcher interface {
+	// Dropped is called once with each materials for decrypting that the manager returned,
+	// when they are about to be cleared. It must not call the cache.
+	Dropped(*keyring.DecryptionMaterials)
+}
+
+// clear overwrites the data key of an entry. Copies that were handed out are not affected.
+func (c *Cache) clear(e *entry) {
 	e.encrypt.Clear()
-	e.decrypt.Clear()
+	c.clearDecryption(e.decrypt)
+}
+
+func (c *Cache) clearDecryption(m *keyring.DecryptionMaterials) {
+	if c.watcher != nil && m != nil {
+		c.watcher.Dropped(m)
+	}
+	m.Clear()
 }
 
 // spend counts one message of n bytes, and returns false if that is past MaxMessages or

@@ -17,36 +17,36 @@ import (
 )
 
 func TestEvents(t *testing.T) {
-	m, clock := newManager(t), newClock()
-	var mu sync.Mutex
-	seen := map[string]int{}
-	var c *Cache
-	c = newTestCache(t, m, Limits{MaxAge: time.Minute, MaxEntries: 1, StaleFor: time.Minute, OnEvent: func(_ context.Context, e Event) {
-		c.Stats() // who is told may come back
-		mu.Lock()
-		defer mu.Unlock()
-		name := e.Kind.String()
-		if e.Kind == Evict {
-			name += " " + e.Cause.String()
+	synctest.Test(t, func(t *testing.T) {
+		m, clock := newManager(t), newClock()
+		var mu sync.Mutex
+		seen := map[string]int{}
+		var c *Cache
+		c = newTestCache(t, m, Limits{MaxAge: time.Minute, MaxEntries: 1, StaleFor: time.Minute, OnEvent: func(_ context.Context, e Event) {
+			c.Stats() // who is told may come back
+			mu.Lock()
+			defer mu.Unlock()
+			name := e.Kind.String()
+			if e.Kind == Evict {
+				name += " " + e.Cause.String()
+			}
+			seen[name]++
+		}}, clock.Now)
+		encrypt(t, c, request("a"))
+		encrypt(t, c, request("a"))
+		encrypt(t, c, request("b"))
+		m.set(func(context.Context) error { return outage(true) })
+		clock.Move(61 * time.Second)
+		encrypt(t, c, request("b"))
+		c.Purge()
+		want := map[string]int{
+			"hit": 1, "miss": 2, "load": 2, "evict capacity": 1, "load failed": 1, "stale use": 1, "evict purged": 1,
 		}
-		seen[name]++
-	}}, clock.Now)
-	encrypt(t, c, request("a"))
-	encrypt(t, c, request("a"))
-	encrypt(t, c, request("b"))
-	m.set(func(context.Context) error { return outage(true) })
-	clock.Move(61 * time.Second)
-	encrypt(t, c, request("b"))
-	c.Purge()
-	want := map[string]int{
-		"hit": 1, "miss": 2, "load": 2, "evict capacity": 1, "load failed": 1, "stale use": 1, "evict purged": 1,
-	}
-	// A load tells of itself once its materials were handed out.
-	require.EventuallyWithT(t, func(t *assert.CollectT) {
+		synctest.Wait() // a load tells of itself once its materials were handed out
 		mu.Lock()
 		defer mu.Unlock()
 		assert.Equal(t, want, seen)
-	}, 10*time.Second, time.Millisecond)
+	})
 }
 
 // TestEventsMayComeBack has the event hook ask for the same key, and close the
@@ -55,37 +55,32 @@ func TestEventsMayComeBack(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
 	for _, kind := range []EventKind{Hit, Miss, Load, LoadFailed, Refresh, Evict} {
 		t.Run(kind.String(), func(t *testing.T) {
-			m := newManager(t)
-			var c *Cache
-			var begun atomic.Bool
-			made := make(chan struct{})
-			called := make(chan struct{})
-			var err error
-			c, err = NewFromManager(m, Limits{MaxAge: 50 * time.Millisecond, MaxMessages: 16, OnEvent: func(_ context.Context, e Event) {
-				<-made
-				if e.Kind == kind && begun.CompareAndSwap(false, true) {
-					c.EncryptionMaterials(context.Background(), request("42"))
-					c.Close()
-					close(called)
+			synctest.Test(t, func(t *testing.T) {
+				m := newManager(t)
+				var c *Cache
+				var begun, returned atomic.Bool
+				made := make(chan struct{})
+				var err error
+				c, err = NewFromManager(m, Limits{MaxAge: time.Hour, MaxMessages: 16, OnEvent: func(_ context.Context, e Event) {
+					<-made
+					if e.Kind == kind && begun.CompareAndSwap(false, true) {
+						c.EncryptionMaterials(context.Background(), request("42"))
+						c.Close()
+						returned.Store(true)
+					}
+				}})
+				require.NoError(t, err)
+				close(made)
+				if kind == LoadFailed {
+					m.set(func(context.Context) error { return errors.New("failed") })
 				}
-			}})
-			require.NoError(t, err)
-			close(made)
-			if kind == LoadFailed {
-				m.set(func(context.Context) error { return errors.New("failed") })
-			}
-			defer c.Close()
-			giveUp := time.After(10 * time.Second)
-			for {
-				c.EncryptionMaterials(t.Context(), request("42"))
-				select {
-				case <-called:
-					return
-				case <-giveUp:
-					t.Fatal("the hook did not return")
-				default:
+				defer c.Close()
+				for range 17 { // one more than a data key allows
+					c.EncryptionMaterials(t.Context(), request("42"))
+					synctest.Wait()
 				}
-			}
+				assert.True(t, returned.Load())
+			})
 		})
 	}
 }

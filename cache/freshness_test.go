@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -15,44 +16,54 @@ import (
 // TestRefreshAhead moves a busy key to its age: no caller waits for the manager.
 func TestRefreshAhead(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	m, clock := newManager(t), newClock()
-	c := newTestCache(t, m, Limits{MaxAge: time.Minute}, clock.Now)
-	first := encrypt(t, c, request("42"))
+	synctest.Test(t, func(t *testing.T) {
+		m, clock := newManager(t), newClock()
+		c := newTestCache(t, m, Limits{MaxAge: time.Minute}, clock.Now)
+		first := encrypt(t, c, request("42"))
 
-	proceed := make(chan struct{})
-	m.set(func(context.Context) error { <-proceed; return nil })
-	clock.Move(58 * time.Second) // past any moment that may have been drawn
-	for range 100 {
-		assert.Equal(t, first.DataKey, encrypt(t, c, request("42")).DataKey)
-	}
-	require.Eventually(t, func() bool { return m.loads.Load() == 2 }, time.Second, time.Millisecond)
-	close(proceed)
-	require.Eventually(t, func() bool { return c.Stats().Evicted[Replaced] == 1 }, time.Second, time.Millisecond)
-	assert.NotEqual(t, first.DataKey, encrypt(t, c, request("42")).DataKey)
-	clock.Move(59 * time.Second)
-	stats := c.Stats()
-	assert.EqualValues(t, 1, stats.Misses, "a caller waited")
-	assert.EqualValues(t, 1, stats.Refreshes)
+		proceed := make(chan struct{})
+		m.set(func(context.Context) error { <-proceed; return nil })
+		clock.Move(58 * time.Second) // past any moment that may have been drawn
+		for range 100 {
+			assert.Equal(t, first.DataKey, encrypt(t, c, request("42")).DataKey)
+		}
+		synctest.Wait()
+		require.EqualValues(t, 2, m.loads.Load())
+		close(proceed)
+		synctest.Wait()
+		require.EqualValues(t, 1, c.Stats().Evicted[Replaced])
+		assert.NotEqual(t, first.DataKey, encrypt(t, c, request("42")).DataKey)
+		clock.Move(59 * time.Second)
+		stats := c.Stats()
+		assert.EqualValues(t, 1, stats.Misses, "a caller waited")
+		assert.EqualValues(t, 1, stats.Refreshes)
+	})
 }
 
 func TestRefreshBeforeMessagesRunOut(t *testing.T) {
-	m := newManager(t)
-	c := newTestCache(t, m, Limits{MaxMessages: 1000}, nil)
-	for range 900 {
-		encrypt(t, c, request("42"))
-	}
-	require.Eventually(t, func() bool { return c.Stats().Evicted[Replaced] == 1 }, time.Second, time.Millisecond)
-	assert.EqualValues(t, 1, c.Stats().Misses)
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		c := newTestCache(t, m, Limits{MaxMessages: 1000}, nil)
+		for range 900 {
+			encrypt(t, c, request("42"))
+		}
+		synctest.Wait()
+		require.EqualValues(t, 1, c.Stats().Evicted[Replaced])
+		assert.EqualValues(t, 1, c.Stats().Misses)
+	})
 }
 
 func TestRefreshBeforeBytesRunOut(t *testing.T) {
-	m := newManager(t)
-	c := newTestCache(t, m, Limits{MaxBytes: 1000}, nil)
-	for range 90 {
-		encrypt(t, c, request("42"))
-	}
-	require.Eventually(t, func() bool { return c.Stats().Evicted[Replaced] == 1 }, time.Second, time.Millisecond)
-	assert.EqualValues(t, 1, c.Stats().Misses)
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		c := newTestCache(t, m, Limits{MaxBytes: 1000}, nil)
+		for range 90 {
+			encrypt(t, c, request("42"))
+		}
+		synctest.Wait()
+		require.EqualValues(t, 1, c.Stats().Evicted[Replaced])
+		assert.EqualValues(t, 1, c.Stats().Misses)
+	})
 }
 
 func TestRefreshJitter(t *testing.T) {
@@ -73,55 +84,63 @@ func TestRefreshJitter(t *testing.T) {
 
 func TestRefreshesAreBounded(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	m, clock := newManager(t), newClock()
-	c := newTestCache(t, m, Limits{MaxAge: time.Hour, MaxRefreshes: 3}, clock.Now)
-	ask := func() {
-		for i := range 20 {
-			encrypt(t, c, request(fmt.Sprint(i)))
+	synctest.Test(t, func(t *testing.T) {
+		m, clock := newManager(t), newClock()
+		c := newTestCache(t, m, Limits{MaxAge: time.Hour, MaxRefreshes: 3}, clock.Now)
+		ask := func() {
+			for i := range 20 {
+				encrypt(t, c, request(fmt.Sprint(i)))
+			}
 		}
-	}
-	ask()
-	m.set(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
-	clock.Move(59 * time.Minute)
-	for range 5 {
 		ask()
-	}
-	require.Eventually(t, func() bool { return m.loads.Load() == 23 }, time.Second, time.Millisecond)
-	time.Sleep(10 * time.Millisecond)
-	assert.EqualValues(t, 23, m.loads.Load())
-	assert.EqualValues(t, 3, c.Stats().Refreshes)
+		m.set(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		clock.Move(59 * time.Minute)
+		for range 5 {
+			ask()
+		}
+		synctest.Wait()
+		assert.EqualValues(t, 23, m.loads.Load())
+		assert.EqualValues(t, 3, c.Stats().Refreshes)
+	})
 }
 
 func TestNoRefresh(t *testing.T) {
-	m, clock := newManager(t), newClock()
-	c := newTestCache(t, m, Limits{MaxAge: time.Minute, NoRefresh: true}, clock.Now)
-	encrypt(t, c, request("42"))
-	clock.Move(59 * time.Second)
-	encrypt(t, c, request("42"))
-	time.Sleep(10 * time.Millisecond)
-	assert.EqualValues(t, 1, m.loads.Load())
+	synctest.Test(t, func(t *testing.T) {
+		m, clock := newManager(t), newClock()
+		c := newTestCache(t, m, Limits{MaxAge: time.Minute, NoRefresh: true}, clock.Now)
+		encrypt(t, c, request("42"))
+		clock.Move(59 * time.Second)
+		encrypt(t, c, request("42"))
+		synctest.Wait()
+		assert.EqualValues(t, 1, m.loads.Load())
+	})
 }
 
 // TestRefreshThatIsNotKept has a key refreshed while another partition is purged, so
 // that what was loaded is not kept: a later hit must have it refreshed again.
 func TestRefreshThatIsNotKept(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	m, clock := newManager(t), newClock()
-	c := newTestCache(t, m, Limits{MaxAge: time.Hour}, clock.Now)
-	encrypt(t, c, request("42"))
-
-	proceed := make(chan struct{})
-	m.set(func(context.Context) error { <-proceed; return nil })
-	clock.Move(58 * time.Minute)
-	encrypt(t, c, request("42"))
-	require.Eventually(t, func() bool { return m.loads.Load() == 2 }, time.Second, time.Millisecond)
-	c.PurgePartition("another")
-	close(proceed)
-
-	require.Eventually(t, func() bool {
+	synctest.Test(t, func(t *testing.T) {
+		m, clock := newManager(t), newClock()
+		c := newTestCache(t, m, Limits{MaxAge: time.Hour}, clock.Now)
 		encrypt(t, c, request("42"))
-		return c.Stats().Evicted[Replaced] == 1
-	}, 5*time.Second, 10*time.Millisecond)
-	assert.EqualValues(t, 1, c.Stats().Misses)
-	assert.EqualValues(t, 3, m.loads.Load())
+
+		proceed := make(chan struct{})
+		m.set(func(context.Context) error { <-proceed; return nil })
+		clock.Move(58 * time.Minute)
+		encrypt(t, c, request("42"))
+		synctest.Wait()
+		require.EqualValues(t, 2, m.loads.Load())
+		c.PurgePartition("another")
+		close(proceed)
+
+		time.Sleep(firstProbe)
+		synctest.Wait()
+		require.Zero(t, c.Stats().Evicted[Replaced])
+		encrypt(t, c, request("42"))
+		synctest.Wait()
+		require.EqualValues(t, 1, c.Stats().Evicted[Replaced])
+		assert.EqualValues(t, 1, c.Stats().Misses)
+		assert.EqualValues(t, 3, m.loads.Load())
+	})
 }

@@ -22,6 +22,9 @@ const (
 // cacheFuncs is in the names of the functions that the cache's goroutines run.
 const cacheFuncs = "sealring/cache.(*Cache)"
 
+// loadFunc starts the goroutines that ask the manager.
+const loadFunc = cacheFuncs + ".startLoad"
+
 // clock is a time that stands still until it is moved.
 type clock struct {
 	mu  sync.Mutex

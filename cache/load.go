@@ -313,7 +313,7 @@ func (c *Cache) fill(ctx context.Context, l *load, e *entry, n int64) (reserved 
 	reserved = e.copy()
 	if kept = c.insert(e); !kept {
 		l.purged = c.admission.fits(e)
-		e.clear()
+		c.clear(e)
 	}
 	return reserved, kept, nil
 }
@@ -352,7 +352,7 @@ func (c *Cache) call(ctx context.Context, e *entry) (err error) {
 		return err
 	}
 	if err := m.Check(*e.decryptReq); err != nil {
-		m.Clear()
+		c.clearDecryption(m)
 		return err
 	}
 	e.decrypt = m

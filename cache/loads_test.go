@@ -19,31 +19,29 @@ import (
 
 func TestStampede(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	m := newManager(t)
-	go1 := make(chan struct{})
-	m.set(func(context.Context) error { <-go1; return nil })
-	c := newTestCache(t, m, Limits{}, nil)
-	const goroutines = 10_000
-	var begun atomic.Int64
-	var done sync.WaitGroup
-	for range goroutines {
-		done.Go(func() {
-			begun.Add(1)
-			e, err := c.EncryptionMaterials(t.Context(), request("42"))
-			if assert.NoError(t, err) {
-				assert.Len(t, e.DataKey, 32)
-			}
-		})
-	}
-	for begun.Load() < goroutines {
-		time.Sleep(time.Millisecond)
-	}
-	close(go1)
-	done.Wait()
-	assert.EqualValues(t, 1, m.loads.Load())
-	stats := c.Stats()
-	assert.EqualValues(t, goroutines-1, stats.CallsSaved)
-	assert.EqualValues(t, goroutines, stats.Hits+stats.Misses)
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		go1 := make(chan struct{})
+		m.set(func(context.Context) error { <-go1; return nil })
+		c := newTestCache(t, m, Limits{}, nil)
+		const goroutines = 10_000
+		var done sync.WaitGroup
+		for range goroutines {
+			done.Go(func() {
+				e, err := c.EncryptionMaterials(t.Context(), request("42"))
+				if assert.NoError(t, err) {
+					assert.Len(t, e.DataKey, 32)
+				}
+			})
+		}
+		synctest.Wait()
+		close(go1)
+		done.Wait()
+		assert.EqualValues(t, 1, m.loads.Load())
+		stats := c.Stats()
+		assert.EqualValues(t, goroutines-1, stats.CallsSaved)
+		assert.EqualValues(t, goroutines, stats.Hits+stats.Misses)
+	})
 }
 
 // TestStampedeAgain has goroutines miss while others' loads end: none may start
@@ -92,68 +90,74 @@ func TestNotKept(t *testing.T) {
 }
 
 func TestErrorsAreShared(t *testing.T) {
-	m := newManager(t)
-	denied := errors.New("denied")
-	proceed := make(chan struct{})
-	m.set(func(context.Context) error { <-proceed; return denied })
-	c := newTestCache(t, m, Limits{}, nil)
-	errs := make(chan error, 100)
-	for range cap(errs) {
-		go func() {
-			_, err := c.EncryptionMaterials(t.Context(), request("42"))
-			errs <- err
-		}()
-	}
-	require.Eventually(t, func() bool { return c.Stats().Misses == 100 }, 5*time.Second, time.Millisecond)
-	close(proceed)
-	for range cap(errs) {
-		require.ErrorIs(t, <-errs, denied)
-	}
-	assert.Less(t, m.loads.Load(), int64(100))
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		denied := errors.New("denied")
+		proceed := make(chan struct{})
+		m.set(func(context.Context) error { <-proceed; return denied })
+		c := newTestCache(t, m, Limits{}, nil)
+		errs := make(chan error, 100)
+		for range cap(errs) {
+			go func() {
+				_, err := c.EncryptionMaterials(t.Context(), request("42"))
+				errs <- err
+			}()
+		}
+		synctest.Wait()
+		close(proceed)
+		for range cap(errs) {
+			require.ErrorIs(t, <-errs, denied)
+		}
+		assert.EqualValues(t, 1, m.loads.Load())
 
-	// The error is not kept.
-	m.set(nil)
-	encrypt(t, c, request("42"))
+		// The error is not kept.
+		m.set(nil)
+		encrypt(t, c, request("42"))
+	})
 }
 
 // TestCallerLeaves cancels callers that wait for one load: each leaves at once,
 // and the load goes on for the others.
 func TestCallerLeaves(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	m := newManager(t)
-	proceed := make(chan struct{})
-	m.set(func(ctx context.Context) error {
-		select {
-		case <-proceed:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		proceed := make(chan struct{})
+		m.set(func(ctx context.Context) error {
+			select {
+			case <-proceed:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		c := newTestCache(t, m, Limits{}, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		left := make(chan error, 2)
+		go func() { // starts the load
+			_, err := c.EncryptionMaterials(ctx, request("42"))
+			left <- err
+		}()
+		synctest.Wait()
+		require.EqualValues(t, 1, m.loads.Load())
+		go func() {
+			_, err := c.EncryptionMaterials(ctx, request("42"))
+			left <- err
+		}()
+		stays := make(chan error, 1)
+		go func() {
+			_, err := c.EncryptionMaterials(t.Context(), request("42"))
+			stays <- err
+		}()
+		synctest.Wait()
+		require.EqualValues(t, 3, c.Stats().Misses)
+		cancel()
+		require.ErrorIs(t, <-left, context.Canceled)
+		require.ErrorIs(t, <-left, context.Canceled)
+		close(proceed)
+		require.NoError(t, <-stays)
+		assert.EqualValues(t, 1, m.loads.Load())
 	})
-	c := newTestCache(t, m, Limits{}, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	left := make(chan error, 2)
-	go func() { // starts the load
-		_, err := c.EncryptionMaterials(ctx, request("42"))
-		left <- err
-	}()
-	require.Eventually(t, func() bool { return m.loads.Load() == 1 }, time.Second, time.Millisecond)
-	go func() {
-		_, err := c.EncryptionMaterials(ctx, request("42"))
-		left <- err
-	}()
-	stays := make(chan error, 1)
-	go func() {
-		_, err := c.EncryptionMaterials(t.Context(), request("42"))
-		stays <- err
-	}()
-	require.Eventually(t, func() bool { return c.Stats().Misses == 3 }, time.Second, time.Millisecond)
-	cancel()
-	require.ErrorIs(t, <-left, context.Canceled)
-	require.ErrorIs(t, <-left, context.Canceled)
-	close(proceed)
-	require.NoError(t, <-stays)
-	assert.EqualValues(t, 1, m.loads.Load())
 }
 
 // TestAbandonedLoadsEnd has many callers give up on a key service that hangs: but
@@ -282,20 +286,23 @@ func TestOrphansOfOnePartition(t *testing.T) {
 }
 
 func TestPurgeDuringLoad(t *testing.T) {
-	m := newManager(t)
-	proceed := make(chan struct{})
-	m.set(func(context.Context) error { <-proceed; return nil })
-	c := newTestCache(t, m, Limits{}, nil)
-	got := make(chan error)
-	go func() {
-		_, err := c.EncryptionMaterials(t.Context(), request("42"))
-		got <- err
-	}()
-	require.Eventually(t, func() bool { return m.loads.Load() == 1 }, time.Second, time.Millisecond)
-	c.PurgeKey("kek")
-	close(proceed)
-	require.NoError(t, <-got, "who waits is served")
-	assert.Zero(t, c.Stats().Entries, "what began before the purge is kept")
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		proceed := make(chan struct{})
+		m.set(func(context.Context) error { <-proceed; return nil })
+		c := newTestCache(t, m, Limits{}, nil)
+		got := make(chan error)
+		go func() {
+			_, err := c.EncryptionMaterials(t.Context(), request("42"))
+			got <- err
+		}()
+		synctest.Wait()
+		require.EqualValues(t, 1, m.loads.Load())
+		c.PurgeKey("kek")
+		close(proceed)
+		require.NoError(t, <-got, "who waits is served")
+		assert.Zero(t, c.Stats().Entries, "what began before the purge is kept")
+	})
 }
 
 // TestPurgeOfAnotherPartition purges one partition while many callers of another wait

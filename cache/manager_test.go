@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -16,7 +17,7 @@ import (
 func TestManagerMisbehaves(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
 	m := newManager(t)
-	c := newTestCache(t, m, Limits{LoadTimeout: 50 * time.Millisecond}, nil)
+	c := newTestCache(t, m, Limits{}, nil)
 	t.Run("panics", func(t *testing.T) {
 		m.set(func(context.Context) error { panic("a SECRET") })
 		_, err := c.EncryptionMaterials(t.Context(), request("42"))
@@ -24,9 +25,13 @@ func TestManagerMisbehaves(t *testing.T) {
 		assert.NotContains(t, err.Error(), "SECRET")
 	})
 	t.Run("hangs", func(t *testing.T) {
-		m.set(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
-		_, err := c.EncryptionMaterials(t.Context(), request("42"))
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Test(t, func(t *testing.T) {
+			m := newManager(t)
+			m.set(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+			c := newTestCache(t, m, Limits{LoadTimeout: 50 * time.Millisecond}, nil)
+			_, err := c.EncryptionMaterials(t.Context(), request("42"))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		})
 	})
 	m.set(nil)
 	for name, change := range map[string]func(*keyring.EncryptionMaterials){
@@ -68,20 +73,22 @@ func (nothing) DecryptionMaterials(context.Context, keyring.DecryptionRequest) (
 
 // TestManagerIgnoresItsContext has a manager hang for good, and end its goroutine.
 func TestManagerIgnoresItsContext(t *testing.T) {
-	m := newManager(t)
-	hang := make(chan struct{})
-	defer close(hang)
-	c := newTestCache(t, m, Limits{LoadTimeout: 50 * time.Millisecond}, nil)
-	m.set(func(context.Context) error { <-hang; return nil })
-	for range 3 {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t)
+		hang := make(chan struct{})
+		defer close(hang)
+		c := newTestCache(t, m, Limits{LoadTimeout: 50 * time.Millisecond}, nil)
+		m.set(func(context.Context) error { <-hang; return nil })
+		for range 3 {
+			_, err := c.EncryptionMaterials(t.Context(), request("42"))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+		m.set(func(context.Context) error { runtime.Goexit(); return nil })
 		_, err := c.EncryptionMaterials(t.Context(), request("42"))
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-	}
-	m.set(func(context.Context) error { runtime.Goexit(); return nil })
-	_, err := c.EncryptionMaterials(t.Context(), request("42"))
-	require.ErrorContains(t, err, "ended its goroutine")
-	m.set(nil)
-	encrypt(t, c, request("42"))
+		require.ErrorContains(t, err, "ended its goroutine")
+		m.set(nil)
+		encrypt(t, c, request("42"))
+	})
 }
 
 // TestPoisoned has a manager hand out what it keeps, and clear it.

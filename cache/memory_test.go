@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -109,6 +110,7 @@ func TestBytesAreHonest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m, err := keyring.NewManager(likeKMS{keys: test.keys})
 			require.NoError(t, err)
+			leaktest.None(t, cacheFuncs) // they hold what caches before this one had
 			before := heap()
 			c := newTestCache(t, m, Limits{MaxMemory: 8 << 20}, nil)
 			// Twice as many again as fit, so that the history is full too.

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,44 +34,45 @@ func TestStale(t *testing.T) {
 		"timed out":            {context.DeadlineExceeded, time.Minute, 90 * time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, clock := newManager(t), newClock()
-			cache := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: c.stale, NoRefresh: true}, clock.Now)
-			first := encrypt(t, cache, request("42"))
-			m.set(func(context.Context) error { return c.err })
-			clock.Move(c.after)
-			got, err := cache.EncryptionMaterials(t.Context(), request("42"))
-			if !c.used {
-				require.ErrorIs(t, err, c.err)
-				assert.Zero(t, cache.Stats().StaleUses)
+			synctest.Test(t, func(t *testing.T) {
+				m, clock := newManager(t), newClock()
+				cache := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: c.stale, NoRefresh: true}, clock.Now)
+				first := encrypt(t, cache, request("42"))
+				m.set(func(context.Context) error { return c.err })
+				clock.Move(c.after)
+				got, err := cache.EncryptionMaterials(t.Context(), request("42"))
+				if !c.used {
+					require.ErrorIs(t, err, c.err)
+					assert.Zero(t, cache.Stats().StaleUses)
 
-				// Once refused, an outage does not bring it back.
-				m.set(func(context.Context) error { return outage(true) })
-				_, err = cache.EncryptionMaterials(t.Context(), request("42"))
-				require.Error(t, err)
-				return
-			}
-			require.NoError(t, err)
-			assert.Equal(t, first.DataKey, got.DataKey)
-			assert.EqualValues(t, 1, cache.Stats().StaleUses)
+					// Once refused, an outage does not bring it back.
+					m.set(func(context.Context) error { return outage(true) })
+					_, err = cache.EncryptionMaterials(t.Context(), request("42"))
+					require.Error(t, err)
+					return
+				}
+				require.NoError(t, err)
+				assert.Equal(t, first.DataKey, got.DataKey)
+				assert.EqualValues(t, 1, cache.Stats().StaleUses)
 
-			// The key service is not asked by every caller meanwhile.
-			before := m.loads.Load()
-			for range 10 {
+				// The key service is not asked by every caller meanwhile.
+				before := m.loads.Load()
+				for range 10 {
+					encrypt(t, cache, request("42"))
+				}
+				assert.Equal(t, before, m.loads.Load())
+				assert.EqualValues(t, 11, cache.Stats().StaleUses)
+
+				// When it is back, so is a new key, and nobody waits for it.
+				m.set(nil)
+				clock.Move(2 * time.Second)
+				assert.Equal(t, first.DataKey, encrypt(t, cache, request("42")).DataKey)
+				synctest.Wait()
+				stale := cache.Stats().StaleUses
+				assert.NotEqual(t, first.DataKey, encrypt(t, cache, request("42")).DataKey)
 				encrypt(t, cache, request("42"))
-			}
-			assert.Equal(t, before, m.loads.Load())
-			assert.EqualValues(t, 11, cache.Stats().StaleUses)
-
-			// When it is back, so is a new key, and nobody waits for it.
-			m.set(nil)
-			clock.Move(2 * time.Second)
-			assert.Equal(t, first.DataKey, encrypt(t, cache, request("42")).DataKey)
-			require.Eventually(t, func() bool {
-				return !bytes.Equal(first.DataKey, encrypt(t, cache, request("42")).DataKey)
-			}, 5*time.Second, time.Millisecond)
-			stale := cache.Stats().StaleUses
-			encrypt(t, cache, request("42"))
-			assert.Equal(t, stale, cache.Stats().StaleUses)
+				assert.Equal(t, stale, cache.Stats().StaleUses)
+			})
 		})
 	}
 }
@@ -151,15 +151,18 @@ func TestSlownessIsNoOutage(t *testing.T) {
 // TestDenialEndsWhatWasGranted has a refresh meet a denial while the key is
 // still young enough.
 func TestDenialEndsWhatWasGranted(t *testing.T) {
-	m, clock := newManager(t), newClock()
-	c := newTestCache(t, m, Limits{MaxAge: time.Minute}, clock.Now)
-	encrypt(t, c, request("42"))
-	m.set(func(context.Context) error { return outage(false) })
-	clock.Move(59 * time.Second)
-	encrypt(t, c, request("42")) // starts the refresh
-	require.Eventually(t, func() bool { return c.Stats().Entries == 0 }, time.Second, time.Millisecond)
-	_, err := c.EncryptionMaterials(t.Context(), request("42"))
-	require.ErrorIs(t, err, outage(false))
+	synctest.Test(t, func(t *testing.T) {
+		m, clock := newManager(t), newClock()
+		c := newTestCache(t, m, Limits{MaxAge: time.Minute}, clock.Now)
+		encrypt(t, c, request("42"))
+		m.set(func(context.Context) error { return outage(false) })
+		clock.Move(59 * time.Second)
+		encrypt(t, c, request("42")) // starts the refresh
+		synctest.Wait()
+		require.Zero(t, c.Stats().Entries)
+		_, err := c.EncryptionMaterials(t.Context(), request("42"))
+		require.ErrorIs(t, err, outage(false))
+	})
 }
 
 // TestRefusalOfACancelledLoad has a manager that does not heed its context come back
@@ -186,17 +189,20 @@ func TestRefusalOfACancelledLoad(t *testing.T) {
 // TestUnknownErrorsLeaveAKeyItsAge has a refresh fail in a way that is neither an
 // outage nor a refusal.
 func TestUnknownErrorsLeaveAKeyItsAge(t *testing.T) {
-	m, clock := newManager(t), newClock()
-	c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour}, clock.Now)
-	first := encrypt(t, c, request("42"))
-	m.set(func(context.Context) error { return errors.New("connection reset") })
-	clock.Move(58 * time.Second)
-	encrypt(t, c, request("42"))
-	require.Eventually(t, func() bool { return c.Stats().LoadsFailed == 1 }, time.Second, time.Millisecond)
-	assert.Equal(t, first.DataKey, encrypt(t, c, request("42")).DataKey)
-	clock.Move(10 * time.Second)
-	_, err := c.EncryptionMaterials(t.Context(), request("42"))
-	require.ErrorContains(t, err, "connection reset")
+	synctest.Test(t, func(t *testing.T) {
+		m, clock := newManager(t), newClock()
+		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour}, clock.Now)
+		first := encrypt(t, c, request("42"))
+		m.set(func(context.Context) error { return errors.New("connection reset") })
+		clock.Move(58 * time.Second)
+		encrypt(t, c, request("42"))
+		synctest.Wait()
+		require.EqualValues(t, 1, c.Stats().LoadsFailed)
+		assert.Equal(t, first.DataKey, encrypt(t, c, request("42")).DataKey)
+		clock.Move(10 * time.Second)
+		_, err := c.EncryptionMaterials(t.Context(), request("42"))
+		require.ErrorContains(t, err, "connection reset")
+	})
 }
 
 // TestManyTenantsInAnOutage has 200 tenants' keys pass their age while the key

@@ -120,7 +120,7 @@ func (c *Cache) insert(e *entry) bool {
 	defer s.mu.Unlock()
 	s.entries[e.id] = e
 	if older != nil {
-		older.clear()
+		c.clear(older)
 	}
 	return true
 }
@@ -139,7 +139,7 @@ func (c *Cache) remove(e *entry, why Cause) {
 	s := c.shard(e.id)
 	s.mu.Lock()
 	delete(s.entries, e.id)
-	e.clear()
+	c.clear(e)
 	s.mu.Unlock()
 	c.admission.remove(e)
 	c.lost(why)

@@ -50,7 +50,7 @@ func TestSoak(t *testing.T) {
 	require.NoError(t, err)
 
 	// On a machine that is busy, longer, until the caches have been of use in an outage.
-	ctx, cancel := context.WithTimeout(t.Context(), length+time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	start := time.Now()
 	var workers sync.WaitGroup
@@ -124,7 +124,8 @@ func TestSoak(t *testing.T) {
 	workers.Wait()
 	stats := c.Stats()
 	require.NoError(t, c.Close())
-	require.Eventually(t, func() bool { return m.kept() == 0 }, 5*time.Second, time.Millisecond, "data keys left")
+	leaktest.None(t, cacheFuncs) // loads clear what they bring after the end
+	assert.Zero(t, m.kept(), "data keys left")
 	t.Logf("%d messages, %d refused; %+v", written.Load(), refused.Load(), stats)
 	assert.Positive(t, written.Load())
 	assert.Positive(t, stats.StaleUses)

@@ -361,16 +361,19 @@ func TestDecryptBatchManagerPanics(t *testing.T) {
 	leaktest.AtEnd(t, envelopeFuncs)
 	msgs, _ := sealMany(t, newClient(t, nil), 100)
 	for _, unwraps := range []int{1, 16} {
-		m, d := slow(t, &envelope.Options{MaxUnwraps: unwraps})
-		m.each = func(call int, _ keyring.DecryptionRequest) error {
-			if call == 20 {
-				panic("manager panicked")
+		synctest.Test(t, func(t *testing.T) {
+			m, d := slow(t, &envelope.Options{MaxUnwraps: unwraps})
+			m.each = func(call int, _ keyring.DecryptionRequest) error {
+				if call == 20 {
+					panic("manager panicked")
+				}
+				time.Sleep(time.Second) // until the panic is known
+				return nil
 			}
-			return nil
-		}
-		require.PanicsWithValue(t, "manager panicked", func() { d.DecryptBatch(t.Context(), msgs) })
-		assert.Less(t, m.calls, 20+unwraps, "further calls were made")
-		m.cleared(t)
+			require.PanicsWithValue(t, "manager panicked", func() { d.DecryptBatch(t.Context(), msgs) })
+			assert.Less(t, m.calls, 20+unwraps, "further calls were made")
+			m.cleared(t)
+		})
 	}
 }
 

@@ -23,7 +23,8 @@ type Event struct {
 	Bytes int64
 
 	// Duration is how long the operation took. For a Writer and a Reader that is their
-	// whole life, with the time that the caller spent between calls.
+	// whole life, with the time that the caller spent between calls; for an EncryptReader and
+	// the parts of a RangeReader too.
 	Duration time.Duration
 
 	// Err is the error that the caller gets, or nil.
@@ -51,10 +52,17 @@ const (
 	// told of.
 	OpReader
 
-	// OpOpen is one call of NewReaderAt, which has no plaintext yet.
+	// OpEncryptReader is a message that is encrypted as it is read: from NewEncryptReader to
+	// when its end was sealed for the first time, or to the first error. An [EncryptReader]
+	// that is dropped, or closed before, is not told of.
+	OpEncryptReader
+
+	// OpOpen is one call of NewReaderAt or NewRangeReader, which has no plaintext yet.
 	OpOpen
 
-	// OpReadAt is one call of [ReaderAt.ReadAt] that begins within the plaintext.
+	// OpReadAt is one call of [ReaderAt.ReadAt] that begins within the plaintext, or one
+	// fetch of a [RangeReader]: from its beginning to when all that was asked for was read,
+	// or the reader was moved or closed.
 	OpReadAt
 
 	// OpNewKey is one request of the materials manager for a message to be written. It is
@@ -77,6 +85,8 @@ func (o Operation) String() string {
 		return "writer"
 	case OpReader:
 		return "reader"
+	case OpEncryptReader:
+		return "encrypt_reader"
 	case OpOpen:
 		return "open"
 	case OpReadAt:
@@ -125,6 +135,7 @@ func (o *Options) tell(ctx context.Context, began time.Time, e Event) {
 //	"limit"              ErrLimit
 //	"malformed"          ErrMalformed
 //	"truncated"          io.ErrUnexpectedEOF
+//	"source_changed"     ErrSourceChanged
 //	"other"              none of these, such as an error of a source or a destination
 func ErrorKind(err error) string {
 	if err == nil {
@@ -157,6 +168,7 @@ var errorKinds = []struct {
 	{"limit", ErrLimit},
 	{"malformed", ErrMalformed},
 	{"truncated", io.ErrUnexpectedEOF},
+	{"source_changed", ErrSourceChanged},
 }
 
 // refused says whether any part of an error is a refusal by a key service. errors.As would

@@ -151,6 +151,74 @@ func TestEvents(t *testing.T) {
 			assert.Nil(t, r)
 			return err
 		}, []told{unwrapKey, {envelope.OpOpen, s, 0, time.Second, "malformed"}}},
+		"encrypt reader": {nil, func(ctx context.Context, c *envelope.Client, _ []byte) error {
+			r, err := c.NewEncryptReader(ctx, bytes.NewReader(plaintext), 10_000, ec)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			time.Sleep(time.Minute)
+			for range 2 { // the second time is told of no more
+				if _, err := io.Copy(io.Discard, r); err != nil {
+					return err
+				}
+				if _, err := r.Seek(0, io.SeekStart); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, []told{newKey, {envelope.OpEncryptReader, s, 10_000, 61 * time.Second, ""}}},
+		"encrypt reader, too short": {nil, func(ctx context.Context, c *envelope.Client, _ []byte) error {
+			r, err := c.NewEncryptReader(ctx, bytes.NewReader(plaintext), 10_001, ec)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, r)
+			return err
+		}, []told{newKey, {envelope.OpEncryptReader, s, 0, time.Second, "truncated"}}},
+		"encrypt reader, dropped": {nil, func(ctx context.Context, c *envelope.Client, _ []byte) error {
+			r, err := c.NewEncryptReader(ctx, bytes.NewReader(plaintext), 10_000, ec)
+			if err != nil {
+				return err
+			}
+			return r.Close()
+		}, []told{newKey}},
+		"encrypt reader, no key": {keyring.ErrUnavailable, func(ctx context.Context, c *envelope.Client, _ []byte) error {
+			_, err := c.NewEncryptReader(ctx, bytes.NewReader(plaintext), 10_000, ec)
+			return err
+		}, []told{{envelope.OpNewKey, s, 0, time.Second, "unavailable"}, {envelope.OpEncryptReader, s, 0, time.Second, "unavailable"}}},
+		"range reader": {nil, func(ctx context.Context, c *envelope.Client, msg []byte) error {
+			r, err := c.NewRangeReader(ctx, fetchFrom(msg), ec)
+			if err != nil {
+				return err
+			}
+			if _, err = r.ReadAt(make([]byte, 5000), 100); err != nil {
+				return err
+			}
+			section := r.NewSectionReader(ctx, 0, r.Size())
+			io.ReadFull(section, make([]byte, 10))
+			time.Sleep(time.Minute)
+			return section.Close()
+		}, []told{unwrapKey, {envelope.OpOpen, s, 0, time.Second, ""}, {envelope.OpReadAt, s, 5000, 0, ""}, {envelope.OpReadAt, s, 10, time.Minute, ""}}},
+		"range reader, altered": {nil, func(ctx context.Context, c *envelope.Client, msg []byte) error {
+			altered := bytes.Clone(msg)
+			altered[len(msg)/2] ^= 1
+			r, err := c.NewRangeReader(ctx, fetchFrom(altered), ec)
+			if err != nil {
+				return err
+			}
+			_, err = r.ReadAt(make([]byte, 5000), 0)
+			return err
+		}, []told{unwrapKey, {envelope.OpOpen, s, 0, time.Second, ""}, {envelope.OpReadAt, s, 0, 0, "authentication"}}},
+		"range reader, gone": {nil, func(ctx context.Context, c *envelope.Client, msg []byte) error {
+			_, err := c.NewRangeReader(ctx, func(context.Context, envelope.FetchRequest) (*envelope.FetchResult, error) {
+				return nil, io.ErrClosedPipe
+			}, ec)
+			return err
+		}, []told{{envelope.OpOpen, 0, 0, 0, "other"}}},
+		"check": {nil, func(ctx context.Context, c *envelope.Client, _ []byte) error {
+			return c.Check(ctx, ec)
+		}, []told{newKey, unwrapKey}},
 		"range, altered": {nil, func(ctx context.Context, c *envelope.Client, msg []byte) error {
 			altered := bytes.Clone(msg)
 			altered[len(msg)/2] ^= 1
@@ -190,6 +258,14 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// fetchFrom fetches from a message in memory.
+func fetchFrom(msg []byte) envelope.FetchFunc {
+	return func(_ context.Context, req envelope.FetchRequest) (*envelope.FetchResult, error) {
+		body := msg[req.Offset:min(req.Offset+req.Length, int64(len(msg)))]
+		return &envelope.FetchResult{Body: io.NopCloser(bytes.NewReader(body)), Size: int64(len(msg))}, nil
+	}
+}
+
 func newTestManager(t *testing.T) keyring.MaterialsManager {
 	k, err := keyring.NewRawAES("test", "kek", make([]byte, 32))
 	require.NoError(t, err)
@@ -222,6 +298,7 @@ func TestErrorKind(t *testing.T) {
 		"limit":             envelope.ErrLimit,
 		"malformed":         envelope.ErrMalformed,
 		"truncated":         io.ErrUnexpectedEOF,
+		"source_changed":    envelope.ErrSourceChanged,
 		"other":             io.ErrClosedPipe,
 	} {
 		assert.Equal(t, want, envelope.ErrorKind(err))
@@ -231,7 +308,7 @@ func TestErrorKind(t *testing.T) {
 func TestOperationNames(t *testing.T) {
 	for op, want := range map[envelope.Operation]string{
 		envelope.OpEncrypt: "encrypt", envelope.OpDecrypt: "decrypt", envelope.OpWriter: "writer", envelope.OpReader: "reader",
-		envelope.OpOpen: "open", envelope.OpReadAt: "read_at", envelope.OpNewKey: "new_key", envelope.OpUnwrapKey: "unwrap_key", 99: "Operation(99)",
+		envelope.OpEncryptReader: "encrypt_reader", envelope.OpOpen: "open", envelope.OpReadAt: "read_at", envelope.OpNewKey: "new_key", envelope.OpUnwrapKey: "unwrap_key", 99: "Operation(99)",
 	} {
 		assert.Equal(t, want, op.String())
 	}

@@ -4,18 +4,21 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"math"
 	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/leaktest"
 )
 
 // heldBy returns how many bytes of the heap each of n streams holds that open leaves
 // open.
-func heldBy(n int, open func() any) int64 {
+func heldBy(t *testing.T, n int, open func() any) int64 {
 	look := func() (alloc, inUse int64) {
+		leaktest.None(t, envelopeFuncs) // they hold buffers, or put them into pools
 		// Twice, since what is pooled outlives one collection.
 		runtime.GC()
 		runtime.GC()
@@ -63,6 +66,15 @@ func TestSlowStreamsHoldLittle(t *testing.T) {
 		}
 		return w
 	}
+	pull := func(src io.Reader) *envelope.EncryptReader {
+		r, err := c.NewEncryptReader(t.Context(), src, int64(len(plaintext)), testContext)
+		require.NoError(t, err)
+		return r
+	}
+	pass := func(r io.Reader, n int64) {
+		_, err := io.Copy(io.Discard, io.LimitReader(r, n))
+		require.NoError(t, err)
+	}
 	kinds := map[string]struct {
 		most int64
 		open func() any
@@ -79,6 +91,14 @@ func TestSlowStreamsHoldLittle(t *testing.T) {
 		"Writer":            {64 << 10, func() any { return write(1024, 1024) }},
 		"Writer, by bytes":  {64 << 10, func() any { return write(1024, 1) }},
 
+		// At least a batch is sealed at once, and later several: two for each goroutine,
+		// and no more than 16.
+		"EncryptReader":            {192 << 10, func() any { r := pull(onlyReader{bytes.NewReader(plaintext)}); pass(r, 1024); return r }},
+		"EncryptReader, in place":  {128 << 10, func() any { r := pull(bytes.NewReader(plaintext)); pass(r, 1024); return r }},
+		"EncryptReader, not begun": {16 << 10, func() any { return pull(bytes.NewReader(plaintext)) }},
+		"EncryptReader, ended":     {64 << 10, func() any { r := pull(onlySeeker{bytes.NewReader(plaintext)}); pass(r, math.MaxInt64); return r }},
+		"EncryptReader, long":      {2500 << 10, func() any { r := pull(onlySeeker{bytes.NewReader(plaintext)}); pass(r, 600<<10); return r }},
+
 		// A buffer to read into and one to open into, of 64 KiB each at most.
 		"Reader, long":           {192 << 10, func() any { r := reader(onlyReader{bytes.NewReader(msg)}); read(r, 600<<10, 1024); return r }},
 		"Reader, long, in place": {128 << 10, func() any { r := reader(bytes.NewReader(msg)); read(r, 600<<10, 1024); return r }},
@@ -86,7 +106,7 @@ func TestSlowStreamsHoldLittle(t *testing.T) {
 	}
 	check := func(t *testing.T) {
 		for name, kind := range kinds {
-			held := heldBy(streams, kind.open)
+			held := heldBy(t, streams, kind.open)
 			t.Logf("%s: %d bytes", name, held)
 			require.Less(t, held, kind.most, name)
 		}
@@ -107,7 +127,7 @@ func TestSlowStreamsHoldLittle(t *testing.T) {
 		}
 		for name, kind := range kinds {
 			first := true
-			held := heldBy(streams, func() any {
+			held := heldBy(t, streams, func() any {
 				if first {
 					useLong()
 					first = false

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -498,7 +499,7 @@ func TestParallelCancelled(t *testing.T) {
 }
 
 // meeting counts how often a read of the source and a write to the destination
-// were under way at once. Each waits a little for the other.
+// were under way at once. Each waits for the other until nothing else goes on.
 type meeting struct {
 	reading, writing chan struct{}
 	count            atomic.Int64
@@ -509,7 +510,7 @@ func (m *meeting) wait(mine, other chan struct{}) {
 	case mine <- struct{}{}:
 	case <-other:
 		m.count.Add(1)
-	case <-time.After(20 * time.Millisecond):
+	case <-time.After(time.Millisecond): // in simulated time
 	}
 }
 
@@ -551,13 +552,15 @@ func TestOverlap(t *testing.T) {
 				return err
 			},
 		} {
-			m := &meeting{reading: make(chan struct{}), writing: make(chan struct{})}
-			require.NoError(t, run(m), name)
-			if concurrency == 1 {
-				assert.Zero(t, m.count.Load(), name)
-			} else {
-				assert.NotZero(t, m.count.Load(), name)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				m := &meeting{reading: make(chan struct{}), writing: make(chan struct{})}
+				require.NoError(t, run(m), name)
+				if concurrency == 1 {
+					assert.Zero(t, m.count.Load(), name)
+				} else {
+					assert.NotZero(t, m.count.Load(), name)
+				}
+			})
 		}
 	}
 }
@@ -566,26 +569,28 @@ func TestOverlap(t *testing.T) {
 // destination wait for it: what it gave must come through before it gives more.
 func TestWriteToDoesNotWait(t *testing.T) {
 	leaktest.AtEnd(t, envelopeFuncs)
-	const frameLen = 4096
-	for _, concurrency := range []int{1, 2, 4} {
-		c := withConcurrency(t, unsigned, frameLen, concurrency)
-		plaintext := randomBytes(500 * frameLen)
-		msg := encryptWith(t, "Encrypt", c, plaintext)
-		h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
-		require.NoError(t, err)
-		for _, frames := range []int{1, 15, 30, 120, 121, 240, 241, 400, 480} {
-			given := h.Length + frames*(frameLen+32)
-			var dst signalling
-			dst.reached = make(chan struct{})
-			dst.want = frames * frameLen
-			src := io.MultiReader(bytes.NewReader(msg[:given]), &waits{t: t, on: dst.reached}, bytes.NewReader(msg[given:]))
-			r, err := c.NewReader(t.Context(), onlyReader{src}, testContext)
+	synctest.Test(t, func(t *testing.T) {
+		const frameLen = 4096
+		for _, concurrency := range []int{1, 2, 4} {
+			c := withConcurrency(t, unsigned, frameLen, concurrency)
+			plaintext := randomBytes(500 * frameLen)
+			msg := encryptWith(t, "Encrypt", c, plaintext)
+			h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
 			require.NoError(t, err)
-			_, err = r.WriteTo(&dst)
-			require.NoError(t, err)
-			require.True(t, bytes.Equal(plaintext, dst.Bytes()))
+			for _, frames := range []int{1, 15, 30, 120, 121, 240, 241, 400, 480} {
+				given := h.Length + frames*(frameLen+32)
+				var dst signalling
+				dst.reached = make(chan struct{})
+				dst.want = frames * frameLen
+				src := io.MultiReader(bytes.NewReader(msg[:given]), &waits{t: t, on: dst.reached}, bytes.NewReader(msg[given:]))
+				r, err := c.NewReader(t.Context(), onlyReader{src}, testContext)
+				require.NoError(t, err)
+				_, err = r.WriteTo(&dst)
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(plaintext, dst.Bytes()))
+			}
 		}
-	}
+	})
 }
 
 // signalling tells when it has so many bytes.
@@ -614,7 +619,7 @@ func (w *waits) Read([]byte) (int, error) {
 	select {
 	case <-w.on:
 		return 0, io.EOF
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Second): // in simulated time: when nothing else goes on
 		return 0, errors.New("what was given did not come through")
 	}
 }

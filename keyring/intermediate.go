@@ -56,23 +56,54 @@ func onEncrypt(ctx context.Context, k Encrypter, m *EncryptionMaterials) error {
 	return nil
 }
 
+// An eachEncrypter is a keyring whose keys may be held apart, though it is one keyring: it
+// wraps a key of its own with each.
+type eachEncrypter interface {
+	OnEncryptEach(ctx context.Context, next func() *EncryptionMaterials) error
+}
+
 // wrapDoubly has one keyring wrap a new intermediate key, which wraps the data key of m. The
 // first keyring generates the key, and the others are given one: so that they need the
 // same permissions as for a message.
 func wrapDoubly(ctx context.Context, k Encrypter, given bool, m *EncryptionMaterials, aad []byte) error {
-	inner := &EncryptionMaterials{Suite: m.Suite.carrier(), Context: m.Context}
-	defer inner.Clear()
-	if given {
-		inner.GenerateDataKey()
+	var all []*EncryptionMaterials
+	defer func() {
+		for _, inner := range all {
+			inner.Clear()
+		}
+	}()
+	next := func() *EncryptionMaterials {
+		inner := &EncryptionMaterials{Suite: m.Suite.carrier(), Context: m.Context}
+		if given {
+			inner.GenerateDataKey()
+		}
+		all = append(all, inner)
+		return inner
 	}
-	if err := k.OnEncrypt(ctx, inner); err != nil {
+	var err error
+	if each, ok := k.(eachEncrypter); ok {
+		err = each.OnEncryptEach(ctx, next)
+	} else {
+		err = k.OnEncrypt(ctx, next())
+	}
+	if err != nil {
 		return err
 	}
+	for _, inner := range all {
+		if err := sealFor(inner, m, aad); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sealFor wraps the data key of m under an intermediate key, which inner has wrapped.
+func sealFor(inner, m *EncryptionMaterials, aad []byte) error {
 	if err := checkIntermediate(inner.Suite, inner.DataKey); err != nil {
 		return err
 	}
-	// A keyring that wraps the key more than once, as that of several regions does, has
-	// one intermediate key for all. This is sealed once, since the nonce is fixed.
+	// A keyring that wraps the key more than once has one intermediate key for all. This is
+	// sealed once, since the nonce is fixed.
 	sealed, signing, err := sealUnder(inner.DataKey, m.DataKey, aad)
 	if err != nil {
 		return err

@@ -62,6 +62,11 @@ type EncryptionRequest struct {
 	// PlaintextLength is the length of the plaintext in bytes, or an upper
 	// bound of it; -1 when unknown.
 	PlaintextLength int64
+
+	// Fresh asks for materials that were never kept and will not be: a manager that keeps
+	// materials passes the request on. envelope.Client.Check sets it, to learn what the
+	// keyring answers now.
+	Fresh bool
 }
 
 // A DecryptionRequest says what materials are wanted for. What it refers to is the
@@ -83,6 +88,9 @@ type DecryptionRequest struct {
 	// stores must be equal there; the others must have been authenticated, but
 	// not stored, when the message was written.
 	Reproduced EncryptionContext
+
+	// Fresh is as in [EncryptionRequest].
+	Fresh bool
 }
 
 // Parse returns what Stored holds: the pairs that the message stores, and its wrapped

@@ -2,12 +2,10 @@ package dynamoitem
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha512"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"maps"
 	"math"
 	"math/bits"
@@ -72,8 +70,9 @@ type BeaconPart struct {
 }
 
 // BeaconKeys has the keys of beacons. A [*branchkey.Keyring] keeps them for its
-// Limits.MaxAge, as it keeps branch keys, and is what services use. A [*branchkey.KeyStore]
-// keeps none: it reads its table and asks KMS once for each item and query.
+// Limits.MaxAge, as it keeps branch keys, with what was derived from them, and is what
+// services use. A [*branchkey.KeyStore] keeps none: it reads its table and asks KMS once for
+// each item and query.
 type BeaconKeys interface {
 	// Beacon returns the beacon key of a branch key, for the caller to clear.
 	Beacon(ctx context.Context, id string) (*branchkey.BeaconKey, error)
@@ -271,7 +270,8 @@ func newBeacons(c *Config) (all []*beacon) {
 
 // Beacon returns what finds items by value: the attribute of encrypted items that a beacon
 // is stored in, and its value for the attributes in want, to be used in the condition of a
-// query or in a filter expression. It asks Config.BeaconKeys once. Rows that come back must
+// query or in a filter expression. [Client.Find] does all of this for an index that has the
+// beacon in its key. Beacon asks Config.BeaconKeys once. Rows that come back must
 // be decrypted, and then given to [Table.Filter] with the same want: other values have the
 // same beacon, and beacons are not signed.
 //
@@ -313,25 +313,43 @@ func (t *Table) Filter(name string, items []map[string]types.AttributeValue, wan
 	if err != nil {
 		return nil, t.failed("filter", err)
 	}
-	wanted := make(map[string][]byte, len(want))
-	for attribute, v := range want {
-		wanted[attribute], _ = appendTyped(nil, v) // findBeacon has checked it
-	}
+	wanted := newWanted(b.set, want)
 	var found []map[string]types.AttributeValue
 	for _, item := range items {
-		matches := true
-		for attribute, v := range wanted {
-			matches = matches && b.matches(item[attribute], v)
-		}
-		if matches {
+		if wanted.in(item) {
 			found = append(found, item)
 		}
 	}
 	return found, nil
 }
 
+// A wantedValues is what items must have.
+type wantedValues struct {
+	values  map[string][]byte // serialized, by attribute
+	members bool              // whether a member of a set is as good as its value
+}
+
+// newWanted returns what is wanted, which checkWant was called for.
+func newWanted(members bool, want map[string]types.AttributeValue) wantedValues {
+	w := wantedValues{make(map[string][]byte, len(want)), members}
+	for attribute, v := range want {
+		w.values[attribute], _ = appendTyped(nil, v)
+	}
+	return w
+}
+
+// in says whether an item has all that is wanted.
+func (w wantedValues) in(item map[string]types.AttributeValue) bool {
+	for attribute, wanted := range w.values {
+		if !w.matches(item[attribute], wanted) {
+			return false
+		}
+	}
+	return true
+}
+
 // matches says whether a value is the wanted one, or has it as a member.
-func (b *beacon) matches(v types.AttributeValue, wanted []byte) bool {
+func (w wantedValues) matches(v types.AttributeValue, wanted []byte) bool {
 	got, err := appendTyped(nil, v)
 	if err != nil {
 		return false // as an attribute that is missing
@@ -339,7 +357,7 @@ func (b *beacon) matches(v types.AttributeValue, wanted []byte) bool {
 	if string(got) == string(wanted) {
 		return true
 	}
-	return b.set && slices.ContainsFunc(membersOf(v), func(v types.AttributeValue) bool {
+	return w.members && slices.ContainsFunc(membersOf(v), func(v types.AttributeValue) bool {
 		got, err = appendTyped(got[:0], v)
 		return err == nil && string(got) == string(wanted)
 	})
@@ -356,15 +374,31 @@ func (t *Table) findBeacon(name string, want map[string]types.AttributeValue) (*
 	if _, has := want[b.of]; !has && !slices.ContainsFunc(b.parts, func(p part) bool { _, has = want[p.of]; return has }) {
 		return nil, invalid("beacon %q: no attribute is wanted that it is of", clip(name))
 	}
-	for _, attribute := range slices.Sorted(maps.Keys(want)) {
-		if t.attributes[attribute] == nil && !t.config.isUnsigned(attribute) {
-			return nil, at(attribute, invalid("Config.Actions has no action for it, and it is not unsigned"))
+	return b, t.checkWant(want)
+}
+
+// checkWant checks the attributes that items must have.
+func (t *Table) checkWant(want map[string]types.AttributeValue) error {
+	var small [16]string // is on the stack
+	names := slices.AppendSeq(small[:0], maps.Keys(want))
+	slices.Sort(names)
+	for _, attribute := range names {
+		if err := t.checkKnown(attribute); err != nil {
+			return err
 		}
 		if _, err := appendTyped(nil, want[attribute]); err != nil {
-			return nil, at(attribute, invalid("%v", err))
+			return at(attribute, invalid("%v", err))
 		}
 	}
-	return b, nil
+	return nil
+}
+
+// checkKnown returns an error for an attribute that no item has.
+func (t *Table) checkKnown(attribute string) error {
+	if _, known := t.actionOf(attribute); !known {
+		return at(attribute, invalid("Config.Actions has no action for it, and it is not unsigned"))
+	}
+	return nil
 }
 
 // BeaconBits returns the lengths in bits that AWS advises for the beacon of an attribute
@@ -384,16 +418,18 @@ func BeaconCollisions(distinct, bits int) float64 {
 	return math.Ldexp(float64(max(distinct, 1)-1), -bits)
 }
 
-// A deriver has the keys of beacons by name.
-type deriver interface {
-	Derive(name string) ([]byte, error)
+// A beaconKey computes HMACs under keys of beacons by name: a *branchkey.BeaconKey.
+type beaconKey interface {
+	AppendMAC(b []byte, name string, value []byte) ([]byte, error)
 }
 
 // macs computes beacons under one beacon key.
 type macs struct {
-	keys   deriver
-	byName map[string]hash.Hash
-	buf    []byte // of a value, in the clear
+	key beaconKey
+	buf []byte // of a value, in the clear
+	sum [sha512.Size384]byte
+
+	small [128]byte // which buf begins with
 }
 
 // withMACs calls do with what computes the beacons of an item, and clears it.
@@ -410,8 +446,12 @@ func (t *Table) withMACs(ctx context.Context, item map[string]types.AttributeVal
 		return fmt.Errorf("beacon key: %w", err)
 	}
 	defer key.Clear()
-	m := &macs{keys: key, byName: make(map[string]hash.Hash, len(t.beacons))}
-	defer func() { clear(m.buf[:cap(m.buf)]) }()
+	m := &macs{key: key}
+	m.buf = m.small[:0]
+	defer func() {
+		clear(m.small[:])
+		clear(m.buf[:cap(m.buf)])
+	}()
 	return do(m)
 }
 
@@ -453,7 +493,7 @@ func (m *macs) stored(b *beacon, item map[string]types.AttributeValue) (types.At
 				return nil, nil
 			}
 		}
-		return m.compound(b, item)
+		return m.compound(b, b.parts, item)
 	}
 	v, has := item[b.of]
 	switch {
@@ -486,7 +526,7 @@ func (m *macs) queried(b *beacon, want map[string]types.AttributeValue) (types.A
 			missing = p.of
 		}
 	}
-	return m.compound(b, want)
+	return m.compound(b, b.parts, want)
 }
 
 // standard returns a standard beacon of a value: of each member, if it is a set and the
@@ -515,10 +555,10 @@ func (m *macs) standard(b *beacon, v types.AttributeValue) (types.AttributeValue
 	return &types.AttributeValueMemberSS{Value: slices.Compact(all)}, nil
 }
 
-// compound returns a compound beacon of the parts that values has.
-func (m *macs) compound(b *beacon, values map[string]types.AttributeValue) (types.AttributeValue, error) {
+// compound returns a compound beacon of those of its parts that values has.
+func (m *macs) compound(b *beacon, parts []part, values map[string]types.AttributeValue) (types.AttributeValue, error) {
 	var s strings.Builder
-	for _, p := range b.parts {
+	for _, p := range parts {
 		v, has := values[p.of]
 		if !has {
 			continue
@@ -560,24 +600,21 @@ func (m *macs) ofValue(b *beacon, v types.AttributeValue) (string, error) {
 
 // hash returns a beacon: the last bits of the first 8 bytes of an HMAC, in hexadecimal.
 func (m *macs) hash(b *beacon, value []byte) (string, error) {
-	mac := m.byName[b.name]
-	if mac == nil {
-		key, err := m.keys.Derive(b.name)
-		if err != nil {
-			return "", err
-		}
-		mac = hmac.New(sha512.New384, key)
-		clear(key)
-		m.byName[b.name] = mac
+	sum, err := m.key.AppendMAC(m.sum[:0], b.name, value)
+	if err != nil {
+		return "", err
 	}
-	mac.Reset()
-	mac.Write(value)
-	var sum [sha512.Size384]byte
-	return truncated(binary.BigEndian.Uint64(mac.Sum(sum[:0])), b.bits), nil
+	return truncated(binary.BigEndian.Uint64(sum), b.bits), nil
 }
 
+// truncated returns the last bits of v.
 func truncated(v uint64, bits int) string {
-	return fmt.Sprintf("%0*x", (bits+3)/4, v&(1<<bits-1))
+	v &= 1<<bits - 1
+	var digits [(maxBeaconBits + 3) / 4]byte
+	for i := range digits {
+		digits[len(digits)-1-i] = "0123456789abcdef"[v>>(4*i)&0xf]
+	}
+	return string(digits[len(digits)-(bits+3)/4:])
 }
 
 var errPartType = errors.New("a part of it is text, a number, a boolean or null")

@@ -7,7 +7,6 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"errors"
-	"hash"
 	"maps"
 	"math"
 	"math/bits"
@@ -30,11 +29,24 @@ import (
 // awsKey is the beacon key of AWS's tests, 5 bytes long, where that of a branch key is 32.
 type awsKey struct{}
 
-func (awsKey) Derive(name string) ([]byte, error) {
-	return hkdf.Key(sha512.New, []byte{1, 2, 3, 4, 5}, nil, "AWS_DBE_SCAN_BEACON"+name, 64)
+func (awsKey) AppendMAC(b []byte, name string, value []byte) ([]byte, error) {
+	key, err := hkdf.Key(sha512.New, []byte{1, 2, 3, 4, 5}, nil, "AWS_DBE_SCAN_BEACON"+name, 64)
+	if err != nil {
+		return nil, err
+	}
+	return oneKey(key).AppendMAC(b, name, value)
 }
 
-func underAWSKey() *macs { return &macs{keys: awsKey{}, byName: map[string]hash.Hash{}} }
+// oneKey is the key of every beacon.
+type oneKey []byte
+
+func (k oneKey) AppendMAC(b []byte, _ string, value []byte) ([]byte, error) {
+	mac := hmac.New(sha512.New384, k)
+	mac.Write(value)
+	return mac.Sum(b), nil
+}
+
+func underAWSKey() *macs { return &macs{key: awsKey{}} }
 
 // What AWS's tests expect under awsKey. Source, in this block and in the tests below:
 // DynamoDbEncryption/dafny/DynamoDbEncryption/test of
@@ -203,7 +215,7 @@ func TestAWSTruncation(t *testing.T) {
 		assert.Equal(t, expected, truncated(0x01020304050607b7, bits))
 	}
 	for value, expected := range map[string]string{"\x01\x02\x03": "7e", "": "80", "123": "61"} {
-		m := &macs{byName: map[string]hash.Hash{"foo": hmac.New(sha512.New384, []byte{1, 2})}}
+		m := &macs{key: oneKey{1, 2}}
 		got, err := m.hash(&beacon{name: "foo", bits: 8}, []byte(value))
 		require.NoError(t, err)
 		assert.Equal(t, expected, got)

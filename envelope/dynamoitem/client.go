@@ -41,12 +41,14 @@ var (
 type ClientConfig struct {
 	// Tables are the tables with encrypted items, by the names that requests give. A
 	// request that gives an ARN finds its table by the name in the ARN, unless the ARN
-	// itself is here.
+	// itself is here. No two tables have one logical name, since the items of one could
+	// then be put into the other.
 	Tables map[string]*Table
 
 	// Unencrypted are the names of tables whose requests and items pass as they are. A
 	// request for a table that is neither here nor in Tables is refused, since a name that
-	// was misspelled would otherwise write items in the clear.
+	// was misspelled would otherwise write items in the clear. None is the name in an ARN
+	// among Tables, nor an ARN with a name there.
 	Unencrypted []string
 
 	// Concurrency is how many items of a page or batch are encrypted or decrypted at once,
@@ -55,7 +57,8 @@ type ClientConfig struct {
 }
 
 // A Client reads and writes items in the clear in tables where they are encrypted. Its
-// methods are those of [dynamodb.Client], and the SDK's paginators take it. It is safe for
+// methods are those of [dynamodb.Client], and the SDK's paginators take it; [Client.Find] is one
+// more, for encrypted attributes. It is safe for
 // concurrent use.
 //
 // Inputs are not changed. What DynamoDB keeps and compares is ciphertext, so some requests
@@ -119,15 +122,26 @@ func NewClient(api API, c ClientConfig) (*Client, error) {
 		wrong("ClientConfig.Concurrency %d: it must not be negative", c.Concurrency)
 	}
 	tables := make(map[string]*Table, len(c.Tables)+len(c.Unencrypted))
+	logical := map[string]string{} // what the logical names are of
+	encrypted := map[string]bool{} // by name, without what else is in an ARN
 	for _, name := range slices.Sorted(maps.Keys(c.Tables)) {
-		if name == "" || c.Tables[name] == nil {
+		t := c.Tables[name]
+		if name == "" || t == nil {
 			wrong("ClientConfig.Tables[%q]: the name is empty, or the table nil", clip(name))
+			continue
 		}
-		tables[name] = c.Tables[name]
+		if other, has := logical[t.name]; has && other != nameIn(name) {
+			wrong("ClientConfig.Tables[%q]: the logical name %q is that of %q too", clip(name), clip(t.name), clip(other))
+		}
+		tables[name], logical[t.name], encrypted[nameIn(name)] = t, nameIn(name), true
 	}
 	for i, name := range c.Unencrypted {
-		if _, twice := tables[name]; name == "" || twice {
+		_, twice := tables[name]
+		switch {
+		case name == "" || twice:
 			wrong("ClientConfig.Unencrypted[%d]: it is empty, or there twice, or among Tables", i)
+		case encrypted[nameIn(name)]:
+			wrong("ClientConfig.Unencrypted[%d]: a table of that name is among Tables: if they are in two accounts or regions, make two clients", i)
 		}
 		tables[name] = nil
 	}
@@ -148,15 +162,21 @@ func (c *Client) table(op string, name *string) (*Table, error) {
 	if t, ok := c.tables[*name]; ok {
 		return t, nil
 	}
-	if strings.HasPrefix(*name, "arn:") {
-		if _, inARN, ok := strings.Cut(*name, ":table/"); ok {
-			if t, ok := c.tables[inARN]; ok {
-				return t, nil
-			}
-		}
+	if t, ok := c.tables[nameIn(*name)]; ok {
+		return t, nil
 	}
 	return nil, &Error{Op: op, Table: *name, Err: invalid("the client does not know it: it must be in ClientConfig.Tables, " +
 		"or in Unencrypted if its items are to be in the clear")}
+}
+
+// nameIn returns the table's name in an ARN, and any other name as it is.
+func nameIn(name string) string {
+	if strings.HasPrefix(name, "arn:") {
+		if _, inARN, ok := strings.Cut(name, ":table/"); ok {
+			return inARN
+		}
+	}
+	return name
 }
 
 // GetItem reads an item and decrypts it.
@@ -294,6 +314,7 @@ func (c *Client) Query(ctx context.Context, input *dynamodb.QueryInput, optFns .
 			t.checkExpression("FilterExpression", in.FilterExpression, in.ExpressionAttributeNames),
 			checkLegacy(t, "KeyConditions", in.KeyConditions),
 			checkLegacy(t, "QueryFilter", in.QueryFilter),
+			t.checkStart(in.ExclusiveStartKey),
 			t.checkProjection(in.ProjectionExpression, in.ExpressionAttributeNames, in.AttributesToGet),
 		)
 		if err != nil {
@@ -323,6 +344,7 @@ func (c *Client) Scan(ctx context.Context, input *dynamodb.ScanInput, optFns ...
 		err := first(
 			t.checkExpression("FilterExpression", in.FilterExpression, in.ExpressionAttributeNames),
 			checkLegacy(t, "ScanFilter", in.ScanFilter),
+			t.checkStart(in.ExclusiveStartKey),
 			t.checkProjection(in.ProjectionExpression, in.ExpressionAttributeNames, in.AttributesToGet),
 		)
 		if err != nil {

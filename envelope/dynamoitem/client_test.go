@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -194,6 +195,7 @@ func TestClientRefuses(t *testing.T) {
 			"NOT (id IN (:v, ssn))":         {nil, "ssn", encryptedName},
 			"Status = :v":                   {nil, "Status", unknown},
 			"id = 'secret'":                 {nil, "", unread},
+			"":                              {nil, "", unread},
 			"id = :v AND #secret = :v":      {nil, "", unread},
 			"id = :v --AND secret = :v\n()": {nil, "", unread},
 		} {
@@ -219,6 +221,11 @@ func TestClientRefuses(t *testing.T) {
 	add("UpdateItem Expected OR", "id", "use ConditionExpression and UpdateExpression", func(ctx context.Context, c *Client) error {
 		_, err := c.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: patientsName, Key: keyOf("a"), ConditionalOperator: types.ConditionalOperatorOr,
 			Expected: map[string]types.ExpectedAttributeValue{"status": {Value: str("secret")}}})
+		return err
+	})
+	add("UpdateItem Expected key", "id", "use ConditionExpression and UpdateExpression", func(ctx context.Context, c *Client) error {
+		_, err := c.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: patientsName, Key: keyOf("a"),
+			Expected: map[string]types.ExpectedAttributeValue{"id": {Exists: aws.Bool(false)}}})
 		return err
 	})
 	add("Query KeyConditions", "ssn", encryptedName, func(ctx context.Context, c *Client) error {
@@ -608,13 +615,13 @@ func TestClientUnencryptedTables(t *testing.T) {
 	scan, err := c.Scan(ctx, &dynamodb.ScanInput{TableName: logsName})
 	require.NoError(t, err)
 	assert.Equal(t, items, scan.Items)
-	batch, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{})
+	batch, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{"logs": {}}})
 	require.NoError(t, err)
 	assert.Equal(t, items, batch.Responses["logs"])
 	many, err := c.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{{Get: &types.Get{TableName: logsName}}}})
 	require.NoError(t, err)
 	assert.Equal(t, items[0], many.Responses[0].Item)
-	written, err := c.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{})
+	written, err := c.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{"logs": nil}})
 	require.NoError(t, err)
 	assert.Equal(t, items[0], written.UnprocessedItems["logs"][0].PutRequest.Item)
 	_, err = c.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: logsName})
@@ -665,6 +672,12 @@ func TestClientAllows(t *testing.T) {
 			ExpressionAttributeNames: map[string]string{"#st": "status", "#c": ":colon", "#unused": "ssn"}})
 		require.NoError(t, err, e)
 	}
+	for _, e := range []string{
+		"id, visit, status, ssn, notes, aws_dbe_head, aws_dbe_foot", "aws_dbe_foot, aws_dbe_head, notes, notes[0], ssn, status, visit, id, hits",
+	} {
+		_, err := c.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: patientsName, Key: keyOf("a"), ProjectionExpression: &e})
+		require.NoError(t, err, e)
+	}
 }
 
 // An update is on condition that the item is there.
@@ -682,6 +695,15 @@ func TestClientUpdates(t *testing.T) {
 			dynamodb.UpdateItemInput{UpdateExpression: s("ADD hits :v"), ConditionExpression: s("attribute_exists(#aws_dbe_key) AND (#st = :v OR hits < :w)"),
 				ExpressionAttributeNames: map[string]string{"#st": "status", "#aws_dbe_key": "id"}},
 		},
+		"old, without conditions": {
+			dynamodb.UpdateItemInput{AttributeUpdates: map[string]types.AttributeValueUpdate{"hits": {}}},
+			dynamodb.UpdateItemInput{AttributeUpdates: map[string]types.AttributeValueUpdate{"hits": {}},
+				Expected: map[string]types.ExpectedAttributeValue{"id": {ComparisonOperator: types.ComparisonOperatorNotNull}}},
+		},
+		"old conditions alone": {
+			dynamodb.UpdateItemInput{Expected: map[string]types.ExpectedAttributeValue{"status": {}}},
+			dynamodb.UpdateItemInput{Expected: map[string]types.ExpectedAttributeValue{"status": {}, "id": {ComparisonOperator: types.ComparisonOperatorNotNull}}},
+		},
 		"old": {
 			dynamodb.UpdateItemInput{AttributeUpdates: map[string]types.AttributeValueUpdate{"hits": {}}, Expected: map[string]types.ExpectedAttributeValue{"status": {}}},
 			dynamodb.UpdateItemInput{AttributeUpdates: map[string]types.AttributeValueUpdate{"hits": {}},
@@ -696,11 +718,16 @@ func TestClientUpdates(t *testing.T) {
 			_, err := client.UpdateItem(t.Context(), &c.in)
 			require.NoError(t, err)
 			assert.Equal(t, &c.want, f.sent[0])
-			if c.in.AttributeUpdates == nil {
+			// Nor does it while items in the clear are read.
+			reads, _ := patientClient(t, &f, func(c *Config) { c.Plaintext = AllowPlaintextRead })
+			_, err = reads.UpdateItem(t.Context(), &c.in)
+			require.NoError(t, err)
+			assert.Equal(t, &c.want, f.sent[1])
+			if c.in.AttributeUpdates == nil && c.in.Expected == nil {
 				in := &types.Update{TableName: c.in.TableName, Key: c.in.Key, UpdateExpression: c.in.UpdateExpression,
 					ConditionExpression: c.in.ConditionExpression, ExpressionAttributeNames: c.in.ExpressionAttributeNames}
 				require.NoError(t, transact(t.Context(), client, types.TransactWriteItem{Update: in}))
-				sent := f.sent[1].(*dynamodb.TransactWriteItemsInput).TransactItems[1].Update
+				sent := f.sent[2].(*dynamodb.TransactWriteItemsInput).TransactItems[1].Update
 				assert.Equal(t, c.want.ConditionExpression, sent.ConditionExpression)
 				assert.Equal(t, c.want.ExpressionAttributeNames, sent.ExpressionAttributeNames)
 			}
@@ -971,12 +998,27 @@ func TestClientOtherItem(t *testing.T) {
 			}
 		})
 	}
+	// A request without a key that can be one is answered by no item.
+	f.answer = func(any) (any, error) { return &dynamodb.GetItemOutput{Item: encrypt(t, table, patient("a"))}, nil }
+	for _, key := range []item{nil, {"id": str("a")}, {"id": str("a"), "visit": num("x")}, {"id": str("a"), "visit": nil}} {
+		_, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: patientsName, Key: key})
+		require.ErrorIs(t, err, envelope.ErrContextMismatch)
+	}
+	// Where one part of a key ends and the next begins is part of it.
+	c, table = patientClient(t, f)
+	f.answer = func(any) (any, error) {
+		return &dynamodb.GetItemOutput{Item: encrypt(t, table, item{"id": str("a\x00\x00\x00\x00\x00\x01b"), "visit": str("c")})}, nil
+	}
+	_, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: patientsName, Key: item{"id": str("a"), "visit": str("b\x00\x00\x00\x00\x00\x01c")}})
+	require.ErrorIs(t, err, envelope.ErrContextMismatch)
+
 	// A table that was not asked for is no other.
 	f.answer = func(any) (any, error) {
 		return &dynamodb.BatchGetItemOutput{Responses: map[string][]map[string]types.AttributeValue{"patients": {encrypt(t, table, patient("a"))}}}, nil
 	}
-	_, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{})
-	require.ErrorIs(t, err, envelope.ErrContextMismatch)
+	_, err = c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{})
+	require.ErrorIs(t, err, envelope.ErrMalformed)
+	require.NotErrorIs(t, err, keyring.ErrInvalidArgument) // nothing was refused before it was sent
 }
 
 // Requests that were not processed come back in the clear: sending them until there are none
@@ -1256,4 +1298,162 @@ func TestClientPaginators(t *testing.T) {
 	page, err := dynamodb.NewScanPaginator(c, &dynamodb.ScanInput{TableName: patientsName}).NextPage(t.Context())
 	require.NoError(t, err)
 	assert.Empty(t, page.Items)
+}
+
+// A prefix that encryption's own names begin with makes none of them unsigned.
+func TestClientShortPrefix(t *testing.T) {
+	for _, prefix := range []string{"a", "aws_dbe"} {
+		f := &fake{}
+		c, table := patientClient(t, f, func(c *Config) { c.UnsignedPrefix = prefix; delete(c.Actions, ":seen") })
+		for _, name := range []string{"aws_dbe_head", "aws_dbe_foot", "aws_dbe_b_ssn"} {
+			_, err := c.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: patientsName, Key: keyOf("a"), UpdateExpression: aws.String("SET " + name + " = :v")})
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			assert.Equal(t, name, e.Attribute)
+			require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+		}
+		assert.Empty(t, f.sent)
+
+		it := patient("a")
+		it["aws_dbe"] = str("x") // not reserved
+		opened, err := table.Decrypt(t.Context(), encrypt(t, table, it))
+		require.NoError(t, err)
+		assert.Equal(t, it, opened)
+	}
+}
+
+// A page does not start at a value in the clear of an attribute that is encrypted.
+func TestClientStartKey(t *testing.T) {
+	f := &fake{}
+	c, _ := patientClient(t, f)
+	for _, do := range []func(*Client, item) error{
+		func(c *Client, start item) error {
+			_, err := c.Query(t.Context(), &dynamodb.QueryInput{TableName: patientsName, KeyConditionExpression: aws.String("id = :v"), ExclusiveStartKey: start})
+			return err
+		},
+		func(c *Client, start item) error {
+			_, err := c.Scan(t.Context(), &dynamodb.ScanInput{TableName: patientsName, ExclusiveStartKey: start})
+			return err
+		},
+	} {
+		for _, v := range []types.AttributeValue{str("secret"), bin("secret"), bin("12345678901234567"), (*types.AttributeValueMemberB)(nil), nil} {
+			f.sent = nil
+			err := do(c, item{"id": str("a"), "visit": num("1"), "ssn": v})
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			assert.Equal(t, "ssn", e.Attribute)
+			require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+			require.NotContains(t, err.Error(), "secret")
+			assert.Empty(t, f.sent)
+		}
+		// What DynamoDB returns for an index, even for one of ciphertext, goes back.
+		for name, v := range (item{"ssn": bin("123456789012345678"), "status": str("in"), "aws_dbe_b_ssn": str("0a"), "hits": num("1")}) {
+			start := item{"id": str("a"), "visit": num("1"), name: v}
+			require.NoError(t, do(c, start))
+		}
+		plain, _ := patientClient(t, f, func(c *Config) { c.Plaintext = AllowPlaintextRead })
+		require.NoError(t, do(plain, item{"id": str("a"), "visit": num("1"), "ssn": str("in the clear there too")}))
+	}
+}
+
+// One logical name is of one table, and one table is not both encrypted and in the clear.
+func TestNewClientNames(t *testing.T) {
+	const arn, replica = "arn:aws:dynamodb:us-east-1:1:table/patients", "arn:aws:dynamodb:eu-west-1:1:table/patients"
+	table, same := patientTable(t), patientTable(t)
+	other := patientTable(t, func(c *Config) { c.Table = "others" })
+	for _, c := range []struct {
+		tables map[string]*Table
+		clear  []string
+		says   string
+	}{
+		{map[string]*Table{"patients": table, arn: table, replica: same}, nil, ""},
+		{map[string]*Table{"patients": table, "others": other}, []string{"logs", "arn:aws:dynamodb:us-east-1:1:table/logs"}, ""},
+		{map[string]*Table{"patients": table, "restored": table}, nil, `ClientConfig.Tables["restored"]: the logical name "patients" is that of "patients" too`},
+		{map[string]*Table{"patients": table, "restored": same}, nil, `ClientConfig.Tables["restored"]: the logical name`},
+		{map[string]*Table{arn: table, "restored": same}, nil, `ClientConfig.Tables["restored"]: the logical name`},
+		{map[string]*Table{"patients": table}, []string{"logs", arn}, "ClientConfig.Unencrypted[1]: a table of that name is among Tables"},
+		{map[string]*Table{arn: table}, []string{"patients"}, "ClientConfig.Unencrypted[0]: a table of that name is among Tables"},
+		{map[string]*Table{arn: table}, []string{replica}, "ClientConfig.Unencrypted[0]: a table of that name is among Tables"},
+	} {
+		_, err := NewClient(&fake{}, ClientConfig{Tables: c.tables, Unencrypted: c.clear})
+		if c.says == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, c.says)
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+	}
+}
+
+// What came back for another table than it was sent to, or twice, would be written where it
+// does not belong. It loses nothing else.
+func TestClientUnprocessedOfOtherTables(t *testing.T) {
+	f := &fake{}
+	here, there := patientTable(t), patientTable(t, func(c *Config) { c.Table = "others" })
+	const arn = "arn:aws:dynamodb:us-east-1:1:table/far"
+	far := patientTable(t, func(c *Config) { c.Table = "far" })
+	c := newClient(t, f, ClientConfig{Tables: map[string]*Table{"patients": here, "others": there, arn: far}})
+	put := func(id string) types.WriteRequest {
+		return types.WriteRequest{PutRequest: &types.PutRequest{Item: patient(id)}}
+	}
+	requests := map[string][]types.WriteRequest{"patients": {put("a"), put("b")}, "others": {put("c")}, arn: {put("d")}}
+	f.answer = func(in any) (any, error) {
+		sent := in.(*dynamodb.BatchWriteItemInput).RequestItems
+		return &dynamodb.BatchWriteItemOutput{UnprocessedItems: map[string][]types.WriteRequest{
+			"others":   {sent["patients"][0], sent["others"][0]},
+			"patients": {sent["patients"][1], sent["patients"][1]},
+			"nobody":   {sent["patients"][0]},
+			"far":      sent[arn],
+		}}, nil
+	}
+	out, err := c.BatchWriteItem(t.Context(), &dynamodb.BatchWriteItemInput{RequestItems: requests})
+	require.ErrorIs(t, err, envelope.ErrMalformed)
+	require.NotErrorIs(t, err, keyring.ErrInvalidArgument)
+	var all ItemErrors
+	require.ErrorAs(t, err, &all)
+	type place struct {
+		table string
+		index int
+	}
+	var places []place
+	for _, e := range all {
+		places = append(places, place{e.Table, e.Index})
+	}
+	assert.Equal(t, []place{{"nobody", 0}, {"others", 0}, {"patients", 1}}, places)
+	require.NotNil(t, out)
+	assert.Equal(t, map[string][]types.WriteRequest{"others": {put("c")}, "patients": {put("b")}, arn: {put("d")}}, out.UnprocessedItems)
+
+	// Answers to a BatchGetItem by ARN have the name too, if it is that.
+	f.answer = func(any) (any, error) {
+		return &dynamodb.BatchGetItemOutput{Responses: map[string][]map[string]types.AttributeValue{"far": {encrypt(t, far, patient("a"))}}}, nil
+	}
+	got, err := c.BatchGetItem(t.Context(), &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{arn: {Keys: []map[string]types.AttributeValue{keyOf("a")}}}})
+	require.NoError(t, err)
+	assert.Equal(t, []map[string]types.AttributeValue{patient("a")}, got.Responses["far"])
+}
+
+// leaving is a manager that ends the goroutine which asks it.
+type leaving struct{ keyring.MaterialsManager }
+
+func (leaving) DecryptionMaterials(context.Context, keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	runtime.Goexit()
+	return nil, nil
+}
+
+// No item is left out of the errors where goroutines are ended.
+func TestClientGoexit(t *testing.T) {
+	c := patients()
+	c.Suite = keyring.SuiteDBEAES256GCMHKDFSHA512CommitHMACSHA384
+	table := patientTable(t)
+	var page []map[string]types.AttributeValue
+	for range 5 {
+		page = append(page, encrypt(t, table, patient("a")))
+	}
+	f := &fake{answer: func(any) (any, error) { return &dynamodb.ScanOutput{Items: page}, nil }}
+	client := newClient(t, f, ClientConfig{Tables: map[string]*Table{"patients": newTable(t, leaving{table.manager}, c)}, Concurrency: 2})
+	out, err := client.Scan(t.Context(), &dynamodb.ScanInput{TableName: patientsName})
+	var all ItemErrors
+	require.ErrorAs(t, err, &all)
+	assert.Len(t, all, len(page))
+	assert.Equal(t, make([]map[string]types.AttributeValue, len(page)), out.Items)
 }

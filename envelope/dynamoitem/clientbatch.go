@@ -20,7 +20,7 @@ type ItemError struct {
 	Table string
 
 	// Index is the item's place: in Items, in the requests for the table, in the responses of
-	// the table, or in TransactItems.
+	// the table, or in TransactItems. It is 0 for all of a table that was not in the request.
 	Index int
 
 	// Key are the names of the attributes of the table's key.
@@ -90,8 +90,9 @@ type job struct {
 	out   *map[string]types.AttributeValue // nil goes there if it fails
 }
 
-// errNotDone stays for an item if a manager that the caller has written calls runtime.Goexit.
-var errNotDone = errors.New("the goroutine that worked on it was ended")
+// errNotDone stays for an item, and for those that were to follow, if a manager that the caller
+// has written calls runtime.Goexit.
+var errNotDone = errors.New("the goroutine that works on it was ended")
 
 // each does the jobs, several at once. All goroutines have ended when it returns. If a
 // manager panics, each panics with the same value.
@@ -103,6 +104,9 @@ func (c *Client) each(ctx context.Context, jobs []job, do func(wanted, context.C
 		panicked any
 	)
 	failures := make([]error, len(jobs))
+	for i := range failures {
+		failures[i] = errNotDone // until it is
+	}
 	work := func() {
 		defer func() {
 			if p := recover(); p != nil {
@@ -115,7 +119,6 @@ func (c *Client) each(ctx context.Context, jobs []job, do func(wanted, context.C
 				return
 			}
 			j := &jobs[i]
-			failures[i] = errNotDone
 			*j.out, failures[i] = do(j.wanted, ctx, j.item)
 		}
 	}
@@ -170,16 +173,17 @@ func (c *Client) BatchGetItem(ctx context.Context, input *dynamodb.BatchGetItemI
 	o.Responses = make(map[string][]map[string]types.AttributeValue, len(out.Responses))
 	var jobs []job
 	for _, name := range slices.Sorted(maps.Keys(out.Responses)) {
-		t, err := c.table(op, &name)
+		requested, err := answered(name, in.RequestItems)
+		if err != nil {
+			return nil, &Error{Op: op, Table: name, Err: err}
+		}
+		t, err := c.table(op, &requested)
 		if err != nil {
 			return nil, err
 		}
 		items := out.Responses[name]
 		if t != nil {
-			w, ok := asked[t]
-			if !ok {
-				w = t.wants() // none
-			}
+			w := asked[t]
 			opened := make([]map[string]types.AttributeValue, len(items))
 			for i, item := range items {
 				jobs = append(jobs, job{w, name, i, item, &opened[i]})
@@ -232,10 +236,10 @@ func (c *Client) BatchWriteItem(ctx context.Context, input *dynamodb.BatchWriteI
 	}
 	// A head is of one item alone, so it tells which request came back. The key would too, if
 	// DynamoDB left numbers as they were written.
-	sent := make(map[string]types.WriteRequest, len(jobs))
+	sent := make(map[sentItem]types.WriteRequest, len(jobs))
 	for _, j := range jobs {
 		if head, ok := headOf(*j.out); ok {
-			sent[head] = requests[j.name][j.index]
+			sent[sentItem{j.table, head}] = requests[j.name][j.index]
 		}
 	}
 
@@ -246,7 +250,12 @@ func (c *Client) BatchWriteItem(ctx context.Context, input *dynamodb.BatchWriteI
 	o := *out
 	o.UnprocessedItems = make(map[string][]types.WriteRequest, len(out.UnprocessedItems))
 	for _, name := range slices.Sorted(maps.Keys(out.UnprocessedItems)) {
-		t, err := c.table(op, &name)
+		requested, err := answered(name, requests)
+		if err != nil {
+			all = append(all, &ItemError{Table: name, Err: &Error{Op: op, Table: name, Err: err}})
+			continue
+		}
+		t, err := c.table(op, &requested)
 		if err != nil {
 			return nil, err
 		}
@@ -267,23 +276,44 @@ func (c *Client) BatchWriteItem(ctx context.Context, input *dynamodb.BatchWriteI
 			writes = again
 		}
 		if len(writes) > 0 {
-			o.UnprocessedItems[name] = writes
+			o.UnprocessedItems[requested] = append(o.UnprocessedItems[requested], writes...)
 		}
 	}
 	return &o, all.err()
 }
 
-// unprocessed returns the caller's request for one that DynamoDB returned.
-func (t *Table) unprocessed(w types.WriteRequest, sent map[string]types.WriteRequest) (types.WriteRequest, error) {
+// A sentItem tells an item that was sent from all others.
+type sentItem struct {
+	table *Table
+	head  string
+}
+
+// unprocessed returns the caller's request for one that DynamoDB returned, once.
+func (t *Table) unprocessed(w types.WriteRequest, sent map[sentItem]types.WriteRequest) (types.WriteRequest, error) {
 	head, encrypted := headOf(w.PutRequest.Item)
 	if !encrypted && t.config.Plaintext == ForcePlaintextWrite {
 		return w, nil
 	}
-	request, ok := sent[head]
+	request, ok := sent[sentItem{t, head}]
 	if !encrypted || !ok {
-		return w, malformed("DynamoDB returned an unprocessed item that was not sent")
+		return w, malformed("DynamoDB returned an unprocessed item that was not sent to the table, or returned it twice")
 	}
+	delete(sent, sentItem{t, head})
 	return request, nil
+}
+
+// answered returns the name in a request that an answer has as name: that one, or an ARN with
+// it.
+func answered[T any](name string, requests map[string]T) (string, error) {
+	if _, ok := requests[name]; ok {
+		return name, nil
+	}
+	for _, requested := range slices.Sorted(maps.Keys(requests)) {
+		if nameIn(requested) == name {
+			return requested, nil
+		}
+	}
+	return "", malformed("DynamoDB answered for a table that was not in the request")
 }
 
 // headOf returns the head of an item.

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/suite"
 )
 
 // What follows tells, from a table's config, whether a request means with encrypted items what
@@ -58,6 +59,23 @@ func (t *Table) checkKey(key map[string]types.AttributeValue) error {
 	for _, name := range slices.Sorted(maps.Keys(key)) {
 		if !t.isKey(name) {
 			return at(name, invalid("Key: it is not part of the table's key"))
+		}
+	}
+	return nil
+}
+
+// checkStart returns an error for a key to start a page at that has an encrypted attribute in
+// the clear: it was not made of what DynamoDB returned as LastEvaluatedKey, and would be sent.
+func (t *Table) checkStart(key map[string]types.AttributeValue) error {
+	if t.config.Plaintext != ForbidPlaintext {
+		return nil // an index then has values in the clear too
+	}
+	for _, name := range slices.Sorted(maps.Keys(key)) {
+		if a := t.attributes[name]; a == nil || a.action != EncryptAndSign {
+			continue
+		}
+		if b, ok := key[name].(*types.AttributeValueMemberB); !ok || b == nil || len(b.Value) < typeIDLen+suite.TagLen {
+			return at(name, invalid("ExclusiveStartKey: it is encrypted, and this is in the clear: use the LastEvaluatedKey of a page as it is"))
 		}
 	}
 	return nil

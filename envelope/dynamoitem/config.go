@@ -97,8 +97,8 @@ type Config struct {
 	Beacons map[string]Beacon
 
 	// BeaconKeys has the keys that Beacons are made under. It is asked once for each item
-	// that is written and each [Table.Beacon]. It and the next two are for tables with
-	// Beacons alone.
+	// that is written, each [Table.Beacon] and each search by [Client.Find]. It and the next
+	// two are for tables with Beacons alone.
 	BeaconKeys BeaconKeys
 
 	// BeaconKeyID is the ID of the branch key whose beacon key is used. It is empty with
@@ -108,15 +108,22 @@ type Config struct {
 	// BeaconKeySupplier, if not nil, returns that ID for an item, where each tenant has a
 	// branch key: the one that wraps the item's data key, if AWS's releases are to find
 	// the item. It is called for each item that is written and, with what is wanted, by
-	// [Table.Beacon], by several goroutines at once. It must not change the item.
+	// [Table.Beacon] and [Client.Find], by several goroutines at once. It must not change
+	// the item.
 	BeaconKeySupplier func(item map[string]types.AttributeValue) (string, error)
 
 	// Suite is the algorithm suite to encrypt with. Zero is the one with an ECDSA signature,
 	// which is AWS's default too: whoever can only decrypt cannot write items that look like
 	// yours. The other one spares the signature, which takes by far the most time of an
-	// item. Both are read: so where an item was once written without a signature, whoever has
-	// that one and can decrypt it can still write others under its key.
+	// item. Both are read, as by AWS's releases, unless RequireSignature is set.
 	Suite keyring.Suite
+
+	// RequireSignature refuses to read items without an ECDSA signature, with
+	// envelope.ErrPolicy, before a key is unwrapped. Set it once all writers sign and what
+	// was written before them is written again: where an item was once written without a
+	// signature, whoever has that one and can decrypt it could otherwise write others under
+	// its key, however the table is written now.
+	RequireSignature bool
 
 	// Plaintext says whether items in the clear are read and written. Zero is
 	// ForbidPlaintext.
@@ -151,9 +158,11 @@ func (c *Config) version() byte {
 	return version1
 }
 
-// isUnsigned says whether an attribute is outside what signatures cover.
+// isUnsigned says whether an attribute of the caller's is outside what signatures cover. What
+// encryption adds is not, even if the prefix is as short as "a".
 func (c *Config) isUnsigned(name string) bool {
-	return c.UnsignedPrefix != "" && strings.HasPrefix(name, c.UnsignedPrefix) || slices.Contains(c.Unsigned, name)
+	return c.UnsignedPrefix != "" && strings.HasPrefix(name, c.UnsignedPrefix) && !strings.HasPrefix(name, reservedPrefix) ||
+		slices.Contains(c.Unsigned, name)
 }
 
 // check returns all that is wrong with a config.
@@ -217,6 +226,14 @@ func (c *Config) check() (all []error) {
 	}
 	if c.Plaintext > ForcePlaintextWrite {
 		wrong("Config.Plaintext: there is no policy %d", c.Plaintext)
+	}
+	if c.RequireSignature {
+		if c.Suite.SignsSymmetrically() && !c.Suite.Signs() {
+			wrong("Config.RequireSignature is set, and items with Suite %v have no signature", c.Suite)
+		}
+		if c.Plaintext != ForbidPlaintext {
+			wrong("Config.RequireSignature is set, and Plaintext lets items pass that have no signature")
+		}
 	}
 	if c.MaxEncryptedDataKeys < 0 || c.MaxEncryptedDataKeys > maxDataKeys {
 		wrong("Config.MaxEncryptedDataKeys %d: it must be 1 to %d", c.MaxEncryptedDataKeys, maxDataKeys)

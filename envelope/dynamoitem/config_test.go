@@ -50,8 +50,12 @@ func TestConfigRefuses(t *testing.T) {
 		"prefix reserved":       {func(c *Config) { c.UnsignedPrefix = "aws_dbe_" }, "Config.UnsignedPrefix begins with"},
 		"suite of messages":     {func(c *Config) { c.Suite = keyring.SuiteAES256GCMHKDFSHA512Commit }, "is none for items"},
 		"policy":                {func(c *Config) { c.Plaintext = 3 }, "there is no policy 3"},
-		"no keys":               {func(c *Config) { c.MaxEncryptedDataKeys = -1 }, "must be 1 to 255"},
-		"many keys":             {func(c *Config) { c.MaxEncryptedDataKeys = 256 }, "must be 1 to 255"},
+		"signature, no suite": {func(c *Config) {
+			c.RequireSignature, c.Suite = true, keyring.SuiteDBEAES256GCMHKDFSHA512CommitHMACSHA384
+		}, "Config.RequireSignature is set, and items with Suite"},
+		"signature, in clear": {func(c *Config) { c.RequireSignature, c.Plaintext = true, AllowPlaintextRead }, "Config.RequireSignature is set, and Plaintext"},
+		"no keys":             {func(c *Config) { c.MaxEncryptedDataKeys = -1 }, "must be 1 to 255"},
+		"many keys":           {func(c *Config) { c.MaxEncryptedDataKeys = 256 }, "must be 1 to 255"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := simple(0, SignOnly)

@@ -40,7 +40,7 @@ import (
 // or the item is from another table or another item's place, or the table's logical name has
 // changed, no keyring can unwrap its data key: that is envelope.ErrNoMatchingKey and
 // ErrContextMismatch. An item in the clear is [ErrNotEncrypted], unless Config.Plaintext lets
-// it pass.
+// it pass. One that Config.RequireSignature refuses is envelope.ErrPolicy.
 //
 // Of several wrapped keys, a reader verifies the tag of the one that it unwrapped. Nobody
 // but the readers of the others can tell whether theirs was altered.
@@ -82,6 +82,10 @@ func (t *Table) decrypt(ctx context.Context, item map[string]types.AttributeValu
 	h, err := parseHead(headBytes, t.maxKeys)
 	if err != nil {
 		return nil, at(headAttribute, err)
+	}
+
+	if t.config.RequireSignature && !h.suite.Signs() {
+		return nil, at(headAttribute, fmt.Errorf("%w: Config.RequireSignature is set, and suite %v has no signature", envelope.ErrPolicy, h.suite))
 	}
 
 	w := works.Get().(*work)

@@ -44,14 +44,23 @@
 // # Beacons
 //
 // Config.Beacons lets items be found by encrypted attributes. Encrypt adds a short hash of
-// the value, under a key of its own, as aws_dbe_b_ and the beacon's name. A global
-// secondary index with that attribute as its key is then queried for what [Table.Beacon]
-// returns. Rows of other values come back too, since hashes are cut short:
+// the value, under a key of its own, as aws_dbe_b_ and the beacon's name. [Client.Find] asks
+// a global secondary index that has that attribute as its key. Rows of other values come
+// back too, since hashes are cut short, and Find leaves them out once they are decrypted:
 //
 //	want := map[string]types.AttributeValue{"phone": &types.AttributeValueMemberS{Value: "555-0100"}}
-//	attribute, value, err := people.Beacon(ctx, "phone", want) // for #b = :b in a Query
-//	...                                                        // Decrypt each row
-//	found, err := people.Filter("phone", items, want)
+//	for person, err := range client.Find(ctx, &dynamoitem.FindInput{
+//		TableName: "people", IndexName: "by-phone", PartitionKey: "phone", Want: want,
+//	}) {
+//		...
+//	}
+//
+// A compound beacon, with readable and hashed parts, can be the index's sort key, of which
+// Find compares the first parts. [Table.Beacon] and [Table.Filter] are for what Find does not
+// do: beacons that are sets, for scans, and parallel queries.
+//
+// Where each tenant has a branch key, Config.BeaconKeySupplier tells it from an item, and
+// from what is wanted. An item is then found by those alone who say whose it is.
 //
 // Cutting them short is the protection that there is. Whoever can read the table sees
 // which items have the same beacon, and how often each is there: of a value that is much
@@ -62,16 +71,18 @@
 // Beacons are not signed: that is AWS's format. Whoever can write to the table can give an
 // item the beacon of another one, so that it is found where it does not belong, and can
 // change or take away a beacon, so that an item is not found. Decrypt notices neither.
-// Against the first, all rows must be decrypted and then filtered by [Table.Filter], and
-// no decision be made on a beacon alone. Against the second there is nothing: that a query
+// Against the first, all rows must be decrypted and then filtered, as Find does, and no
+// decision be made on a beacon alone. Against the second there is nothing: that a query
 // found nothing does not prove that there is no such item, so that a beacon cannot enforce
 // that a value is there once. Nor does a table's index know of a beacon that was
 // configured later: items have those of the time when they were written, and must be
 // written again.
 //
-// The beacon key of a branch key never changes, and all beacons are under it. A
-// [branchkey.Keyring] as Config.BeaconKeys keeps it for its Limits.MaxAge, and drops it
-// with the branch key when that is destroyed.
+// The beacon key of a branch key never changes, and all beacons are under it: those of one
+// name are the same for the same value in all tables, so that who reads two tables can join
+// them. Give beacons other names where that must not be. A [branchkey.Keyring] as
+// Config.BeaconKeys keeps it for its Limits.MaxAge, with what was derived from it, and drops
+// it with the branch key when that is destroyed.
 //
 // # What it costs
 //

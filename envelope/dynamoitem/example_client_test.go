@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope/dynamoitem"
 	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/branchkey"
 )
 
 // Code that was written for the SDK's client goes on as it is.
@@ -59,4 +62,98 @@ func ExampleClient() {
 			fmt.Println(item["ssn"])
 		}
 	}
+}
+
+// People are found by an attribute that is encrypted, in an index of the table.
+func ExampleClient_Find() {
+	ctx := context.Background()
+	branchKeys, err := branchkey.New(branchkey.Config{
+		KeyStore: keyStore(), ID: "people", Limits: cache.Limits{MaxAge: time.Hour},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer branchKeys.Close()
+	manager, err := keyring.NewManager(branchKeys)
+	if err != nil {
+		log.Fatal(err)
+	}
+	least, most := dynamoitem.BeaconBits(1_000_000) // for so many phone numbers
+	fmt.Printf("%d to %d bits\n", least, most)
+	people, err := dynamoitem.NewTable(manager, dynamoitem.Config{
+		Table:        "people",
+		PartitionKey: "id",
+		Actions: map[string]dynamoitem.Action{
+			"id":    dynamoitem.SignOnly,
+			"phone": dynamoitem.EncryptAndSign,
+		},
+		Beacons:     map[string]dynamoitem.Beacon{"phone": {Bits: 12}},
+		BeaconKeys:  branchKeys,
+		BeaconKeyID: "people",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := dynamoitem.NewClient(&memory{}, dynamoitem.ClientConfig{ // in a program: dynamodb.NewFromConfig(cfg)
+		Tables: map[string]*dynamoitem.Table{"people": people},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for i := range 20 {
+		_, err = client.PutItem(ctx, &dynamodb.PutItemInput{
+			TableName: aws.String("people"),
+			Item: map[string]types.AttributeValue{
+				"id":    &types.AttributeValueMemberS{Value: fmt.Sprint("p-", i)},
+				"phone": &types.AttributeValueMemberS{Value: fmt.Sprint("555-010", i%10)},
+			},
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	// The index's partition key is aws_dbe_b_phone.
+	for person, err := range client.Find(ctx, &dynamoitem.FindInput{
+		TableName: "people", IndexName: "by-phone", PartitionKey: "phone",
+		Want: map[string]types.AttributeValue{"phone": &types.AttributeValueMemberS{Value: "555-0107"}},
+	}) {
+		var bad *dynamoitem.ItemError
+		switch {
+		case errors.As(err, &bad): // one row, and others follow
+			log.Print(bad)
+		case err != nil:
+			log.Fatal(err)
+		default:
+			fmt.Println(person["id"].(*types.AttributeValueMemberS).Value)
+		}
+	}
+	// Output:
+	// 10 to 18 bits
+	// p-7
+	// p-17
+}
+
+// memory stands for DynamoDB with one table and one index.
+type memory struct {
+	dynamoitem.API
+	items []map[string]types.AttributeValue
+}
+
+func (m *memory) PutItem(_ context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	m.items = append(m.items, in.Item)
+	return &dynamodb.PutItemOutput{}, nil
+}
+
+func (m *memory) Query(_ context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	out := &dynamodb.QueryOutput{}
+	for name, attribute := range in.ExpressionAttributeNames {
+		want := in.ExpressionAttributeValues[":"+name[1:]].(*types.AttributeValueMemberS).Value
+		for _, item := range m.items {
+			if item[attribute].(*types.AttributeValueMemberS).Value == want {
+				out.Items = append(out.Items, item)
+			}
+		}
+	}
+	return out, nil
 }

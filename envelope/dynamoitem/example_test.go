@@ -55,7 +55,7 @@ func Example() {
 	// 12 Main Street
 }
 
-// People are found by an attribute that is encrypted.
+// A beacon that is a set is in no index: it goes into the filter of a scan.
 func ExampleTable_Beacon() {
 	ctx := context.Background()
 	branchKeys, err := branchkey.New(branchkey.Config{
@@ -73,10 +73,10 @@ func ExampleTable_Beacon() {
 		Table:        "people",
 		PartitionKey: "id",
 		Actions: map[string]dynamoitem.Action{
-			"id":    dynamoitem.SignOnly,
-			"phone": dynamoitem.EncryptAndSign,
+			"id":     dynamoitem.SignOnly,
+			"phones": dynamoitem.EncryptAndSign,
 		},
-		Beacons:     map[string]dynamoitem.Beacon{"phone": {Bits: 20}},
+		Beacons:     map[string]dynamoitem.Beacon{"phones": {Bits: 20, Set: true}},
 		BeaconKeys:  branchKeys,
 		BeaconKeyID: "people",
 	})
@@ -84,20 +84,20 @@ func ExampleTable_Beacon() {
 		log.Fatal(err)
 	}
 	encrypted, err := people.Encrypt(ctx, map[string]types.AttributeValue{
-		"id":    &types.AttributeValueMemberS{Value: "p-1"},
-		"phone": &types.AttributeValueMemberS{Value: "555-0100"},
+		"id":     &types.AttributeValueMemberS{Value: "p-1"},
+		"phones": &types.AttributeValueMemberSS{Value: []string{"555-0100", "555-0101"}},
 	}) // then PutItem
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	want := map[string]types.AttributeValue{"phone": &types.AttributeValueMemberS{Value: "555-0100"}}
-	attribute, value, err := people.Beacon(ctx, "phone", want)
+	want := map[string]types.AttributeValue{"phones": &types.AttributeValueMemberS{Value: "555-0100"}}
+	attribute, value, err := people.Beacon(ctx, "phones", want)
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The query, of an index whose partition key is the attribute:
-	//	KeyConditionExpression:    aws.String("#b = :b"),
+	// The scan:
+	//	FilterExpression:          aws.String("contains(#b, :b)"),
 	//	ExpressionAttributeNames:  map[string]string{"#b": attribute},
 	//	ExpressionAttributeValues: map[string]types.AttributeValue{":b": value},
 	fmt.Println(attribute, len(value.(*types.AttributeValueMemberS).Value))
@@ -106,13 +106,13 @@ func ExampleTable_Beacon() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	found, err := people.Filter("phone", []map[string]types.AttributeValue{item}, want)
+	found, err := people.Filter("phones", []map[string]types.AttributeValue{item}, want)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(len(found))
 	// Output:
-	// aws_dbe_b_phone 5
+	// aws_dbe_b_phones 5
 	// 1
 }
 

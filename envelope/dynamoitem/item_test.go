@@ -334,6 +334,40 @@ func TestPlaintextPolicy(t *testing.T) {
 	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
 }
 
+// TestRequireSignature has items without a signature be read by all tables but those that
+// require one, which ask for no key.
+func TestRequireSignature(t *testing.T) {
+	const signs, doesNot = keyring.SuiteDBEAES256GCMHKDFSHA512CommitECDSAP384HMACSHA384, keyring.SuiteDBEAES256GCMHKDFSHA512CommitHMACSHA384
+	m := record(t)
+	bare := encrypt(t, newTable(t, m, simple(doesNot, SignOnly)), simpleItem())
+	for _, suite := range []keyring.Suite{0, signs} {
+		c := simple(suite, SignOnly)
+		lax := newTable(t, m, c)
+		c.RequireSignature = true
+		strict := newTable(t, m, c)
+		for _, table := range []*Table{lax, strict} {
+			got, err := table.Decrypt(t.Context(), encrypt(t, strict, simpleItem()))
+			require.NoError(t, err)
+			assert.Equal(t, simpleItem(), got)
+		}
+		got, err := lax.Decrypt(t.Context(), bare)
+		require.NoError(t, err)
+		assert.Equal(t, simpleItem(), got)
+
+		before := m.decrypts
+		_, err = strict.Decrypt(t.Context(), bare)
+		require.ErrorIs(t, err, envelope.ErrPolicy)
+		require.ErrorContains(t, err, "Config.RequireSignature is set")
+		assert.Equal(t, before, m.decrypts)
+		signed := encrypt(t, strict, simpleItem())
+		signed[headAttribute].(*types.AttributeValueMemberB).Value[1] = 0 // the suite that it says
+		_, err = strict.Decrypt(t.Context(), signed)
+		require.ErrorIs(t, err, envelope.ErrPolicy)
+		_, err = lax.Decrypt(t.Context(), signed)
+		require.Error(t, err)
+	}
+}
+
 func TestSize(t *testing.T) {
 	for _, suite := range []keyring.Suite{hmacOnly, signed} {
 		r := record(t)

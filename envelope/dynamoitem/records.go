@@ -38,7 +38,13 @@ import (
 //	unsigned   DoNothing
 //	partition  the partition key: signed, and in the encryption context if anything is
 //	sort       the sort key, likewise
-type Records[T any] struct{ table *Table }
+//
+// They say what is done with attributes, which are the fields of T and of structs embedded in
+// it. A struct that is a field is one attribute, and must have none of these words in it.
+type Records[T any] struct {
+	table *Table
+	byTag bool // whether items have what the tags say, and not what T's own methods do
+}
 
 // NewRecords returns records of T, a struct. Actions, PartitionKey and SortKey of the config
 // are empty: they come from T's tags. Attributes that are unsigned by tag join Unsigned.
@@ -53,7 +59,8 @@ func NewRecords[T any](m keyring.MaterialsManager, c Config) (*Records[T], error
 	if err != nil {
 		return nil, err
 	}
-	return &Records[T]{t}, nil
+	_, own := any(new(T)).(attributevalue.Unmarshaler)
+	return &Records[T]{t, !own}, nil
 }
 
 // Table returns the table, which encrypts and decrypts the same items as maps, and is what a
@@ -75,13 +82,20 @@ func (r *Records[T]) Encrypt(ctx context.Context, record *T) (map[string]types.A
 }
 
 // Decrypt returns the record of an encrypted item, which is verified and decrypted as by
-// [Table.Decrypt]. Attributes that T has no field for are left out. One that does not fit its
-// field is keyring.ErrInvalidArgument; the reason, which may quote a value, is reachable by
-// errors.As alone.
+// [Table.Decrypt]. Attributes that T has no field for are left out, unsigned ones too, and
+// would be lost if the record was written back: where items may have such, change the item as
+// a map. Names must be the same in upper and lower case, unlike in package attributevalue:
+// otherwise an unsigned attribute could take the place of another.
+//
+// One that does not fit its field is keyring.ErrInvalidArgument; the reason, which may quote a
+// value, is reachable by errors.As alone.
 func (r *Records[T]) Decrypt(ctx context.Context, item map[string]types.AttributeValue) (*T, error) {
 	item, err := r.table.Decrypt(ctx, item)
 	if err != nil {
 		return nil, err
+	}
+	if r.byTag {
+		maps.DeleteFunc(item, func(name string, _ types.AttributeValue) bool { return r.table.attributes[name] == nil })
 	}
 	record := new(T)
 	if err := attributevalue.UnmarshalMap(item, record); err != nil {
@@ -159,6 +173,9 @@ func (r *tagReader) walk(t reflect.Type, outer []reflect.Type) {
 			if tagged {
 				r.wrong = append(r.wrong, fmt.Errorf("field %s: an embedded struct has no action: its fields do", f.Name))
 			}
+			if !f.IsExported() && f.Type.Kind() == reflect.Pointer {
+				r.wrong = append(r.wrong, fmt.Errorf("field %s: package attributevalue cannot set an embedded pointer to a type that is not exported", f.Name))
+			}
 			r.walk(embedded, outer)
 		case !f.IsExported() || name == "-":
 			if tagged {
@@ -169,9 +186,35 @@ func (r *tagReader) walk(t reflect.Type, outer []reflect.Type) {
 				name = f.Name
 			}
 			r.field(f.Name, name, seal)
+			r.within(f.Name, f.Type, map[reflect.Type]bool{})
 		}
 	}
 }
+
+// within finds tags in what is part of an attribute. They would be overlooked, and what they
+// say is to be encrypted might not be.
+func (r *tagReader) within(field string, t reflect.Type, seen map[reflect.Type]bool) {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		r.within(field, t.Elem(), seen)
+	case reflect.Struct:
+		if seen[t] {
+			return
+		}
+		seen[t] = true
+		for i := range t.NumField() {
+			f := t.Field(i)
+			for word := range strings.SplitSeq(f.Tag.Get("seal"), ",") {
+				if slices.Contains(sealWords, word) {
+					r.wrong = append(r.wrong, fmt.Errorf("field %s: it is one attribute, and field %s of %v has an action: embed the struct, or leave the tag out", field, f.Name, t))
+				}
+			}
+			r.within(field, f.Type, seen)
+		}
+	}
+}
+
+var sealWords = []string{"encrypt", "sign", "context", "unsigned", "partition", "sort"}
 
 // field reads the tag of one field.
 func (r *tagReader) field(field, name, tag string) {

@@ -216,3 +216,124 @@ func TestRecordsThatDoNotFit(t *testing.T) {
 	var reason *attributevalue.UnmarshalTypeError
 	require.ErrorAs(t, err, &reason)
 }
+
+// TestRecordsTakeExactNames has nobody who can write to the table set a field by an unsigned
+// attribute whose name differs in its case alone, as package attributevalue would let them.
+func TestRecordsTakeExactNames(t *testing.T) {
+	type row struct {
+		ID     string `seal:"partition"`
+		Secret string `dynamodbav:"x_secret"`
+		Gone   string `dynamodbav:"x_gone,omitempty" seal:"sign"`
+	}
+	r, err := dynamoitem.NewRecords[row](recordsManager(t), dynamoitem.Config{Table: "rows", UnsignedPrefix: "X_"})
+	require.NoError(t, err)
+	item, err := r.Encrypt(t.Context(), &row{ID: "1", Secret: "s"})
+	require.NoError(t, err)
+	for _, name := range []string{"X_secret", "X_SECRET", "X_gone"} {
+		item[name] = &types.AttributeValueMemberS{Value: "forged"}
+	}
+	for range 20 { // the order of maps is another each time
+		got, err := r.Decrypt(t.Context(), item)
+		require.NoError(t, err)
+		require.Equal(t, &row{ID: "1", Secret: "s"}, got)
+	}
+
+	// One that does not fit is not to blame either.
+	type number struct {
+		ID string `seal:"partition"`
+		N  int    `dynamodbav:"x_n"`
+	}
+	numbers, err := dynamoitem.NewRecords[number](recordsManager(t), dynamoitem.Config{Table: "rows", UnsignedPrefix: "X_"})
+	require.NoError(t, err)
+	item, err = numbers.Encrypt(t.Context(), &number{"1", 2})
+	require.NoError(t, err)
+	item["X_n"] = &types.AttributeValueMemberS{Value: "forged"}
+	got, err := numbers.Decrypt(t.Context(), item)
+	require.NoError(t, err)
+	assert.Equal(t, &number{"1", 2}, got)
+}
+
+// whole marshals itself, as an item that its tags do not tell.
+type whole struct {
+	ID   string `seal:"partition"`
+	Rest map[string]string
+}
+
+func (w whole) MarshalDynamoDBAttributeValue() (types.AttributeValue, error) {
+	m := map[string]types.AttributeValue{"ID": &types.AttributeValueMemberS{Value: w.ID}}
+	for name, s := range w.Rest {
+		m[name] = &types.AttributeValueMemberS{Value: s}
+	}
+	return &types.AttributeValueMemberM{Value: m}, nil
+}
+
+func (w *whole) UnmarshalDynamoDBAttributeValue(v types.AttributeValue) error {
+	w.Rest = map[string]string{}
+	for name, v := range v.(*types.AttributeValueMemberM).Value {
+		if s := v.(*types.AttributeValueMemberS).Value; name == "ID" {
+			w.ID = s
+		} else {
+			w.Rest[name] = s
+		}
+	}
+	return nil
+}
+
+// TestRecordsThatUnmarshalThemselves has all attributes be given to a T that does so.
+func TestRecordsThatUnmarshalThemselves(t *testing.T) {
+	r, err := dynamoitem.NewRecords[whole](recordsManager(t), dynamoitem.Config{Table: "rows", UnsignedPrefix: ":"})
+	require.NoError(t, err)
+	want := &whole{"1", map[string]string{"Rest": "s", ":a": "b"}}
+	item, err := r.Encrypt(t.Context(), want)
+	require.NoError(t, err)
+	got, err := r.Decrypt(t.Context(), item)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+}
+
+type hidden struct{ Note string }
+
+// TestWrongPointers has structs refused that package attributevalue panics at.
+func TestWrongPointers(t *testing.T) {
+	wrongTags[struct {
+		ID string `seal:"partition"`
+		*hidden
+	}](t, dynamoitem.Config{}, "field hidden: package attributevalue cannot set")
+}
+
+type person struct {
+	Name string `seal:"sign"`
+	SSN  string `dynamodbav:"ssn" seal:"encrypt"`
+}
+
+type tree struct {
+	Leaf     person
+	Branches []tree
+}
+
+// TestWrongTagsWithin has no tag be overlooked, so that a field is not written in the clear
+// that one says is to be encrypted.
+func TestWrongTagsWithin(t *testing.T) {
+	const says = "field A: it is one attribute, and field SSN of dynamoitem_test.person has an action"
+	wrongTags[struct {
+		ID string `seal:"partition"`
+		A  person `seal:"sign"`
+	}](t, dynamoitem.Config{}, says, "field Name of")
+	wrongTags[struct {
+		ID string `seal:"partition"`
+		A  map[string][]*[2]person
+	}](t, dynamoitem.Config{}, says)
+	wrongTags[struct {
+		ID string `seal:"partition"`
+		A  *tree  `seal:"unsigned"`
+	}](t, dynamoitem.Config{}, says)
+
+	// A tag of another package's is none of these.
+	newRecords[struct {
+		ID string `seal:"partition"`
+		A  struct {
+			Row string `seal:",row"`
+			B   string `seal:"b"`
+		}
+	}](t)
+}

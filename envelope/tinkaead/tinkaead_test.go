@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -322,16 +323,18 @@ func TestContext(t *testing.T) {
 		require.NotErrorIs(t, err, envelope.ErrContextMismatch)
 	})
 	t.Run("cancelled during", func(t *testing.T) {
-		a := newAEAD(t, waiting{}, nil)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		_, err := a.EncryptWithContext(ctx, []byte("plaintext"), nil)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Test(t, func(t *testing.T) {
+			a := newAEAD(t, waiting{}, nil)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			_, err := a.EncryptWithContext(ctx, []byte("plaintext"), nil)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
 
-		ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		_, err = a.DecryptWithContext(ctx, ciphertext, nil)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+			ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			_, err = a.DecryptWithContext(ctx, ciphertext, nil)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		})
 	})
 }
 

@@ -44,7 +44,7 @@ func (c calls) print(out io.Writer) {
 // settled returns both counts when they agree. A data key may still be being
 // replaced ahead of need; counts that go on differing are for the caller to find.
 func settled(ctx context.Context, server *kmstest.Server, c *cache.Cache) (calls, cache.Stats, error) {
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		stats := c.Stats()
 		got, err := callsTo(server)

@@ -126,22 +126,29 @@ func onAWS(ctx context.Context, out io.Writer, keys []arn.ARN) error {
 	return d.table()
 }
 
+const writer, reader, third = "us-east-1", "eu-west-1", "ap-southeast-2"
+
 func onEmbedded(ctx context.Context, out io.Writer) error {
-	const writer, reader, third = "us-east-1", "eu-west-1", "ap-southeast-2"
 	server, err := kmstest.New(kmstest.Config{Regions: []string{writer, reader, third}})
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+	return onServer(ctx, out, server, func(region string) *kms.Client {
+		return embeddedClient(region, server.URL(region), nil)
+	})
+}
 
-	d := &demo{out: out, attemptTimeout: time.Second, cooldown: 3 * time.Second}
+func onServer(ctx context.Context, out io.Writer, server *kmstest.Server, clientOf func(region string) *kms.Client) error {
+	// So long that a machine which is busy for a moment is not taken for an outage.
+	d := &demo{out: out, attemptTimeout: 3 * time.Second, cooldown: 10 * time.Second}
 	primary := server.CreateMultiRegionKey(writer, kmstest.SymmetricDefault)
 	for _, p := range []place{
 		{region: writer, keyARN: primary},
 		{region: reader, keyARN: server.Replicate(primary, reader)},
 		{region: third, keyARN: server.Replicate(primary, third)},
 	} {
-		p.client = &countingClient{Client: embeddedClient(server, p.region)}
+		p.client = &countingClient{Client: clientOf(p.region)}
 		d.places = append(d.places, p)
 	}
 	if err := d.write(ctx, map[string]int{writer: 1}); err != nil {
@@ -172,11 +179,13 @@ func onEmbedded(ctx context.Context, out io.Writer) error {
 	return d.table()
 }
 
-// embeddedClient returns the SDK's own client for one region of the server.
-func embeddedClient(server *kmstest.Server, region string) *kms.Client {
+// embeddedClient returns the SDK's own client for one region of the server. The HTTP client
+// is the SDK's if it is nil.
+func embeddedClient(region, url string, over kms.HTTPClient) *kms.Client {
 	return kms.New(kms.Options{
 		Region:       region,
-		BaseEndpoint: aws.String(server.URL(region)),
+		BaseEndpoint: &url,
+		HTTPClient:   over,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "example", SecretAccessKey: "example"}, nil
 		}),

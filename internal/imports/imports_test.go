@@ -52,12 +52,14 @@ var layers = []struct {
 	{"internal/ecdhwrap", 1},
 	{"internal/message", 1},
 	{"internal/kmscall", 1},
+	{"internal/testhttp", 1}, // the client of a KMS for tests
 	{"keyring", 2},
 	{"keyring/", 3},
 	{"cache", 3},
 	{"envelope", 3},
 	{"keyring/branchkey", 4},  // keeps branch keys in a cache, and calls KMS as awskms does
 	{"keyring/branchkey/", 5}, // its stores
+	{"keyring/keyuri", 5},     // opens them all
 	{"envelope/", 4},
 	{"internal/testvectors/vectors", 4},   // run by tests of envelope, and so without the AWS SDK
 	{"internal/testvectors/hierarchy", 6}, // those that need branch keys

@@ -38,7 +38,7 @@ func Start(t TB) string {
 	// The context ends before the test's cleanup functions run, failed or not.
 	// The timeout is for a test that hangs: one that go test gives up on does not
 	// clean up, and must not leave the server behind.
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
 	t.Cleanup(cancel)
 	url, stop, err := Run(ctx)
 	if errors.Is(err, ErrNotInstalled) {
@@ -106,7 +106,7 @@ func Run(ctx context.Context) (url string, stop func(), err error) {
 		} else if url == "" {
 			return "", nil, fmt.Errorf("%s did not start:\n%s", Command, &started)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		return "", nil, fmt.Errorf("%s does not say where it listens", Command)
 	}
 	return url, end, check(ctx, url)

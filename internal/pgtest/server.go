@@ -181,7 +181,7 @@ func (s *server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.bin, name), args...)
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "PGHOST=127.0.0.1", "PGPORT=" + strconv.Itoa(s.port),
-		"PGUSER=" + superuser, "PGPASSWORD=" + s.password, "PGCONNECT_TIMEOUT=10",
+		"PGUSER=" + superuser, "PGPASSWORD=" + s.password, "PGCONNECT_TIMEOUT=120",
 	}
 	return cmd
 }
@@ -191,7 +191,7 @@ func (s *server) url(database string) string {
 }
 
 func (s *server) waitUntilReady() error {
-	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		select {
 		case <-s.ended:
 			return errors.New("the server ended")
@@ -203,7 +203,7 @@ func (s *server) waitUntilReady() error {
 			return nil
 		}
 		if time.Now().After(end) {
-			return errors.New("the server was not ready within a minute")
+			return errors.New("the server was not ready within five minutes")
 		}
 	}
 }

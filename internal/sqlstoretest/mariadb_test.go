@@ -62,7 +62,7 @@ var startMariaDB = sync.OnceValues(func() (*mariadb, error) {
 		return nil, err
 	}
 	defer db.Close()
-	for range 300 {
+	for range 3000 { // five minutes, on a machine that is busy
 		if err = db.Ping(); err == nil {
 			_, err = db.Exec("CREATE DATABASE sqlstoretest")
 			m.dsn += "sqlstoretest"

@@ -98,7 +98,8 @@ func TestLoadedProcess(t *testing.T) {
 	}
 	k, err := branchkey.New(branchkey.Config{
 		KeyStore: newLoadKeys(t, c), ID: loadTenant,
-		Limits: cache.Limits{MaxAge: loadMaxAge, NoRefresh: c.NoRefresh},
+		// A load may take as long as the test has patience.
+		Limits: cache.Limits{MaxAge: loadMaxAge, NoRefresh: c.NoRefresh, LoadTimeout: patience},
 	})
 	require.NoError(t, err)
 	defer k.Close()

@@ -52,7 +52,7 @@ func eachDatabase(t *testing.T, run func(t *testing.T, d database)) {
 
 func sqlite(t *testing.T) database {
 	path := filepath.Join(t.TempDir(), "keys.db")
-	return database{sqlstore.SQLite, "sqlite", path + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"}
+	return database{sqlstore.SQLite, "sqlite", path + "?_pragma=busy_timeout(60000)&_pragma=journal_mode(WAL)"}
 }
 
 var tables struct {

@@ -336,7 +336,7 @@ func (k *MultiRegion) OnEncrypt(ctx context.Context, m *keyring.EncryptionMateri
 	work := *m
 	work.EncryptedDataKeys = slices.Clip(m.EncryptedDataKeys)
 	request := pending{observer: &k.observer, request: WrapDataKey}
-	err := k.wrapForRegions(request.begin(ctx), &work)
+	err := k.wrapForRegions(request.begin(ctx), func() *keyring.EncryptionMaterials { return &work })
 	if err != nil {
 		err = fmt.Errorf("%s: %w", k.name.kind, err)
 	}
@@ -351,7 +351,36 @@ func (k *MultiRegion) OnEncrypt(ctx context.Context, m *keyring.EncryptionMateri
 	return nil
 }
 
-func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionMaterials) error {
+// OnEncryptEach is OnEncrypt with a data key of its own for each key that wraps one, so that
+// who may use the key of one region learns nothing of those of the others. Package keyring
+// calls it for the suites of items, where these are intermediate keys. A call of next returns
+// the materials for one data key, all with a data key or all without. It is not for other use.
+func (k *MultiRegion) OnEncryptEach(ctx context.Context, next func() *keyring.EncryptionMaterials) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m := next()
+	made := false
+	request := pending{observer: &k.observer, request: WrapDataKey}
+	err := k.wrapForRegions(request.begin(ctx), func() *keyring.EncryptionMaterials {
+		if len(m.EncryptedDataKeys) > 0 {
+			made = true
+			m = next()
+		}
+		if made && m.DataKey == nil {
+			m.GenerateDataKey() // with the same permissions as for a message
+		}
+		return m
+	})
+	if err != nil {
+		err = fmt.Errorf("%s: %w", k.name.kind, err)
+	}
+	request.end(err)
+	return err
+}
+
+// wrapForRegions wraps the data key of the materials that next returns for each region.
+func (k *MultiRegion) wrapForRegions(ctx context.Context, next func() *keyring.EncryptionMaterials) error {
 	var failures reasons
 	var covered []*region // that can unwrap
 	cover := func(by *region) {
@@ -380,6 +409,7 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, m *keyring.EncryptionM
 				continue
 			}
 		}
+		m := next()
 		err := k.wrapIn(ctx, c, len(order)-i, m)
 		if err == nil {
 			cover(c.region)

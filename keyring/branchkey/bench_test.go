@@ -1,6 +1,7 @@
 package branchkey
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"testing"
@@ -16,6 +17,7 @@ import (
 type one struct {
 	Store
 	Client
+	key byte // of which the branch key's bytes are
 }
 
 const oneARN = "arn:aws:kms:us-east-1:111122223333:key/01234567-89ab-4cde-8f01-23456789abcd"
@@ -28,8 +30,8 @@ func (one) Get(_ context.Context, id, itemType string) (Item, error) {
 	return it, nil
 }
 
-func (one) Decrypt(_ context.Context, in *kms.DecryptInput, _ ...func(*kms.Options)) (*kms.DecryptOutput, error) {
-	return &kms.DecryptOutput{KeyId: in.KeyId, Plaintext: make([]byte, keyLen)}, nil
+func (o one) Decrypt(_ context.Context, in *kms.DecryptInput, _ ...func(*kms.Options)) (*kms.DecryptOutput, error) {
+	return &kms.DecryptOutput{KeyId: in.KeyId, Plaintext: bytes.Repeat([]byte{o.key}, keyLen)}, nil
 }
 
 func benchKeyring(b testing.TB) *Keyring {

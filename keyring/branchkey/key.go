@@ -2,6 +2,7 @@ package branchkey
 
 import (
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha512"
 	"crypto/subtle"
 	"fmt"
@@ -63,21 +64,56 @@ func (k Key) Format(f fmt.State, _ rune) {
 
 // A BeaconKey makes the keys of searchable HMACs. Package fmt does not show it. Clear it
 // when done.
-type BeaconKey struct{ secret secret }
+type BeaconKey struct {
+	secret secret
+	macs   kept
+}
 
 // Derive returns the 64-byte key for the beacon of a name, as AWS's Database Encryption SDK
 // derives it. It is secret, and the caller's. After Clear the error is
 // keyring.ErrInvalidArgument.
 func (k *BeaconKey) Derive(name string) ([]byte, error) {
-	// From a key of zeros anybody could derive.
-	if k.secret == nil || subtle.ConstantTimeCompare(k.secret()[:], make([]byte, keyLen)) == 1 {
-		return nil, invalid("the key of beacon %q: the beacon key was cleared, or never read", kmscall.Clip(name))
+	if err := k.check(name); err != nil {
+		return nil, err
 	}
 	key, err := hkdf.Key(sha512.New, k.secret()[:], nil, "AWS_DBE_SCAN_BEACON"+name, 64)
 	if err != nil {
 		return nil, fmt.Errorf("branchkey: key of beacon %q: %w", name, err)
 	}
 	return key, nil
+}
+
+// AppendMAC appends to b the 48 bytes of HMAC-SHA384 of a value, under the key that Derive
+// returns for a name. That key is derived once for all BeaconKeys that a [Keyring] returns
+// while it keeps the beacon key; a [KeyStore] keeps none, and so it is once for each that it
+// returns. Nothing is kept of the value. Errors are those of Derive. Several goroutines may
+// call it at once.
+func (k *BeaconKey) AppendMAC(b []byte, name string, value []byte) ([]byte, error) {
+	if err := k.check(name); err != nil {
+		return nil, err
+	}
+	mac := k.macs().take(name)
+	if mac == nil {
+		key, err := k.Derive(name)
+		if err != nil {
+			return nil, err
+		}
+		mac = hmac.New(sha512.New384, key)
+		clear(key)
+	}
+	mac.Write(value)
+	b = mac.Sum(b)
+	mac.Reset()
+	k.macs().put(name, mac)
+	return b, nil
+}
+
+// check returns an error for a key from which anybody could derive.
+func (k *BeaconKey) check(name string) error {
+	if k.secret == nil || subtle.ConstantTimeCompare(k.secret()[:], make([]byte, keyLen)) == 1 {
+		return invalid("the key of beacon %q: the beacon key was cleared, or never read", kmscall.Clip(name))
+	}
+	return nil
 }
 
 // Clear overwrites the key.

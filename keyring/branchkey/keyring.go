@@ -60,6 +60,7 @@ type Keyring struct {
 	id       string
 	supplier func(keyring.EncryptionContext) (string, error)
 	cache    *cache.Cache
+	loads    *loads // of beacon keys
 	maxCalls int
 	close    sync.Once
 
@@ -93,11 +94,12 @@ func New(c Config) (*Keyring, error) {
 	if c.MaxCalls == 0 {
 		c.MaxCalls = defaultMaxCalls
 	}
-	kept, err := cache.NewFromManager(source{c.KeyStore}, c.Limits)
+	loaded := new(loads)
+	branchKeys, err := cache.NewFromManager(source{c.KeyStore, loaded}, c.Limits)
 	if err != nil {
 		return nil, err
 	}
-	k := &Keyring{keys: c.KeyStore, id: c.ID, supplier: c.Supplier, cache: kept, maxCalls: c.MaxCalls}
+	k := &Keyring{keys: c.KeyStore, id: c.ID, supplier: c.Supplier, cache: branchKeys, loads: loaded, maxCalls: c.MaxCalls}
 	k.keys.mu.Lock()
 	defer k.keys.mu.Unlock()
 	k.keys.keyrings[k] = struct{}{}
@@ -123,7 +125,9 @@ func (k *Keyring) Purge(id string) { k.cache.PurgeKey(id) }
 // Beacon returns the key for searchable HMACs that belongs to a branch key, as
 // [KeyStore.Beacon] does, whichever branch keys the keyring wraps data keys under. The
 // keyring keeps it as it keeps branch keys: within its Limits, until Purge, Close or
-// KeyStore.Destroy. What is returned is the caller's own, to be cleared.
+// KeyStore.Destroy, and what [BeaconKey.AppendMAC] derives from it just as long, which
+// Limits.MaxMemory does not count: about 1 KB for each name of a beacon and each processor.
+// What is returned is the caller's own, to be cleared.
 func (k *Keyring) Beacon(ctx context.Context, id string) (*BeaconKey, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
@@ -135,7 +139,7 @@ func (k *Keyring) Beacon(ctx context.Context, id string) (*BeaconKey, error) {
 		return nil, fmt.Errorf("branchkey: %w", err) // which names the branch key
 	}
 	defer m.Clear()
-	return &BeaconKey{newSecret(m.DataKey)}, nil
+	return &BeaconKey{newSecret(m.DataKey), k.loads.of(m)}, nil
 }
 
 // Stats returns counts of the branch keys and beacon keys that were used and read: a load

@@ -16,7 +16,10 @@ import (
 // names it. That is so for the active version too, since an EncryptionRequest can name
 // the branch key in its context alone, and a map takes longer to make than the rest of a
 // hit. Limits.MaxMessages and MaxBytes do not count such requests.
-type source struct{ keys *KeyStore }
+type source struct {
+	keys  *KeyStore
+	loads *loads
+}
 
 // carrier is a suite for requests and materials that stand for no message: one that
 // derives keys, and so is cached, and whose data keys are as long as branch keys.
@@ -58,12 +61,19 @@ func (s source) DecryptionMaterials(ctx context.Context, req keyring.DecryptionR
 	if err != nil {
 		return nil, err
 	}
-	return &keyring.DecryptionMaterials{
+	m := &keyring.DecryptionMaterials{
 		Suite:   carrier,
 		Context: keyring.EncryptionContext{versionPair: string(k.version[:])},
 		DataKey: k.secret()[:],
-	}, nil
+	}
+	if itemType == typeBeacon {
+		m.Context[loadedPair] = s.loads.begin()
+	}
+	return m, nil
 }
+
+// Dropped is called by the cache when it drops materials: what was derived from them goes too.
+func (s source) Dropped(m *keyring.DecryptionMaterials) { s.loads.end(m) }
 
 // EncryptionMaterials implements [keyring.EncryptionManager]. Nobody calls it.
 func (s source) EncryptionMaterials(context.Context, keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {

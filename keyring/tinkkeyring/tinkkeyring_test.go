@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -348,26 +349,28 @@ func (w waiting) DecryptWithContext(ctx context.Context, _, _ []byte) ([]byte, e
 }
 
 func TestContextEndsTheCall(t *testing.T) {
-	rpc := errors.New("rpc error: code = DeadlineExceeded")
-	for _, err := range []error{rpc, fmt.Errorf("post: %w", context.DeadlineExceeded)} {
-		k, newErr := tinkkeyring.NewWithContext("payments", "kek", waiting{err})
-		require.NoError(t, newErr)
-		soon := func() context.Context {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-			t.Cleanup(cancel)
-			return ctx
-		}
-		m := &keyring.EncryptionMaterials{Suite: suite}
-		got := k.OnEncrypt(soon(), m)
-		require.ErrorIs(t, got, context.DeadlineExceeded)
-		require.ErrorIs(t, got, err)
-		require.Equal(t, &keyring.EncryptionMaterials{Suite: suite}, m)
+	synctest.Test(t, func(t *testing.T) {
+		rpc := errors.New("rpc error: code = DeadlineExceeded")
+		for _, err := range []error{rpc, fmt.Errorf("post: %w", context.DeadlineExceeded)} {
+			k, newErr := tinkkeyring.NewWithContext("payments", "kek", waiting{err})
+			require.NoError(t, newErr)
+			soon := func() context.Context {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+				t.Cleanup(cancel)
+				return ctx
+			}
+			m := &keyring.EncryptionMaterials{Suite: suite}
+			got := k.OnEncrypt(soon(), m)
+			require.ErrorIs(t, got, context.DeadlineExceeded)
+			require.ErrorIs(t, got, err)
+			require.Equal(t, &keyring.EncryptionMaterials{Suite: suite}, m)
 
-		got = k.OnDecrypt(soon(), &keyring.DecryptionMaterials{Suite: suite}, wrapped("a", "b"))
-		require.ErrorIs(t, got, context.DeadlineExceeded)
-		require.ErrorIs(t, got, err)
-		require.NotErrorIs(t, got, keyring.ErrNoMatchingKey)
-	}
+			got = k.OnDecrypt(soon(), &keyring.DecryptionMaterials{Suite: suite}, wrapped("a", "b"))
+			require.ErrorIs(t, got, context.DeadlineExceeded)
+			require.ErrorIs(t, got, err)
+			require.NotErrorIs(t, got, keyring.ErrNoMatchingKey)
+		}
+	})
 }
 
 // TestContextEndsDuringTheCall uses AEADs that take no context and succeed.
