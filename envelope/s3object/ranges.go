@@ -90,7 +90,7 @@ func (c *Client) getRange(ctx context.Context, object *s3.GetObjectInput, off, n
 	case err != nil && etag != "" && wasReplaced(err):
 		return nil, 0, fmt.Errorf("%w: %w", envelope.ErrSourceChanged, err)
 	case err != nil && off == 0 && status(err) == http.StatusRequestedRangeNotSatisfiable:
-		return nil, 0, fmt.Errorf("the object is empty: %w: %w", io.ErrUnexpectedEOF, err)
+		return nil, 0, unreadable{fmt.Errorf("the object is empty: %w: %w", io.ErrUnexpectedEOF, err)}
 	case err != nil:
 		return nil, 0, err
 	}
@@ -130,9 +130,9 @@ func (c *Client) head(ctx context.Context, in *s3.GetObjectInput) (*Object, erro
 		return nil, err
 	}
 	defer out.Body.Close()
-	head, err := io.ReadAll(io.LimitReader(out.Body, min(size, headLen)))
-	if err != nil {
-		return nil, err
+	head := make([]byte, min(size, headLen))
+	if _, err := io.ReadFull(out.Body, head); err != nil {
+		return nil, cut{unexpected(err)}
 	}
 	h, err := envelope.ParseHeader(bytes.NewReader(head), nil)
 	if errors.Is(err, io.ErrUnexpectedEOF) && size > headLen {
@@ -141,17 +141,29 @@ func (c *Client) head(ctx context.Context, in *s3.GetObjectInput) (*Object, erro
 			return nil, err
 		}
 		defer rest.Body.Close()
-		h, err = envelope.ParseHeader(io.MultiReader(bytes.NewReader(head), rest.Body), nil)
+		w := &wire{ReadCloser: rest.Body}
+		h, err = envelope.ParseHeader(io.MultiReader(bytes.NewReader(head), w), nil)
+		if err != nil && w.err != nil {
+			return nil, cut{err}
+		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, unreadable{err}
 	}
 	o, err := newObject(out, &size, h)
 	if err != nil {
-		return nil, err
+		return nil, unreadable{err}
 	}
 	o.ContentRange = nil
 	return o, nil
+}
+
+// unexpected returns the error of a body that ended before its length.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // The longest header that ParseHeader takes, as envelope.Options says.
