@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,6 +15,8 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/envelope/s3object"
 )
 
 const transferSize = 300e6
@@ -87,24 +91,40 @@ func BenchmarkDownload(b *testing.B) {
 	require.NoError(b, err)
 	for _, size := range []int{64 << 10, 1 << 20} {
 		buffer := make([]byte, size)
-		drain := func(body io.ReadCloser) {
-			defer body.Close()
-			n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, only{body}, buffer)
-			require.NoError(b, err)
-			require.Equal(b, int64(transferSize), n)
-		}
 		b.Run(fmt.Sprintf("reads of %d KiB", size>>10), func(b *testing.B) {
-			alternate(b, func() {
-				o, err := s.s3.GetObject(b.Context(), get("plain"))
-				require.NoError(b, err)
-				drain(o.Body)
-			}, func() {
-				o, err := c.Get(b.Context(), get("sealed"), tenant)
-				require.NoError(b, err)
-				drain(o.Body)
+			download(b, s, c, func(body io.Reader) (int64, error) {
+				return io.CopyBuffer(struct{ io.Writer }{io.Discard}, only{body}, buffer)
 			})
 		})
 	}
+	b.Run("to a file", func(b *testing.B) {
+		f, err := os.Create(filepath.Join(b.TempDir(), "file"))
+		require.NoError(b, err)
+		defer f.Close()
+		download(b, s, c, func(body io.Reader) (int64, error) {
+			_, err := f.Seek(0, io.SeekStart)
+			require.NoError(b, err)
+			return io.Copy(f, body)
+		})
+	})
+}
+
+func download(b *testing.B, s *store, c *s3object.Client, to func(io.Reader) (int64, error)) {
+	drain := func(body io.ReadCloser) {
+		defer body.Close()
+		n, err := to(body)
+		require.NoError(b, err)
+		require.Equal(b, int64(transferSize), n)
+	}
+	alternate(b, func() {
+		o, err := s.s3.GetObject(b.Context(), get("plain"))
+		require.NoError(b, err)
+		drain(o.Body)
+	}, func() {
+		o, err := c.Get(b.Context(), get("sealed"), tenant)
+		require.NoError(b, err)
+		drain(o.Body)
+	})
 }
 
 func BenchmarkRange(b *testing.B) {
