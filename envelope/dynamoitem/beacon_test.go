@@ -791,6 +791,33 @@ func TestBeaconCollisions(t *testing.T) {
 	assert.InEpsilon(t, BeaconCollisions(n, 4), others/n, 0.05)
 }
 
+// TestBranchKeySupplierRefuses gives it contexts that no item has.
+func TestBranchKeySupplierRefuses(t *testing.T) {
+	supplier := BranchKeySupplier(func(item) (string, error) { return "never", nil })
+	for name, ec := range map[string]keyring.EncryptionContext{
+		"none":                   nil,
+		"of a message":           {"tenant": "t1"},
+		"no base64":              {"aws-crypto-attr.pk": "t1 secret"},
+		"base64 with other bits": {"aws-crypto-attr.pk": "AAF="},
+		"no type":                {"aws-crypto-attr.pk": "AA=="},
+		"unknown type":           {"aws-crypto-attr.pk": "EhI="},
+		"fewer types":            {"aws-crypto-attr.pk": "a", "aws-crypto-attr.sk": "b", "aws-crypto-legend": "S"},
+		"more types":             {"aws-crypto-attr.pk": "a", "aws-crypto-legend": "SS"},
+		"unknown letter":         {"aws-crypto-attr.pk": "a", "aws-crypto-legend": "X"},
+		"no number":              {"aws-crypto-attr.pk": "a secret", "aws-crypto-legend": "N"},
+		"number as none is":      {"aws-crypto-attr.pk": "1.0", "aws-crypto-legend": "N"},
+		"no literal":             {"aws-crypto-attr.pk": "TRUE", "aws-crypto-legend": "L"},
+		"empty binary":           {"aws-crypto-attr.pk": "", "aws-crypto-legend": "B"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id, err := supplier(ec)
+			require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+			assert.Empty(t, id)
+			assert.NotContains(t, err.Error(), "secret")
+		})
+	}
+}
+
 // TestBeaconKeySupplier has a branch key for each tenant, both for data keys and for
 // beacons, in one keyring that keeps them.
 func TestBeaconKeySupplier(t *testing.T) {
@@ -799,21 +826,21 @@ func TestBeaconKeySupplier(t *testing.T) {
 		require.NoError(t, store.Add(id, "00000000-0000-4000-8000-000000000001", make([]byte, 32), []byte(strings.Repeat(id+"______", 4))))
 	}
 	errNone := errors.New("no tenant")
+	tenant := func(it item) (string, error) {
+		if s, ok := it["tenant"].(*types.AttributeValueMemberS); ok {
+			return s.Value, nil
+		}
+		return "", errNone
+	}
 	kr, err := branchkey.New(branchkey.Config{
-		KeyStore: store.KeyStore(), Limits: cache.Limits{MaxAge: time.Hour},
-		Supplier: func(ec keyring.EncryptionContext) (string, error) { return ec["aws-crypto-attr.tenant"], nil },
+		KeyStore: store.KeyStore(), Limits: cache.Limits{MaxAge: time.Hour}, Supplier: BranchKeySupplier(tenant),
 	})
 	require.NoError(t, err)
 	defer kr.Close()
 	config := people(t)
 	config.Actions["id"], config.Actions["tenant"] = SignAndIncludeInContext, SignAndIncludeInContext
 	config.BeaconKeys, config.BeaconKeyID = kr, ""
-	config.BeaconKeySupplier = func(it item) (string, error) {
-		if s, ok := it["tenant"].(*types.AttributeValueMemberS); ok {
-			return s.Value, nil
-		}
-		return "", errNone
-	}
+	config.BeaconKeySupplier = tenant
 	table := newTable(t, manager(t, kr), config)
 	stored := map[string]types.AttributeValue{}
 	for range 3 {

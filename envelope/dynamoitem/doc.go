@@ -88,7 +88,8 @@
 //
 // The encryption context of an item has its key, so that each item has a data key of its
 // own. A keyring for AWS KMS calls KMS for each item that is written or read. Package
-// branchkey calls it once for each branch key and hour instead.
+// branchkey calls it once for each branch key and hour instead; with [BranchKeySupplier]
+// each tenant has a branch key.
 //
 // # The format
 //

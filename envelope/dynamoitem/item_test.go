@@ -174,17 +174,20 @@ func TestContext(t *testing.T) {
 		config Config
 		item   item
 		want   keyring.EncryptionContext
+		seen   item // by a supplier of branch keys
 	}{
 		"partition key": {
 			Config{Table: "t", PartitionKey: "pk", Actions: map[string]Action{"pk": SignOnly}},
 			item{"pk": num("1.0")},
 			keyring.EncryptionContext{"aws-crypto-table-name": "t", "aws-crypto-partition-name": "pk", "aws-crypto-attr.pk": typed("\x00\x02", "1")},
+			item{"pk": num("1")},
 		},
 		"sort key": {
 			Config{Table: "t", PartitionKey: "pk", SortKey: "sk", Actions: map[string]Action{"pk": SignOnly, "sk": SignOnly}},
 			item{"pk": str("é"), "sk": bin("\x00")},
 			keyring.EncryptionContext{"aws-crypto-table-name": "t", "aws-crypto-partition-name": "pk", "aws-crypto-sort-name": "sk",
 				"aws-crypto-attr.pk": typed("\x00\x01", "é"), "aws-crypto-attr.sk": typed("\xff\xff", "\x00")},
+			item{"pk": str("é"), "sk": bin("\x00")},
 		},
 		"version 2": {
 			Config{Table: "t", PartitionKey: "pk", SortKey: "zz", Actions: map[string]Action{
@@ -198,6 +201,7 @@ func TestContext(t *testing.T) {
 				"aws-crypto-attr.set": typed("\x01\x01", "\x00\x00\x00\x02\x00\x00\x00\x01a\x00\x00\x00\x01b"),
 				// b, long-name, pk, set, zz, ～, 😀
 				"aws-crypto-legend": "BLSBNLL"},
+			item{"pk": str("id"), "zz": num("10.5"), "～": null(), "😀": boolean(true), "long-name": boolean(false), "b": bin("x"), "set": strs("a", "b")},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -208,6 +212,12 @@ func TestContext(t *testing.T) {
 			_, err = table.Decrypt(t.Context(), out)
 			require.NoError(t, err)
 			assert.Equal(t, []keyring.EncryptionContext{c.want, c.want}, r.contexts)
+
+			var seen item
+			id, err := BranchKeySupplier(func(it item) (string, error) { seen = it; return "tenant", nil })(c.want)
+			require.NoError(t, err)
+			assert.Equal(t, "tenant", id)
+			assert.Equal(t, c.seen, seen)
 		})
 	}
 }
