@@ -250,7 +250,7 @@ func TestCapacityIsTold(t *testing.T) {
 				clock := newClock()
 				var misses, evictions []Cause
 				limits.MaxAge = time.Minute
-				limits.OnEvent = func(e Event) {
+				limits.OnEvent = func(_ context.Context, e Event) {
 					switch e.Kind {
 					case Miss:
 						misses = append(misses, e.Cause)

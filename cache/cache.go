@@ -202,16 +202,19 @@ func (c *Cache) encryption(ctx context.Context, req keyring.EncryptionRequest, p
 		return nil, err
 	}
 	if !c.cachesEncryption(req) {
-		c.counters.bypasses.Add(1)
-		return c.manager.EncryptionMaterials(ctx, req)
+		began := c.bypass()
+		m, err := c.manager.EncryptionMaterials(ctx, req)
+		c.answered(ctx, Event{Kind: Bypass, Err: err}, began)
+		return m, err
 	}
 	var buf [512]byte
 	id, err := encryptionIdentity(buf[:0], &req, partition)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w: %w", keyring.ErrInvalidArgument, err)
 	}
-	if got := c.hit(id, max(req.PlaintextLength, 0)); !got.none() {
+	if got, due := c.lookUp(id, max(req.PlaintextLength, 0)); !got.none() {
 		if got.answersEncryption(&req) {
+			c.hadHit(ctx, due)
 			return got.e, nil
 		}
 		c.poisoned(identity(id), got)
@@ -235,15 +238,17 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 		return nil, err
 	}
 	if req.Fresh || !req.Suite.DerivesKey() {
-		c.counters.bypasses.Add(1)
-		return c.manager.DecryptionMaterials(ctx, req)
+		began := c.bypass()
+		m, err := c.manager.DecryptionMaterials(ctx, req)
+		c.answered(ctx, Event{Kind: Bypass, Err: err}, began)
+		return m, err
 	}
 	var buf [1024]byte
 	id, err := decryptionIdentity(buf[:0], &req, partition, !c.ignoresStoredPairs)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	got, answers := c.decryptionHit(id, &req)
+	got, answers := c.decryptionHit(ctx, id, &req)
 	if !answers && c.ignoresStoredPairs && !message.Stores(req.Stored, req.Reproduced) {
 		// The identity so far was for requests whose expected pairs are all stored. This
 		// one has others, and they are part of its identity.
@@ -251,7 +256,7 @@ func (c *Cache) decryption(ctx context.Context, req keyring.DecryptionRequest, p
 		if id, err = decryptionIdentity(buf[:0], &req, partition, true); err != nil {
 			return nil, fmt.Errorf("cache: %w", err)
 		}
-		got, answers = c.decryptionHit(id, &req)
+		got, answers = c.decryptionHit(ctx, id, &req)
 	}
 	if answers {
 		return got.d, nil
@@ -280,12 +285,12 @@ func (c *Cache) Holds(req keyring.DecryptionRequest) bool {
 
 // decryptionHit returns a copy of the materials that id names, if they are in the
 // cache and good, and whether they answer a request.
-func (c *Cache) decryptionHit(id []byte, req *keyring.DecryptionRequest) (got copied, answers bool) {
+func (c *Cache) decryptionHit(ctx context.Context, id []byte, req *keyring.DecryptionRequest) (got copied, answers bool) {
 	got, due := c.lookUp(id, 0)
 	if got.none() || !got.answersDecryption(req) {
 		return got, false
 	}
-	c.hadHit(due)
+	c.hadHit(ctx, due)
 	return got, true
 }
 
@@ -319,27 +324,33 @@ func (c *Cache) cachesEncryption(req keyring.EncryptionRequest) bool {
 	return c.limits.MaxBytes == 0 || req.PlaintextLength >= 0 && req.PlaintextLength <= c.limits.MaxBytes
 }
 
-// hit returns a copy of the materials that id names for a message of n bytes, if
-// they are in the cache and good.
-func (c *Cache) hit(id []byte, n int64) copied {
-	got, due := c.lookUp(id, n)
-	if !got.none() {
-		c.hadHit(due)
-	}
-	return got
-}
-
+// lookUp returns a copy of the materials that id names for a message of n bytes, if they
+// are in the cache and good, and their entry if it is time to replace it.
 func (c *Cache) lookUp(id []byte, n int64) (got copied, due *entry) {
 	s := c.shardOf(id)
 	s.mu.RLock()
 	return c.take(s, s.entries[identity(id)], n)
 }
 
-func (c *Cache) hadHit(due *entry) {
+// hadHit counts a request that was answered at once, and begins to replace what is due.
+func (c *Cache) hadHit(ctx context.Context, due *entry) {
 	if due != nil && !c.limits.NoRefresh {
 		c.refreshSoon(due)
 	}
 	c.counters.hits.Add(1)
+	c.event(ctx, Event{Kind: Hit})
+}
+
+// bypass counts a request that is passed on to the manager, and returns when it begins.
+func (c *Cache) bypass() time.Duration {
+	c.counters.bypasses.Add(1)
+	return c.elapsed()
+}
+
+// answered tells how a request was answered that began at a time by c.elapsed.
+func (c *Cache) answered(ctx context.Context, e Event, began time.Duration) {
+	e.Duration = c.elapsed() - began
+	c.event(ctx, e)
 }
 
 // poisoned drops an entry whose materials do not answer the requests that it is kept for:
@@ -355,17 +366,25 @@ func (c *Cache) poisoned(id identity, got copied) {
 // has started. It returns a copy for a message of n bytes.
 func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() *entry) (copied, error) {
 	c.counters.misses.Add(1)
-	c.event(Event{Kind: Miss, Cause: c.capacityMiss(id)})
+	began, cause := c.elapsed(), c.capacityMiss(id)
+	got, kind, err := c.answerMiss(ctx, id, n, describe)
+	c.answered(ctx, Event{Kind: kind, Cause: cause, Err: err}, began)
+	return got, err
+}
+
+// answerMiss does what miss says, and says how: Miss, Waited or StaleUse.
+func (c *Cache) answerMiss(ctx context.Context, id identity, n int64, describe func() *entry) (_ copied, how EventKind, _ error) {
+	how = Miss
 	for turn := 0; ; turn++ {
 		// Another caller may have loaded them meanwhile. Others still may then have
 		// used them up, so that this goes round again.
 		s := c.shard(id)
 		s.mu.RLock()
 		if got, _ := c.take(s, s.entries[id], n); !got.none() {
-			return got, nil
+			return got, how, nil
 		}
 		if got := c.stale(id, n); !got.none() {
-			return got, nil
+			return got, StaleUse, nil
 		}
 		l, leads := c.join(id, n, func() *load { return c.startLoad(ctx, id, n, describe()) })
 		if l == nil {
@@ -373,6 +392,7 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 		}
 		if !leads && turn == 0 {
 			c.counters.shared.Add(1)
+			how = Waited
 		}
 		got, err := c.wait(ctx, l, leads)
 		if err == nil && !leads {
@@ -386,10 +406,10 @@ func (c *Cache) miss(ctx context.Context, id identity, n int64, describe func() 
 		}
 		if unavailable(err) {
 			if got := c.stale(id, n); !got.none() {
-				return got, nil
+				return got, StaleUse, nil
 			}
 		}
-		return got, err
+		return got, how, err
 	}
 }
 
@@ -438,7 +458,6 @@ func (c *Cache) stale(id identity, n int64) copied {
 		c.probe(e)
 	}
 	c.counters.staleUses.Add(1)
-	c.event(Event{Kind: StaleUse})
 	return got
 }
 

@@ -1,6 +1,9 @@
 package cache
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Limits bound the use of data keys and the size of a cache. They hold however
 // many goroutines there are.
@@ -81,9 +84,12 @@ type Limits struct {
 	// returns false. Where errors are wrapped, the outermost with such a method decides.
 	StaleFor time.Duration
 
-	// OnEvent, if not nil, is called with what happens other than hits. Calls
-	// come from several goroutines at once and hold up the caller.
-	OnEvent func(Event)
+	// OnEvent, if not nil, is called for each Event, with the context of the request. What
+	// it is told of loads comes with the values of the context that began the load, and an
+	// Evict with an empty context. Whoever it is about waits until it returns: so it must be
+	// quick. It is called without locks and by several goroutines at once, and may use
+	// the cache. A panic in it is not recovered, and may be in a goroutine of the cache.
+	OnEvent func(context.Context, Event)
 }
 
 const (

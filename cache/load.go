@@ -33,6 +33,9 @@ type load struct {
 	cancel    context.CancelFunc
 	cancelled atomic.Bool // by giveUp
 
+	ctx   context.Context // with the values of whoever started it; does not end
+	began time.Duration   // by Cache.elapsed
+
 	partition string
 
 	// Guarded by loads.mu.
@@ -171,8 +174,9 @@ func (c *Cache) unlist(l *load) {
 // context but not its end, since other callers may wait too. A manager that does not
 // return when LoadTimeout is over is not waited for.
 func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *load {
-	l := &load{id: id, partition: e.partition, done: make(chan struct{}), waiting: 1}
-	ctx, l.cancel = context.WithTimeout(context.WithoutCancel(ctx), c.limits.LoadTimeout)
+	l := &load{id: id, partition: e.partition, done: make(chan struct{}), waiting: 1,
+		ctx: context.WithoutCancel(ctx), began: c.elapsed()}
+	ctx, l.cancel = context.WithTimeout(l.ctx, c.limits.LoadTimeout)
 	c.admit.Lock()
 	e.generation = c.generation
 	c.admit.Unlock()
@@ -221,7 +225,7 @@ func (c *Cache) end(l *load, reserved copied, kept bool, err error) {
 	l.deliver(reserved, kept, err)
 	// Last, since who is told may come back.
 	if told.Kind != 0 {
-		c.event(told)
+		c.answered(l.ctx, told, l.began)
 	}
 }
 
@@ -274,7 +278,7 @@ func (c *Cache) replace(e *entry) bool {
 	c.loads.mu.Unlock()
 	if !others {
 		c.counters.refreshes.Add(1)
-		c.event(Event{Kind: Refresh})
+		c.event(l.ctx, Event{Kind: Refresh})
 		l.abandon()
 	}
 	<-l.done

@@ -1,6 +1,9 @@
 package cache
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // Entries are spread over shards by their identity, so that hits on different entries
 // seldom wait for the same lock.
@@ -178,6 +181,6 @@ func (c *Cache) release() {
 	c.gone = nil
 	c.admit.Unlock()
 	for _, why := range gone {
-		c.event(Event{Kind: Evict, Cause: why})
+		c.event(context.Background(), Event{Kind: Evict, Cause: why})
 	}
 }

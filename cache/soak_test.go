@@ -45,7 +45,7 @@ func TestSoak(t *testing.T) {
 	// What the manager gave is looked at once the cache is closed.
 	c, err := NewFromManager(m, Limits{
 		MaxAge: 30 * time.Millisecond, MaxMessages: 50, MaxBytes: 100_000, MaxEntries: 80, StaleFor: 20 * time.Millisecond,
-		OnEvent: func(Event) {},
+		OnEvent: func(context.Context, Event) {},
 	})
 	require.NoError(t, err)
 

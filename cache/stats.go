@@ -1,6 +1,10 @@
 package cache
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+	"time"
+)
 
 // Stats are counts since a cache was made, and its present size.
 type Stats struct {
@@ -38,9 +42,14 @@ type Stats struct {
 	// that they take.
 	Entries int
 	Bytes   int64
+
+	// Oldest is the age of the oldest of them, or zero. It is past Limits.MaxAge in an
+	// outage, and also for a data key that nobody has used for as long.
+	Oldest time.Duration
 }
 
-// Stats returns the counts. They are taken one after another, while others go on.
+// Stats returns the counts. They are taken one after another, while others go on. It looks
+// at each entry: so call it now and then, and not for each message.
 func (c *Cache) Stats() Stats {
 	n := &c.counters
 	s := Stats{
@@ -58,7 +67,22 @@ func (c *Cache) Stats() Stats {
 	c.admit.Lock()
 	s.Entries, s.Bytes = c.admission.len(), c.admission.size()
 	c.admit.Unlock()
+	s.Oldest = c.oldest()
 	return s
+}
+
+// oldest returns the age of the oldest entry.
+func (c *Cache) oldest() (age time.Duration) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.RLock()
+		now := c.elapsed()
+		for _, e := range s.entries {
+			age = max(age, now-e.made)
+		}
+		s.mu.RUnlock()
+	}
+	return age
 }
 
 // A Cause is why an entry is gone.
@@ -97,21 +121,37 @@ func (c Cause) String() string {
 // An EventKind is what an [Event] is about.
 type EventKind int
 
+// The first five are how a request was answered, or failed: each request is told once, when
+// it ends. One that waited and then had to use a data key past its age is a StaleUse. One
+// that fails at once, since its context is done, the cache closed or the request malformed,
+// is not told.
 const (
-	Miss         EventKind = iota + 1 // a request that the cache could not answer
-	Load                              // materials that the manager made
-	LoadFailed                        // a load that counts in Stats.LoadsFailed
-	LoadRejected                      // a load that counts in Stats.LoadsRejected
-	Refresh                           // a load in the background that begins
-	Evict                             // an entry that is gone
-	StaleUse                          // a use of a data key past its age, in an outage
+	Hit      EventKind = iota + 1 // answered from the cache, at once
+	StaleUse                      // answered with a data key past its age, in an outage
+	Waited                        // answered by a load that another caller had started
+	Miss                          // answered by a load of its own
+	Bypass                        // passed on to the manager, since it may not be cached
+
+	Load         // materials that the manager made
+	LoadFailed   // a load that counts in Stats.LoadsFailed
+	LoadRejected // a load that counts in Stats.LoadsRejected
+	Refresh      // a load in the background that begins
+	Evict        // an entry that is gone
 )
 
 // String returns the kind's name.
 func (k EventKind) String() string {
 	switch k {
+	case Hit:
+		return "hit"
+	case StaleUse:
+		return "stale use"
+	case Waited:
+		return "waited"
 	case Miss:
 		return "miss"
+	case Bypass:
+		return "bypass"
 	case Load:
 		return "load"
 	case LoadFailed:
@@ -122,8 +162,6 @@ func (k EventKind) String() string {
 		return "refresh"
 	case Evict:
 		return "evict"
-	case StaleUse:
-		return "stale use"
 	}
 	return fmt.Sprintf("EventKind(%d)", int(k))
 }
@@ -132,15 +170,20 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind EventKind
 
-	// Cause is why the entry of an Evict is gone, and for a Miss, if it counts in
-	// Stats.CapacityMisses, which limit the entry gave way by. Else it is zero.
+	// Cause is why the entry of an Evict is gone. For a Miss or Waited that counts in
+	// Stats.CapacityMisses it is which limit the entry gave way by. Else it is zero.
 	Cause Cause
 
-	Err error // of LoadFailed and LoadRejected
+	// Duration is how long the request waited, or the load took. It is zero for a Hit, a
+	// Refresh, which only begins, and an Evict.
+	Duration time.Duration
+
+	// Err is why the request or the load failed, or nil.
+	Err error
 }
 
-func (c *Cache) event(e Event) {
+func (c *Cache) event(ctx context.Context, e Event) {
 	if c.limits.OnEvent != nil {
-		c.limits.OnEvent(e)
+		c.limits.OnEvent(ctx, e)
 	}
 }

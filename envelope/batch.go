@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
@@ -55,6 +56,10 @@ func (d *Decrypter) DecryptBatch(ctx context.Context, msgs []Sealed) []Opened {
 		headers: make([]message.Header, len(msgs)),
 		opened:  make([]Opened, len(msgs)),
 		ready:   make(chan share, len(msgs)), // room for all, so that sending never waits
+		began:   d.opts.began(),
+	}
+	if d.opts.OnEvent != nil {
+		r.ended = make([]time.Time, len(msgs))
 	}
 	r.parseAll()
 	r.findGroups()
@@ -65,7 +70,21 @@ func (d *Decrypter) DecryptBatch(ctx context.Context, msgs []Sealed) []Opened {
 		}
 		panic(r.panicked)
 	}
+	r.tell()
 	return r.opened
+}
+
+// tell tells of each message. It does so at the end, and in the caller's goroutine, so that
+// a panic of OnEvent can be recovered.
+func (r *batchRun) tell() {
+	for i, ended := range r.ended {
+		o := &r.opened[i]
+		e := Event{Operation: OpDecrypt, Bytes: int64(len(o.Plaintext)), Duration: ended.Sub(r.began), Err: o.Err}
+		if s := r.headers[i].Suite; s != nil {
+			e.Suite = keyring.Suite(s.ID)
+		}
+		r.d.opts.OnEvent(r.ctx, e)
+	}
 }
 
 // A batchRun is one call of DecryptBatch.
@@ -77,6 +96,9 @@ type batchRun struct {
 	opened  []Opened
 	groups  []*group
 	ready   chan share // messages whose data key is unwrapped
+
+	began time.Time
+	ended []time.Time // when each message was done; nil if nobody is told
 
 	once     sync.Once
 	panicked any // the value of the first panic of the manager
@@ -261,11 +283,18 @@ func (r *batchRun) decryptOne(g *group, i int) {
 		r.fail(i, err)
 		return
 	}
-	r.opened[i] = Opened{Plaintext: out}
+	r.finish(i, Opened{Plaintext: out})
 }
 
 func (r *batchRun) fail(i int, err error) {
-	r.opened[i] = Opened{Err: fmt.Errorf("envelope: decrypt: %w", err)}
+	r.finish(i, Opened{Err: fmt.Errorf("envelope: decrypt: %w", err)})
+}
+
+func (r *batchRun) finish(i int, o Opened) {
+	r.opened[i] = o
+	if r.ended != nil {
+		r.ended[i] = time.Now()
+	}
 }
 
 // keepPanic calls f, and keeps its panic for the goroutine that called DecryptBatch, out

@@ -129,7 +129,7 @@ func (c *Client) checkEncrypt(ctx context.Context, ec keyring.EncryptionContext)
 // checkDecrypt decrypts msg with the materials of a manager, and compares.
 func (c *Client) checkDecrypt(ctx context.Context, plaintext, msg []byte, ec keyring.EncryptionContext, m keyring.DecryptionManager) error {
 	d := &Decrypter{m, c.Decrypter.opts}
-	got, err := d.appendDecrypt(ctx, nil, msg, ec)
+	got, _, err := d.appendDecrypt(ctx, nil, msg, ec)
 	if err == nil && subtle.ConstantTimeCompare(got, plaintext) != 1 {
 		err = errors.New("another plaintext came out")
 	}

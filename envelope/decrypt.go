@@ -34,13 +34,17 @@ func (d *Decrypter) Decrypt(ctx context.Context, msg []byte, ec keyring.Encrypti
 // dst, that stays as it is and the result is in new memory. On error it returns nil
 // and has cleared what it wrote to dst's spare capacity.
 func (d *Decrypter) AppendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
-	out, err := d.appendDecrypt(ctx, apart(dst, msg), msg, ec)
+	began := d.opts.began()
+	out, s, err := d.appendDecrypt(ctx, apart(dst, msg), msg, ec)
+	told := Event{Operation: OpDecrypt, Suite: s, Bytes: int64(len(out) - len(dst))}
 	if err != nil {
 		// out has what was opened so far, in dst's array or a longer one.
 		clear(out[min(len(dst), len(out)):])
-		return nil, fmt.Errorf("envelope: decrypt: %w", err)
+		out, err = nil, fmt.Errorf("envelope: decrypt: %w", err)
+		told.Bytes, told.Err = 0, err
 	}
-	return out, nil
+	d.opts.tell(ctx, began, told)
+	return out, err
 }
 
 // openers holds openers in their zero state. A message in memory needs one for one call.
@@ -52,7 +56,8 @@ type memoryOpener struct {
 	header message.Header
 }
 
-func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) ([]byte, error) {
+// appendDecrypt returns the message's suite too, once that is known.
+func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyring.EncryptionContext) ([]byte, keyring.Suite, error) {
 	m := openers.Get().(*memoryOpener)
 	defer func() {
 		*m = memoryOpener{}
@@ -61,12 +66,14 @@ func (d *Decrypter) appendDecrypt(ctx context.Context, dst, msg []byte, ec keyri
 	o := &m.opener
 	o.header = &m.header
 	if err := o.header.Parse(msg, d.opts.limits()); err != nil {
-		return dst, err
+		return dst, 0, err
 	}
+	s := keyring.Suite(o.header.Suite.ID)
 	if err := d.openHeader(ctx, o, ec); err != nil {
-		return dst, err
+		return dst, s, err
 	}
-	return o.openBody(ctx, dst, msg[len(o.header.Raw):], &d.opts)
+	dst, err := o.openBody(ctx, dst, msg[len(o.header.Raw):], &d.opts)
+	return dst, s, err
 }
 
 // openBody opens rest, which is all that follows the header, and appends the plaintext to

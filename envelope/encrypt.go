@@ -22,11 +22,15 @@ func (e *Encrypter) Encrypt(ctx context.Context, plaintext []byte, ec keyring.En
 // plaintext[:0] as dst, that stays as it is and the result is in new memory. On error
 // it returns nil, and dst's spare capacity may hold parts of a message.
 func (e *Encrypter) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec keyring.EncryptionContext) ([]byte, error) {
+	began := e.opts.began()
 	dst, err := e.appendEncrypt(ctx, apart(dst, plaintext), plaintext, ec)
+	told := Event{Operation: OpEncrypt, Suite: e.opts.Suite, Bytes: int64(len(plaintext))}
 	if err != nil {
-		return nil, fmt.Errorf("envelope: encrypt: %w", err)
+		dst, err = nil, fmt.Errorf("envelope: encrypt: %w", err)
+		told.Bytes, told.Err = 0, err
 	}
-	return dst, nil
+	e.opts.tell(ctx, began, told)
+	return dst, err
 }
 
 // sealers holds sealers in their zero state. A message in memory needs one for one call.

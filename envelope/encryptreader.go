@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
@@ -53,6 +54,10 @@ type EncryptReader struct {
 	pos    int64  // where Seek has moved to; else where unread begins
 	err    error  // what all calls return
 
+	opts  *Options
+	began time.Time
+	told  bool // of how it ended
+
 	// What was sealed once: it may be sealed again only from the same plaintext.
 	sealed int64      // count of the parts, the end included
 	proofs []tagsHash // of each of them, if src can seek
@@ -93,9 +98,11 @@ func (e *Encrypter) NewEncryptReader(ctx context.Context, src io.Reader, size in
 	case size < 0:
 		return nil, invalid("plaintext of %d bytes", size)
 	}
-	r := &EncryptReader{ctx: ctx, src: src, length: size, sealer: &sealer{}}
+	r := &EncryptReader{ctx: ctx, src: src, length: size, sealer: &sealer{}, opts: &e.opts, began: e.opts.began()}
 	if err := r.begin(e, ec); err != nil {
-		return nil, fmt.Errorf("envelope: encrypt: %w", err)
+		err = fmt.Errorf("envelope: encrypt: %w", err)
+		r.tell(0, err)
+		return nil, err
 	}
 	return r, nil
 }
@@ -401,6 +408,7 @@ func (r *EncryptReader) awaitPart() error {
 		if err := r.sealEnd(); err != nil {
 			return r.fail(err)
 		}
+		r.tell(r.length, nil)
 		return nil
 	}
 	if err := r.in.fill(r.plainLen(r.next)); err != nil {
@@ -530,6 +538,7 @@ func hashTags(frames []byte, frameLen int) (t tagsHash) {
 // nil.
 func (r *EncryptReader) Close() error {
 	if r.err == nil {
+		r.told = true // who closes it early has dropped it
 		r.fail(fmt.Errorf("reader: %w", fs.ErrClosed))
 	}
 	return nil
@@ -550,7 +559,16 @@ func (r *EncryptReader) fail(err error) error {
 	clear(r.end[:cap(r.end)])
 	r.closeSource()
 	r.sealer.aead, r.sealer.signingKey, r.sealer.hash = nil, nil, nil
+	r.tell(0, r.err)
 	return r.err
+}
+
+// tell tells, once, how the message was encrypted: n bytes of plaintext, or an error.
+func (r *EncryptReader) tell(n int64, err error) {
+	if !r.told {
+		r.told = true
+		r.opts.tell(r.ctx, r.began, Event{Operation: OpEncryptReader, Suite: r.opts.Suite, Bytes: n, Err: err})
+	}
 }
 
 // closeSource clears the plaintext that was read from the source.

@@ -29,13 +29,11 @@ type opener struct {
 	verifyKey    *ecdsa.PublicKey
 }
 
-// newOpener returns an opener for the message that h is of.
+// newOpener returns an opener for the message that h is of. With an error, it has the header
+// alone.
 func (d *Decrypter) newOpener(ctx context.Context, h *message.Header, ec keyring.EncryptionContext) (*opener, error) {
 	o := &opener{header: h}
-	if err := d.openHeader(ctx, o, ec); err != nil {
-		return nil, err
-	}
-	return o, nil
+	return o, d.openHeader(ctx, o, ec)
 }
 
 // openHeader gets the materials for the message whose header o has, and authenticates the
@@ -114,19 +112,20 @@ func (d *Decrypter) materials(ctx context.Context, h *message.Header, ec keyring
 	req := keyring.DecryptionRequest{
 		Suite: keyring.Suite(h.Suite.ID), CommitmentPolicy: d.opts.CommitmentPolicy, Stored: h.Stored, Reproduced: ec,
 	}
+	began := d.opts.began()
 	m, err := d.manager.DecryptionMaterials(ctx, req)
 	if err == nil {
 		err = m.Check(req)
 	}
-	switch {
-	case errors.Is(err, ErrMalformed):
+	if err != nil {
 		m.Clear()
-		return nil, err // of the header, which the manager has parsed the rest of
-	case err != nil:
-		m.Clear()
-		return nil, fmt.Errorf("data key: %w", err)
+		m = nil
+		if !errors.Is(err, ErrMalformed) { // of the header, which the manager has parsed the rest of
+			err = fmt.Errorf("data key: %w", err)
+		}
 	}
-	return m, nil
+	d.opts.tell(ctx, began, Event{Operation: OpUnwrapKey, Suite: req.Suite, Err: err})
+	return m, err
 }
 
 // A part is the next frame, or the non-framed body, as far as it can be told

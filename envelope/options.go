@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"context"
 	"math"
 	"runtime"
 
@@ -68,6 +69,12 @@ type Options struct {
 	// Such a body, which older SDKs wrote and this package does not, is held in
 	// memory whole. Zero is 64 MiB.
 	MaxNonFramedLength int64
+
+	// OnEvent, if not nil, is called when an operation has ended, with the context that the
+	// operation was given, which may be done. The operation returns when OnEvent does: so
+	// it must be quick. It is called without locks and by several goroutines at once, and
+	// may use the client. A panic in it is not recovered.
+	OnEvent func(context.Context, Event)
 }
 
 const (

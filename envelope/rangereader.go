@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -86,8 +87,14 @@ func (d *Decrypter) NewRangeReader(ctx context.Context, fetch FetchFunc, ec keyr
 		return nil, invalid("fetch is nil")
 	}
 	r := &RangeReader{ctx: ctx, fetch: fetch, opts: &d.opts}
-	if err := r.openEnds(d, ec); err != nil {
-		return nil, fmt.Errorf("envelope: decrypt: %w", err)
+	began := d.opts.began()
+	err := r.openEnds(d, ec)
+	if err != nil {
+		err = fmt.Errorf("envelope: decrypt: %w", err)
+	}
+	r.tell(ctx, r.opts, began, OpOpen, 0, err)
+	if err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -266,6 +273,8 @@ type SectionReader struct {
 	stream      *Reader // nil if nothing was fetched
 	body        io.Closer
 	at          int64 // where stream is in the section
+	began       time.Time
+	got         int64 // bytes of the stream that were read
 	err         error // what all calls return; until Seek, unless it is fs.ErrClosed
 	closed      bool
 }
@@ -319,6 +328,7 @@ func (s *SectionReader) WriteTo(w io.Writer) (int64, error) {
 func (s *SectionReader) moved(n int64, err error) error {
 	s.pos += n
 	s.at += n
+	s.got += n
 	if err != nil {
 		s.err = err
 	}
@@ -339,9 +349,11 @@ func (s *SectionReader) reach() error {
 		return nil
 	}
 	s.drop()
+	s.began, s.got = s.r.opts.began(), 0
 	var err error
 	if s.stream, s.body, err = s.r.stream(s.ctx, s.start+s.pos, s.size-s.pos); err != nil {
 		s.err = fmt.Errorf("envelope: decrypt: %w", err)
+		s.tell()
 		return s.err
 	}
 	s.at = s.pos
@@ -377,7 +389,7 @@ func (r *RangeReader) stream(ctx context.Context, off, n int64) (*Reader, io.Clo
 	perBatch := int64(framesPerBatch(o.frameLen))
 	inFlight := min(int64(streamBatches(o.frameLen)), 1+(last-first)/perBatch)
 	s := &Reader{
-		ctx: ctx, src: newSource(body), opener: &o, piece: firstPiece,
+		ctx: ctx, src: newSource(body), opener: &o, piece: firstPiece, told: true, // the SectionReader tells
 		section: &section{skip: int(off - first*frameLen), left: n, last: uint32(last), final: r.final},
 	}
 	s.pipe = newPipeline(r.opts.concurrency(), int(inFlight), o.state.aad, s.opener.openBatch, nil)
@@ -430,4 +442,14 @@ func (s *SectionReader) drop() {
 	}
 	s.stream.clearRead()
 	s.stream, s.body = nil, nil
+	s.tell()
+}
+
+// tell tells of what one fetch has brought.
+func (s *SectionReader) tell() {
+	n := s.got
+	if s.err != nil {
+		n = 0
+	}
+	s.r.tell(s.ctx, s.r.opts, s.began, OpReadAt, n, s.err)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
@@ -30,6 +31,10 @@ type Reader struct {
 	last   []byte // the content of the final frame, or of a non-framed body
 	piece  int    // about how many bytes Read opens next, if not into p
 	err    error  // what all calls return once unread is empty
+
+	opts  *Options
+	began time.Time
+	told  bool // of the end
 
 	section *section // nil if the Reader is of the whole message
 }
@@ -69,10 +74,12 @@ func (d *Decrypter) NewReader(ctx context.Context, src io.Reader, ec keyring.Enc
 	if src == nil {
 		return nil, invalid("source is nil")
 	}
-	r := &Reader{ctx: ctx, src: newSource(src), piece: firstPiece}
+	r := &Reader{ctx: ctx, src: newSource(src), piece: firstPiece, opts: &d.opts, began: d.opts.began()}
 	r.src.begin(0)
 	if err := r.readHeader(d, ec); err != nil {
-		return nil, fmt.Errorf("envelope: decrypt: %w", err)
+		err = fmt.Errorf("envelope: decrypt: %w", err)
+		r.tell(0, err)
+		return nil, err
 	}
 	return r, nil
 }
@@ -363,6 +370,9 @@ func (r *Reader) readPart() {
 			return
 		case p.whole && p.final:
 			r.unread = r.openLast(p)
+			if r.err == io.EOF {
+				r.tell(int64(r.opener.seq-1)*int64(r.opener.frameLen)+int64(len(r.last)), nil)
+			}
 			return
 		case p.whole:
 			return
@@ -425,6 +435,20 @@ func (r *Reader) fail(err error) {
 	r.err = fmt.Errorf("envelope: decrypt: %w", err)
 	r.pipe.discard()
 	r.letGo()
+	r.tell(0, r.err)
+}
+
+// tell tells, once, how the message has ended: with n bytes of plaintext, or an error.
+func (r *Reader) tell(n int64, err error) {
+	if r.told {
+		return
+	}
+	r.told = true
+	e := Event{Operation: OpReader, Bytes: n, Err: err}
+	if r.opener != nil {
+		e.Suite = keyring.Suite(r.opener.header.Suite.ID)
+	}
+	r.opts.tell(r.ctx, r.began, e)
 }
 
 // letGo lets go of the key and of the source.

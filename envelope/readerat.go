@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
@@ -48,9 +49,14 @@ func (d *Decrypter) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64
 		return nil, invalid("message of %d bytes", size)
 	}
 	r := &ReaderAt{ctx: ctx, src: src, opts: &d.opts}
+	began := d.opts.began()
 	err := r.open(ctx, d, ec, size, bufio.NewReader(careful{io.NewSectionReader(src, 0, size)}), r.readFull)
 	if err != nil {
-		return nil, fmt.Errorf("envelope: decrypt: %w", err)
+		err = fmt.Errorf("envelope: decrypt: %w", err)
+	}
+	r.tell(ctx, &d.opts, began, OpOpen, 0, err)
+	if err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -130,14 +136,27 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	want := p[:min(int64(len(p)), r.size-off)]
+	began := r.opts.began()
 	n, err := r.readAt(want, off)
 	if err != nil {
-		return n, fmt.Errorf("envelope: decrypt: %w", err)
+		err = fmt.Errorf("envelope: decrypt: %w", err)
+		r.tell(r.ctx, r.opts, began, OpReadAt, 0, err)
+		return n, err
 	}
+	r.tell(r.ctx, r.opts, began, OpReadAt, int64(n), nil)
 	if n < len(p) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+// tell tells of an operation that has ended.
+func (e *ends) tell(ctx context.Context, o *Options, began time.Time, op Operation, n int64, err error) {
+	told := Event{Operation: op, Bytes: n, Err: err}
+	if e.opener != nil {
+		told.Suite = keyring.Suite(e.opener.header.Suite.ID)
+	}
+	o.tell(ctx, began, told)
 }
 
 // readAt fills p, which the plaintext from off on is long enough for.

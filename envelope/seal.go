@@ -50,14 +50,19 @@ func (s *sealer) sealHeader(ctx context.Context, e *Encrypter, dst []byte, ec ke
 		Context:          ec,
 		PlaintextLength:  max(length, bound),
 	}
+	began := e.opts.began()
 	m, err := e.manager.EncryptionMaterials(ctx, req)
-	if err != nil {
-		return nil, fmt.Errorf("data key: %w", err)
+	if err == nil {
+		err = m.Check(req)
 	}
 	// The message's own key is derived before this returns.
 	defer m.Clear()
-	if err := m.Check(req); err != nil {
-		return nil, fmt.Errorf("data key: %w", err)
+	if err != nil {
+		err = fmt.Errorf("data key: %w", err)
+	}
+	e.opts.tell(ctx, began, Event{Operation: OpNewKey, Suite: req.Suite, Err: err})
+	if err != nil {
+		return nil, err
 	}
 	if n := len(m.EncryptedDataKeys); n > e.opts.MaxEncryptedDataKeys {
 		return nil, fmt.Errorf("%w: the keyring made %d encrypted data keys, this client writes %d (Options.MaxEncryptedDataKeys)",

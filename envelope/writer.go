@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"time"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
@@ -34,6 +35,7 @@ type Writer struct {
 	pipe   *pipeline // nil until there is much to seal
 	err    error     // what all calls to come return
 	closed bool
+	began  time.Time
 }
 
 var (
@@ -57,11 +59,14 @@ func (e *Encrypter) NewWriter(ctx context.Context, dst io.Writer, ec keyring.Enc
 		length, left = e.opts.MaxStreamLength, e.opts.MaxStreamLength
 	}
 	s := &sealer{}
+	began := e.opts.began()
 	head, err := s.sealHeader(ctx, e, nil, ec, -1, length)
 	if err != nil {
-		return nil, fmt.Errorf("envelope: encrypt: %w", err)
+		err = fmt.Errorf("envelope: encrypt: %w", err)
+		e.opts.tell(ctx, began, Event{Operation: OpWriter, Suite: e.opts.Suite, Err: err})
+		return nil, err
 	}
-	return &Writer{ctx: ctx, dst: dst, sealer: s, left: left, opts: &e.opts, out: bytes.Clone(head)}, nil
+	return &Writer{ctx: ctx, dst: dst, sealer: s, left: left, opts: &e.opts, out: bytes.Clone(head), began: began}, nil
 }
 
 // Header returns the header of the message. [Header.MessageSize] tells from it
@@ -332,7 +337,9 @@ func (w *Writer) Close() error {
 		return w.err
 	}
 	w.closed = true
+	length := int64(w.sealer.seq-1)*int64(w.sealer.frameLen) + int64(len(w.tail))
 	w.fail(fmt.Errorf("writer: %w", fs.ErrClosed))
+	w.opts.tell(w.ctx, w.began, Event{Operation: OpWriter, Suite: w.opts.Suite, Bytes: length})
 	return nil
 }
 
@@ -375,4 +382,7 @@ func (w *Writer) fail(err error) {
 		w.pipe = nil
 	}
 	w.sealer.aead, w.sealer.signingKey = nil, nil
+	if !w.closed {
+		w.opts.tell(w.ctx, w.began, Event{Operation: OpWriter, Suite: w.opts.Suite, Err: w.err})
+	}
 }

@@ -22,6 +22,7 @@ func TestCodeInPackageCommentsIsRun(t *testing.T) {
 	for _, dir := range []string{
 		"cache", "envelope", "envelope/field", "envelope/field/fieldgorm", "envelope/tinkaead",
 		"keyring", "keyring/awskms", "keyring/awskms/kmstest", "keyring/branchkey", "keyring/keyuri", "keyring/tinkkeyring",
+		"sealringotel",
 	} {
 		t.Run(dir, func(t *testing.T) {
 			code, examples := read(t, filepath.Join("..", "..", dir))

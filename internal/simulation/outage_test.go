@@ -112,7 +112,7 @@ func TestOutageOverHTTP(t *testing.T) {
 			{Client: overHTTP(regions[0]), KeyARN: mrk},
 			{Client: overHTTP(regions[1]), KeyARN: k.Replicate(mrk, regions[1])},
 		},
-		MinRegions: 1, OnEvent: func(awskms.Event) {},
+		MinRegions: 1, Observer: awskms.Observer{OnEvent: func(context.Context, awskms.Event) {}},
 	})
 	require.NoError(t, err)
 	for name, c := range map[string]struct {

@@ -104,7 +104,7 @@ func newWorld(k *kmstest.Server, h history, s sabotage) (*world, error) {
 		} else {
 			inner, err = awskms.NewMultiRegion(awskms.MultiRegionConfig{
 				Regions: keys, MinRegions: a.minRegions, HedgeAfter: a.hedgeAfter,
-				AttemptTimeout: attemptTimeout, Cooldown: cooldown, OnEvent: func(e awskms.Event) { j.told(i, e) },
+				AttemptTimeout: attemptTimeout, Cooldown: cooldown, Observer: awskms.Observer{OnEvent: func(_ context.Context, e awskms.Event) { j.told(i, e) }},
 			})
 		}
 		if err != nil {

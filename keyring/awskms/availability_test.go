@@ -143,7 +143,7 @@ func TestCallerInAHurry(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *kmstest.Server) {
 		var seen events
 		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-			c.AttemptTimeout, c.OnEvent = 5*time.Second, seen.add
+			c.AttemptTimeout, c.Observer.OnEvent = 5*time.Second, seen.add
 		})
 		m := wrapNew(t, k)
 		s.Latency(east, 20*time.Millisecond)
@@ -169,7 +169,7 @@ func TestHedgeAgainstAHostileHeader(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *kmstest.Server) {
 		var seen events
 		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-			c.AttemptTimeout, c.HedgeAfter, c.OnEvent = 5*time.Second, 200*time.Millisecond, seen.add
+			c.AttemptTimeout, c.HedgeAfter, c.Observer.OnEvent = 5*time.Second, 200*time.Millisecond, seen.add
 		})
 		good := wrapNew(t, k).EncryptedDataKeys
 		junk := good[0]
@@ -193,7 +193,7 @@ func TestHedgeAgainstASlowRegion(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *kmstest.Server) {
 		var seen events
 		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-			c.AttemptTimeout, c.HedgeAfter, c.OnEvent = 10*time.Second, time.Millisecond, seen.add
+			c.AttemptTimeout, c.HedgeAfter, c.Observer.OnEvent = 10*time.Second, time.Millisecond, seen.add
 		})
 		m := wrapNew(t, k)
 		s.Latency(east, 400*time.Millisecond)
@@ -359,7 +359,7 @@ func TestHedgeThatLoses(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *kmstest.Server) {
 		var seen events
 		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-			c.AttemptTimeout, c.HedgeAfter, c.OnEvent, c.MinRegions = 10*time.Second, 50*time.Millisecond, seen.add, 1
+			c.AttemptTimeout, c.HedgeAfter, c.Observer.OnEvent, c.MinRegions = 10*time.Second, 50*time.Millisecond, seen.add, 1
 		})
 		m := wrapNew(t, k)
 		s.Latency(east, 80*time.Millisecond)
@@ -381,7 +381,7 @@ func TestDeadlinesFindAnOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *kmstest.Server) {
 		var seen events
 		k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
-			c.Regions, c.AttemptTimeout, c.OnEvent = c.Regions[:2], 200*time.Millisecond, seen.add
+			c.Regions, c.AttemptTimeout, c.Observer.OnEvent = c.Regions[:2], 200*time.Millisecond, seen.add
 		})
 		m := wrapNew(t, k)
 		s.Outage(east, kmstest.Hang)
@@ -535,7 +535,7 @@ func TestLongRequestsSayNothingOfARegion(t *testing.T) {
 			return 0, ""
 		})
 		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-			c.Regions[0].Client, c.OnEvent, c.MinRegions = client, seen.add, 1
+			c.Regions[0].Client, c.Observer.OnEvent, c.MinRegions = client, seen.add, 1
 		})
 		junk := wrapNew(t, k).EncryptedDataKeys[:1]
 		junk[0].Ciphertext = make([]byte, 6000)
@@ -562,7 +562,7 @@ func TestCredentialsSayNothingOfARegion(t *testing.T) {
 			for i, r := range c.Regions {
 				c.Regions[i].Client = kms.New(r.Client.(*kms.Client).Options(), func(o *kms.Options) { o.Credentials = credentials })
 			}
-			c.OnEvent, c.MinRegions = seen.add, 1
+			c.Observer.OnEvent, c.MinRegions = seen.add, 1
 		})
 		silent = true
 		for range 3 {
@@ -604,7 +604,7 @@ func TestOutageOfOneKey(t *testing.T) {
 func TestWhatIsNotSentSaysNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *kmstest.Server) {
 		var seen events
-		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) { c.OnEvent, c.MinRegions = seen.add, 1 })
+		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) { c.Observer.OnEvent, c.MinRegions = seen.add, 1 })
 		good := wrapNew(t, k).EncryptedDataKeys
 		s.Outage(east, kmstest.Hang)
 		_, err := unwrap(t, k, good)

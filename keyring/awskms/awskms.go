@@ -2,6 +2,7 @@ package awskms
 
 import (
 	"context"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
@@ -13,9 +14,10 @@ import (
 const ProviderID = "aws-kms"
 
 // A Client is what keyrings with symmetric keys need of a [kms.Client]. A type that
-// wraps one, to count or to trace calls, must pass on the options of each call. If it has
-// a method Region() string, constructors check that it asks the key's region, as they do
-// with a kms.Client.
+// wraps one must pass on the options of each call. If it has a method Region() string,
+// which names the region that it asks, constructors check that this is the key's, as they
+// do with a kms.Client. The same holds for the other clients here. To count or to time
+// calls, no such type is needed: an [Observer] hears of them.
 type Client interface {
 	GenerateDataKey(context.Context, *kms.GenerateDataKeyInput, ...func(*kms.Options)) (*kms.GenerateDataKeyOutput, error)
 	Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Options)) (*kms.EncryptOutput, error)
@@ -61,11 +63,14 @@ type wrapping struct {
 	region      string
 	grantTokens []string
 	options     []func(*kms.Options)
+	observer    Observer
 }
 
 // generate returns a new data key and its wrapped form.
-func (w *wrapping) generate(ctx context.Context, s keyring.Suite, ec keyring.EncryptionContext) ([]byte, keyring.EncryptedDataKey, error) {
+func (w *wrapping) generate(ctx context.Context, s keyring.Suite, ec keyring.EncryptionContext) (_ []byte, _ keyring.EncryptedDataKey, err error) {
 	const op = "GenerateDataKey"
+	began := time.Now()
+	defer func() { w.observer.called(ctx, began, op, w.region, err) }()
 	n := int32(s.DataKeyLen())
 	out, err := w.client.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{
 		KeyId:             &w.id.text,
@@ -90,8 +95,10 @@ func (w *wrapping) generate(ctx context.Context, s keyring.Suite, ec keyring.Enc
 }
 
 // wrap returns the wrapped form of a data key.
-func (w *wrapping) wrap(ctx context.Context, dataKey []byte, ec keyring.EncryptionContext) (keyring.EncryptedDataKey, error) {
+func (w *wrapping) wrap(ctx context.Context, dataKey []byte, ec keyring.EncryptionContext) (_ keyring.EncryptedDataKey, err error) {
 	const op = "Encrypt"
+	began := time.Now()
+	defer func() { w.observer.called(ctx, began, op, w.region, err) }()
 	out, err := w.client.Encrypt(ctx, &kms.EncryptInput{
 		KeyId:             &w.id.text,
 		Plaintext:         dataKey,
@@ -143,15 +150,18 @@ type decrypting struct {
 	grantTokens   []string
 	options       []func(*kms.Options)
 	headerChooses bool // the message's header chooses the key, among those that are allowed
+	observer      Observer
 }
 
 // unwrap asks KMS to decrypt a data key under the key that send names. It returns an error
 // unless the answer comes from the key with the ARN want.
-func (d *decrypting) unwrap(ctx context.Context, m *keyring.DecryptionMaterials, send, want string, ciphertext []byte) ([]byte, error) {
+func (d *decrypting) unwrap(ctx context.Context, m *keyring.DecryptionMaterials, send, want string, ciphertext []byte) (_ []byte, err error) {
 	const op = "Decrypt"
 	if n := len(ciphertext); n > kmscall.MaxCiphertext {
 		return nil, tooLongForKMS(op, send, d.region, n)
 	}
+	began := time.Now()
+	defer func() { d.observer.called(ctx, began, op, d.region, err) }()
 	out, err := d.client.Decrypt(ctx, &kms.DecryptInput{
 		KeyId:             &send,
 		CiphertextBlob:    ciphertext,

@@ -13,7 +13,7 @@ type DiscoveryConfig struct {
 	Client DecryptClient
 
 	// Region is the client's region. Keys of others are passed over. It may be
-	// empty if the client is a *kms.Client, which tells.
+	// empty if the client is a *kms.Client, or has a method Region, which tells.
 	Region string
 
 	// Partition is the partition of the accounts: "aws", "aws-cn" or
@@ -38,6 +38,9 @@ type DiscoveryConfig struct {
 	// MaxCalls is the most calls to KMS that unwrapping one message's data key
 	// may take. Zero is 10.
 	MaxCalls int
+
+	// Observer hears of the calls to KMS.
+	Observer Observer
 }
 
 // A Discovery unwraps data keys with the KMS keys that messages name, within
@@ -80,7 +83,7 @@ func NewDiscovery(c DiscoveryConfig) (*Discovery, error) {
 		kind = "AWS KMS multi-Region discovery"
 	}
 	base, err := newUnwrapping(c.Client, keyringName{kind: kind, key: "in " + c.Region,
-		remedy: "the key must be in this region, and in the partition and an account of the DiscoveryConfig"}, c.Region, c.GrantTokens, c.MaxCalls)
+		remedy: "the key must be in this region, and in the partition and an account of the DiscoveryConfig"}, c.Region, c.GrantTokens, c.MaxCalls, c.Observer)
 	if err != nil {
 		return nil, err
 	}

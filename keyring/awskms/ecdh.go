@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -46,6 +47,9 @@ type ECDHConfig struct {
 	// MaxCalls is the most calls to KMS that unwrapping one message's data key
 	// may take. Zero is 10.
 	MaxCalls int
+
+	// Observer hears of the calls to KMS.
+	Observer Observer
 }
 
 // ECDH wraps data keys for two parties, of whom this one keeps its private key
@@ -74,6 +78,7 @@ type agreement struct {
 	public      []byte // compressed
 	grantTokens []string
 	maxCalls    int
+	observer    Observer
 }
 
 // NewECDH returns a keyring that wraps data keys under a secret agreed on between
@@ -135,6 +140,7 @@ func newAgreement(ctx context.Context, c ECDHConfig) (*agreement, error) {
 		region:      kmscall.RegionOf(c.Client),
 		grantTokens: slices.Clone(c.GrantTokens),
 		maxCalls:    maxCalls,
+		observer:    c.Observer,
 	}
 	if id.arn.Region != "" {
 		if err := checkRegion(c.Client, id.arn.Region); err != nil {
@@ -159,8 +165,10 @@ func newAgreement(ctx context.Context, c ECDHConfig) (*agreement, error) {
 	return a, nil
 }
 
-func (a *agreement) fetchPublicKey(ctx context.Context) (*ecdh.PublicKey, error) {
+func (a *agreement) fetchPublicKey(ctx context.Context) (_ *ecdh.PublicKey, err error) {
 	const op = "GetPublicKey"
+	began := time.Now()
+	defer func() { a.observer.called(ctx, began, op, a.region, err) }()
 	out, err := a.client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &a.id.text, GrantTokens: a.grantTokens}, kmscall.Options(a.region)...)
 	if err != nil {
 		return nil, NewError(ctx, op, a.id.text, a.region, err)
@@ -192,12 +200,14 @@ func (a *agreement) fetchPublicKey(ctx context.Context) (*ecdh.PublicKey, error)
 }
 
 // derive returns the secret that KMS agrees on with a peer.
-func (a *agreement) derive(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error) {
+func (a *agreement) derive(ctx context.Context, peer *ecdh.PublicKey) (_ []byte, err error) {
 	const op = "DeriveSharedSecret"
 	der, err := x509.MarshalPKIXPublicKey(peer)
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", err)
 	}
+	began := time.Now()
+	defer func() { a.observer.called(ctx, began, op, a.region, err) }()
 	out, err := a.client.DeriveSharedSecret(ctx, &kms.DeriveSharedSecretInput{
 		KeyId:                 &a.id.text,
 		KeyAgreementAlgorithm: types.KeyAgreementAlgorithmSpecEcdh,
@@ -230,7 +240,9 @@ func (k *ECDH) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) er
 	if err != nil {
 		return fmt.Errorf("%v: %w", k, err)
 	}
-	secret, err := k.derive(ctx, k.peer)
+	request := pending{observer: &k.observer, request: WrapDataKey}
+	secret, err := k.derive(request.begin(ctx), k.peer)
+	request.end(err)
 	if err != nil {
 		return err
 	}
@@ -278,7 +290,7 @@ func (k *ECDHDecrypter) OnDecrypt(ctx context.Context, m *keyring.DecryptionMate
 // onDecrypt also accepts keys of a raw ECDH keyring, whose format is the same.
 func (a *agreement) onDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
 	matches func(ecdhwrap.Info) bool, peer func(ecdhwrap.Info) (*ecdh.PublicKey, error)) error {
-	return tryKeys(ctx, keyringName{"AWS KMS ECDH", kmscall.Clip(a.id.text), ""}, a.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
+	return tryKeys(ctx, &a.observer, keyringName{"AWS KMS ECDH", kmscall.Clip(a.id.text), ""}, a.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
 		if edk.ProviderID != ecdhwrap.RawProviderID && edk.ProviderID != ecdhwrap.KMSProviderID {
 			return nil, nil
 		}
@@ -286,7 +298,7 @@ func (a *agreement) onDecrypt(ctx context.Context, m *keyring.DecryptionMaterial
 		if err != nil || !matches(info) {
 			return nil, err
 		}
-		return func() ([]byte, error) {
+		return func(ctx context.Context) ([]byte, error) {
 			with, err := peer(info)
 			if err != nil {
 				return nil, err

@@ -28,7 +28,9 @@ func ExampleNewMultiRegion() {
 
 	kr, err := awskms.NewMultiRegion(awskms.MultiRegionConfig{
 		Regions: regions,
-		OnEvent: func(e awskms.Event) { fmt.Println("event:", e.Kind, e.Region) },
+		Observer: awskms.Observer{OnEvent: func(_ context.Context, e awskms.Event) {
+			fmt.Println("event:", e.Kind, e.Operation, e.Region)
+		}},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -49,7 +51,11 @@ func ExampleNewMultiRegion() {
 	}
 	fmt.Printf("%s\n", plaintext)
 	// Output:
-	// event: region failed us-east-1
+	// event: call GenerateDataKey us-east-1
+	// event: call Encrypt eu-west-1
+	// event: call Decrypt us-east-1
+	// event: region failed  us-east-1
+	// event: call Decrypt eu-west-1
 	// order
 }
 

@@ -42,6 +42,9 @@ type Config struct {
 	// MaxCalls is the most calls to KMS that unwrapping one message's data key
 	// may take. Zero is 10.
 	MaxCalls int
+
+	// Observer hears of the calls to KMS.
+	Observer Observer
 }
 
 // An Encrypter wraps data keys with a KMS key. It is safe for concurrent use.
@@ -77,7 +80,7 @@ func New(c Config) (*Keyring, error) {
 		return nil, err
 	}
 	name := keyringName{kind: "AWS KMS", key: kmscall.Clip(c.KeyID), remedy: "list in Config.DecryptKeys the ARNs of keys that were used before"}
-	u, err := newUnwrapping(c.Client, name, region, c.GrantTokens, c.MaxCalls)
+	u, err := newUnwrapping(c.Client, name, region, c.GrantTokens, c.MaxCalls, c.Observer)
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +176,7 @@ func newEncrypter(c Config) (*Encrypter, error) {
 		region:      region,
 		grantTokens: slices.Clone(c.GrantTokens),
 		options:     kmscall.Options(region),
+		observer:    c.Observer,
 	}}, nil
 }
 
@@ -185,7 +189,7 @@ func strictMatch(c Config, id keyID, region string) (match, string, error) {
 		return nil, "", invalid("Config.KeyID %q is an alias, which is enough to encrypt and not to decrypt: "+
 			"list in Config.DecryptKeys the ARNs of the keys it stands for or has stood for (ResolveKey tells the present one), or use NewEncrypter", kmscall.Clip(id.text))
 	case id.bare != "" && region == "":
-		return nil, "", invalid("Config.KeyID %q does not tell its region, and neither does the client: give the key's ARN", kmscall.Clip(id.text))
+		return nil, "", invalid("Config.KeyID %q does not tell its region, and neither does the client, which is no *kms.Client and has no method Region: give the key's ARN", kmscall.Clip(id.text))
 	case !id.alias && id.bare == "":
 		a, err := kmscall.ParseKeyARN(c.KeyID)
 		if err != nil {
@@ -228,7 +232,13 @@ func (k *Keyring) String() string { return k.unwrapping.String() }
 
 // OnEncrypt implements [keyring.Encrypter].
 func (e *Encrypter) OnEncrypt(ctx context.Context, m *keyring.EncryptionMaterials) error {
-	return e.wrapping.onEncrypt(ctx, m)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	request := pending{observer: &e.wrapping.observer, request: WrapDataKey}
+	err := e.wrapping.onEncrypt(request.begin(ctx), m)
+	request.end(err)
+	return err
 }
 
 // String names the keyring.

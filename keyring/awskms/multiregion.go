@@ -35,8 +35,8 @@ type MultiRegionConfig struct {
 
 	// MinRegions is the least number of regions that must be able to unwrap a
 	// new data key; with fewer, encrypting fails. Zero means all. A data key for
-	// fewer than all is reported as an event [Degraded]: so OnEvent must be set if
-	// MinRegions is less than all.
+	// fewer than all is reported as an event [Degraded]: so Observer.OnEvent must be set
+	// if MinRegions is less than all.
 	//
 	// A replica of a multi-Region key counts, without a call, as soon as any of
 	// its siblings has wrapped the data key.
@@ -55,60 +55,12 @@ type MultiRegionConfig struct {
 	// time tries the region again. Zero is 10s.
 	Cooldown time.Duration
 
-	// OnEvent, if not nil, is called for each [Event], by several goroutines at once. The
-	// keyring waits until it returns.
-	OnEvent func(Event)
-
 	// MaxCalls is the most calls to KMS that unwrapping one message's data key
 	// may take in each region. Zero is 10.
 	MaxCalls int
-}
 
-// An EventKind is what an [Event] is about.
-type EventKind int
-
-const (
-	// RegionFailed says of a failure that it counts against a region, as the table at [Error]
-	// says: it timed out, could not be reached, throttled, or failed by itself.
-	RegionFailed EventKind = iota + 1
-
-	// RegionDown says that a region is asked last from now on.
-	RegionDown
-
-	// RegionUp says that a region that was down has answered.
-	RegionUp
-
-	// Degraded says that not all regions can unwrap a new data key.
-	Degraded
-)
-
-// String returns the kind's name.
-func (k EventKind) String() string {
-	switch k {
-	case RegionFailed:
-		return "region failed"
-	case RegionDown:
-		return "region down"
-	case RegionUp:
-		return "region up"
-	case Degraded:
-		return "degraded"
-	}
-	return fmt.Sprintf("EventKind(%d)", int(k))
-}
-
-// An Event is something that happened to a [MultiRegion] which its results do not show.
-type Event struct {
-	Kind EventKind
-
-	// Region is the region that it is about; empty for Degraded.
-	Region string
-
-	// Missing are the regions that cannot unwrap the data key, for Degraded.
-	Missing []string
-
-	// Err is the cause, if there is one.
-	Err error
+	// Observer hears of the calls to KMS, and of what they show of a region.
+	Observer Observer
 }
 
 // A MultiRegion wraps and unwraps data keys with KMS keys in several regions, and
@@ -119,7 +71,7 @@ type MultiRegion struct {
 	minRegions int
 	hedgeAfter time.Duration
 	maxCalls   int
-	onEvent    func(Event)
+	observer   Observer
 }
 
 // region is one region's key, and the breaker that remembers how the region answers.
@@ -173,8 +125,8 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 	if c.MinRegions == 0 {
 		c.MinRegions = len(c.Regions)
 	}
-	if c.MinRegions < len(c.Regions) && c.OnEvent == nil {
-		return nil, invalid("MultiRegionConfig.MinRegions is less than all, and OnEvent is nil: nobody would hear that a data key is not for all regions")
+	if c.MinRegions < len(c.Regions) && c.Observer.OnEvent == nil {
+		return nil, invalid("MultiRegionConfig.MinRegions is less than all, and Observer.OnEvent is nil: nobody would hear that a data key is not for all regions")
 	}
 	if c.AttemptTimeout == 0 {
 		c.AttemptTimeout = 2 * time.Second
@@ -182,10 +134,7 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 	if c.Cooldown == 0 {
 		c.Cooldown = 10 * time.Second
 	}
-	if c.OnEvent == nil {
-		c.OnEvent = func(Event) {}
-	}
-	k := &MultiRegion{minRegions: c.MinRegions, hedgeAfter: c.HedgeAfter, maxCalls: maxCalls, onEvent: c.OnEvent}
+	k := &MultiRegion{minRegions: c.MinRegions, hedgeAfter: c.HedgeAfter, maxCalls: maxCalls, observer: c.Observer}
 	for i, r := range c.Regions {
 		if r.Client == nil {
 			return nil, invalid("MultiRegionConfig.Regions[%d].Client is nil", i)
@@ -207,12 +156,14 @@ func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 				region:      a.Region,
 				grantTokens: slices.Clone(r.GrantTokens),
 				options:     kmscall.Options(a.Region, attempts(1)),
+				observer:    c.Observer,
 			},
 			decrypting: decrypting{
 				client:      r.Client,
 				region:      a.Region,
 				grantTokens: slices.Clone(r.GrantTokens),
 				options:     kmscall.Options(a.Region, attempts(1)),
+				observer:    c.Observer,
 			},
 			breaker: breaker{cooldown: c.Cooldown, timeout: c.AttemptTimeout},
 			timeout: c.AttemptTimeout,
@@ -271,11 +222,11 @@ func release(candidates []candidate) {
 
 // regionCalls are the calls to one region that one data key takes: one to wrap it, or as
 // many to unwrap it as the header has wrapped keys for the region. They are made one
-// after another by do. After the last of them end tells the breaker, and OnEvent, what
+// after another by do. After the last of them end tells the breaker, and the observer, what
 // they have shown of the region.
 type regionCalls struct {
 	candidate
-	onEvent func(Event)
+	observer *Observer
 
 	ctx     context.Context // the caller's
 	limited context.Context // ends before ctx when the answer is not needed any more
@@ -346,7 +297,7 @@ func (r *regionCalls) judge(ctx context.Context, err error, whole bool) result {
 	}
 }
 
-// end reports to the breaker what the calls have shown, and tells OnEvent. It takes the
+// end reports to the breaker what the calls have shown, and tells the observer. It takes the
 // error that they ended with, and returns the one to report to the caller. It must be
 // called, once, also when a call panics: defer it.
 func (r *regionCalls) end(err error) error {
@@ -357,14 +308,14 @@ func (r *regionCalls) end(err error) error {
 	// Before anybody is told, so that a panic there leaves no turn open.
 	changed := r.breaker.report(r.turn, r.result, r.waited, err)
 	if r.result == failing || r.result == timedOut {
-		r.onEvent(Event{Kind: RegionFailed, Region: name, Err: err})
+		r.observer.event(r.ctx, Event{Kind: RegionFailed, Region: name, Err: err})
 	}
 	switch {
 	case !changed:
 	case r.result == answered:
-		r.onEvent(Event{Kind: RegionUp, Region: name})
+		r.observer.event(r.ctx, Event{Kind: RegionUp, Region: name})
 	default:
-		r.onEvent(Event{Kind: RegionDown, Region: name, Err: err})
+		r.observer.event(r.ctx, Event{Kind: RegionDown, Region: name, Err: err})
 	}
 	return err
 }
@@ -384,11 +335,17 @@ func (k *MultiRegion) OnEncrypt(ctx context.Context, m *keyring.EncryptionMateri
 	// The work is done on a copy, so that m changes only when all went well.
 	work := *m
 	work.EncryptedDataKeys = slices.Clip(m.EncryptedDataKeys)
-	if err := k.wrapForRegions(ctx, func() *keyring.EncryptionMaterials { return &work }); err != nil {
+	request := pending{observer: &k.observer, request: WrapDataKey}
+	err := k.wrapForRegions(request.begin(ctx), func() *keyring.EncryptionMaterials { return &work })
+	if err != nil {
+		err = fmt.Errorf("%s: %w", k.name.kind, err)
+	}
+	request.end(err)
+	if err != nil {
 		if m.DataKey == nil {
 			clear(work.DataKey)
 		}
-		return fmt.Errorf("%s: %w", k.name.kind, err)
+		return err
 	}
 	m.DataKey, m.EncryptedDataKeys = work.DataKey, work.EncryptedDataKeys
 	return nil
@@ -404,7 +361,8 @@ func (k *MultiRegion) OnEncryptEach(ctx context.Context, next func() *keyring.En
 	}
 	m := next()
 	made := false
-	err := k.wrapForRegions(ctx, func() *keyring.EncryptionMaterials {
+	request := pending{observer: &k.observer, request: WrapDataKey}
+	err := k.wrapForRegions(request.begin(ctx), func() *keyring.EncryptionMaterials {
 		if len(m.EncryptedDataKeys) > 0 {
 			made = true
 			m = next()
@@ -415,9 +373,10 @@ func (k *MultiRegion) OnEncryptEach(ctx context.Context, next func() *keyring.En
 		return m
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", k.name.kind, err)
+		err = fmt.Errorf("%s: %w", k.name.kind, err)
 	}
-	return nil
+	request.end(err)
+	return err
 }
 
 // wrapForRegions wraps the data key of the materials that next returns for each region.
@@ -477,14 +436,14 @@ func (k *MultiRegion) wrapForRegions(ctx context.Context, next func() *keyring.E
 			len(covered), k.minRegions, missing, failures)
 	}
 	if len(missing) > 0 {
-		k.onEvent(Event{Kind: Degraded, Missing: missing, Err: failures})
+		k.observer.event(ctx, Event{Kind: Degraded, Missing: missing, Err: failures})
 	}
 	return nil
 }
 
 // wrapIn wraps the data key of m with one region's key, or has that make it.
 func (k *MultiRegion) wrapIn(ctx context.Context, c candidate, left int, m *keyring.EncryptionMaterials) (err error) {
-	calls := regionCalls{candidate: c, onEvent: k.onEvent, ctx: ctx, limited: ctx, left: left}
+	calls := regionCalls{candidate: c, observer: &k.observer, ctx: ctx, limited: ctx, left: left}
 	defer func() { err = calls.end(err) }()
 	return calls.do(func(ctx context.Context) error { return c.onEncrypt(ctx, m) })
 }
@@ -503,6 +462,17 @@ func (k *MultiRegion) OnDecrypt(ctx context.Context, m *keyring.DecryptionMateri
 			candidates = append(candidates, r)
 		}
 	}
+	request := pending{observer: &k.observer, request: UnwrapDataKey}
+	if len(candidates) > 0 {
+		ctx = request.begin(ctx)
+	}
+	err := k.unwrapAmong(ctx, candidates, m, keys)
+	request.end(err)
+	return err
+}
+
+// unwrapAmong unwraps a data key in one of these regions, and sets it as that of m.
+func (k *MultiRegion) unwrapAmong(ctx context.Context, candidates []*region, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
 	dataKey, failed := k.race(ctx, order(candidates), m, keys)
 	if err := ctx.Err(); err != nil {
 		clear(dataKey)
@@ -524,7 +494,7 @@ func (r *region) canUnwrap(edk keyring.EncryptedDataKey) bool {
 // decides whether another region is asked comes first.
 func (k *MultiRegion) unwrapIn(ctx, limited context.Context, c candidate, left int,
 	m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) (dataKey []byte, err error) {
-	calls := regionCalls{candidate: c, onEvent: k.onEvent, ctx: ctx, limited: limited, left: left}
+	calls := regionCalls{candidate: c, observer: &k.observer, ctx: ctx, limited: limited, left: left}
 	defer func() { err = calls.end(err) }()
 	r := c.region
 	var failed reasons

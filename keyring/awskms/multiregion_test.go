@@ -22,7 +22,7 @@ type events struct {
 	all []awskms.Event
 }
 
-func (e *events) add(event awskms.Event) {
+func (e *events) add(_ context.Context, event awskms.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.all = append(e.all, event)
@@ -50,7 +50,7 @@ func independent(s *kmstest.Server) []string {
 }
 
 func newMultiRegion(t testing.TB, s *kmstest.Server, arns []string, change func(*awskms.MultiRegionConfig)) *awskms.MultiRegion {
-	c := awskms.MultiRegionConfig{AttemptTimeout: 100 * time.Millisecond, Cooldown: time.Minute, OnEvent: func(awskms.Event) {}}
+	c := awskms.MultiRegionConfig{AttemptTimeout: 100 * time.Millisecond, Cooldown: time.Minute, Observer: awskms.Observer{OnEvent: func(context.Context, awskms.Event) {}}}
 	for _, arn := range arns {
 		c.Regions = append(c.Regions, awskms.RegionKey{Client: newRetryingClient(s, strings.Split(arn, ":")[3], 3), KeyARN: arn})
 	}
@@ -114,7 +114,7 @@ func TestMultiRegionEncryptOutage(t *testing.T) {
 		}
 		run("replicas", func(t *testing.T, s *kmstest.Server) {
 			var seen events
-			k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) { c.OnEvent = seen.add })
+			k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) { c.Observer.OnEvent = seen.add })
 			wrapNew(t, k)
 			m := wrapNew(t, k)
 			require.Len(t, m.EncryptedDataKeys, 1)
@@ -144,7 +144,7 @@ func TestMultiRegionEncryptOutage(t *testing.T) {
 			run("some are required", func(t *testing.T, s *kmstest.Server) {
 				var seen events
 				k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-					c.OnEvent, c.MinRegions = seen.add, minimum
+					c.Observer.OnEvent, c.MinRegions = seen.add, minimum
 				})
 				m := wrapNew(t, k)
 				assert.Len(t, m.EncryptedDataKeys, 2)
@@ -170,7 +170,7 @@ func TestMultiRegionDecryptOutage(t *testing.T) {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				inBubble(t, func(t *testing.T, s *kmstest.Server) {
 					var seen events
-					k := newMultiRegion(t, s, arns(s), func(c *awskms.MultiRegionConfig) { c.OnEvent = seen.add })
+					k := newMultiRegion(t, s, arns(s), func(c *awskms.MultiRegionConfig) { c.Observer.OnEvent = seen.add })
 					m := wrapNew(t, k)
 					s.Outage(east, outage)
 					unwraps(t, k, m)
@@ -247,7 +247,7 @@ func TestMultiRegionCauses(t *testing.T) {
 			arns := independent(s)
 			s.Deny("kms:Encrypt", arns[1])
 			var seen events
-			k := newMultiRegion(t, s, arns, func(c *awskms.MultiRegionConfig) { c.MinRegions, c.OnEvent = 2, seen.add })
+			k := newMultiRegion(t, s, arns, func(c *awskms.MultiRegionConfig) { c.MinRegions, c.Observer.OnEvent = 2, seen.add })
 			wrapNew(t, k)
 			require.Len(t, seen.of(awskms.Degraded), 1)
 			assert.ErrorContains(t, seen.of(awskms.Degraded)[0].Err, "denied")
@@ -262,7 +262,7 @@ func TestMultiRegionRecovers(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *kmstest.Server) {
 		var seen events
 		k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
-			c.Cooldown, c.OnEvent = 200*time.Millisecond, seen.add
+			c.Cooldown, c.Observer.OnEvent = 200*time.Millisecond, seen.add
 		})
 		m := wrapNew(t, k)
 		s.Outage(east, kmstest.Refuse)
@@ -387,7 +387,7 @@ func TestMultiRegionHostileHeader(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *kmstest.Server) {
 		var seen events
 		k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
-			c.AttemptTimeout, c.OnEvent = 300*time.Millisecond, seen.add
+			c.AttemptTimeout, c.Observer.OnEvent = 300*time.Millisecond, seen.add
 		})
 		broken := wrapNew(t, k).EncryptedDataKeys[0]
 		broken.Ciphertext = slices.Clone(broken.Ciphertext)

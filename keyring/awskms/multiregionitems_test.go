@@ -89,7 +89,7 @@ func TestMultiRegionItemsOutage(t *testing.T) {
 				continue
 			}
 			var seen events
-			k := newMultiRegion(t, s, arns, func(c *awskms.MultiRegionConfig) { c.MinRegions, c.OnEvent = 2, seen.add })
+			k := newMultiRegion(t, s, arns, func(c *awskms.MultiRegionConfig) { c.MinRegions, c.Observer.OnEvent = 2, seen.add })
 			var readers []keyring.Decrypter
 			for _, arn := range arns {
 				readers = append(readers, newMultiRegion(t, s, []string{arn}, nil))

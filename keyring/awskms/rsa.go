@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -45,6 +46,9 @@ type RSAConfig struct {
 	// MaxCalls is the most calls to KMS that unwrapping one message's data key
 	// may take. Zero is 10.
 	MaxCalls int
+
+	// Observer hears of the calls to KMS.
+	Observer Observer
 }
 
 // RSAEncrypter wraps data keys offline, with the public half of a KMS key. It is
@@ -63,6 +67,7 @@ type RSADecrypter struct {
 	algorithm   types.EncryptionAlgorithmSpec
 	grantTokens []string
 	maxCalls    int
+	observer    Observer
 }
 
 // RSA wraps data keys offline and unwraps them with KMS.
@@ -134,7 +139,7 @@ func NewRSADecrypter(c RSAConfig) (*RSADecrypter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RSADecrypter{c.Client, key, algorithm, slices.Clone(c.GrantTokens), maxCalls}, nil
+	return &RSADecrypter{c.Client, key, algorithm, slices.Clone(c.GrantTokens), maxCalls, c.Observer}, nil
 }
 
 func rsaAlgorithm(a types.EncryptionAlgorithmSpec) (types.EncryptionAlgorithmSpec, crypto.Hash, error) {
@@ -209,7 +214,7 @@ func (k *RSADecrypter) OnDecrypt(ctx context.Context, m *keyring.DecryptionMater
 		// unwrap the data key.
 		return keyring.NoMatch(k.String(), keys, err)
 	}
-	return tryKeys(ctx, keyringName{"AWS KMS RSA", k.key.String(), ""}, k.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
+	return tryKeys(ctx, &k.observer, keyringName{"AWS KMS RSA", k.key.String(), ""}, k.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
 		if edk.ProviderID != RSAProviderID {
 			return nil, nil
 		}
@@ -217,11 +222,11 @@ func (k *RSADecrypter) OnDecrypt(ctx context.Context, m *keyring.DecryptionMater
 		if err != nil || !k.key.Related(named) {
 			return nil, err
 		}
-		return func() ([]byte, error) { return k.unwrap(ctx, m, edk.Ciphertext) }, nil
+		return func(ctx context.Context) ([]byte, error) { return k.unwrap(ctx, m, edk.Ciphertext) }, nil
 	})
 }
 
-func (k *RSADecrypter) unwrap(ctx context.Context, m *keyring.DecryptionMaterials, ciphertext []byte) ([]byte, error) {
+func (k *RSADecrypter) unwrap(ctx context.Context, m *keyring.DecryptionMaterials, ciphertext []byte) (_ []byte, err error) {
 	const op = "Decrypt"
 	digest, err := contextDigest(m.Context)
 	if err != nil {
@@ -231,6 +236,8 @@ func (k *RSADecrypter) unwrap(ctx context.Context, m *keyring.DecryptionMaterial
 	if n := len(ciphertext); n > kmscall.MaxCiphertext {
 		return nil, tooLongForKMS(op, keyARN, k.key.Region, n)
 	}
+	began := time.Now()
+	defer func() { k.observer.called(ctx, began, op, k.key.Region, err) }()
 	out, err := k.client.Decrypt(ctx, &kms.DecryptInput{
 		KeyId:               &keyARN,
 		CiphertextBlob:      ciphertext,

@@ -26,7 +26,7 @@ type unwrapping struct {
 
 // newUnwrapping returns an unwrapping for keys in a region, which is empty if it is not
 // known. The caller sets the match.
-func newUnwrapping(client DecryptClient, name keyringName, region string, grantTokens []string, maxCalls int) (unwrapping, error) {
+func newUnwrapping(client DecryptClient, name keyringName, region string, grantTokens []string, maxCalls int, o Observer) (unwrapping, error) {
 	maxCalls, err := checkMaxCalls(maxCalls)
 	return unwrapping{
 		decrypting: decrypting{
@@ -34,6 +34,7 @@ func newUnwrapping(client DecryptClient, name keyringName, region string, grantT
 			region:      region,
 			grantTokens: slices.Clone(grantTokens),
 			options:     kmscall.Options(region),
+			observer:    o,
 		},
 		name:     name,
 		maxCalls: maxCalls,
@@ -66,7 +67,7 @@ func (n keyringName) noMatch(keys []keyring.EncryptedDataKey, reasons []error) e
 
 // OnDecrypt implements [keyring.Decrypter].
 func (u *unwrapping) OnDecrypt(ctx context.Context, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey) error {
-	return tryKeys(ctx, u.name, u.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
+	return tryKeys(ctx, &u.observer, u.name, u.maxCalls, m, keys, func(edk keyring.EncryptedDataKey) (attempt, error) {
 		if edk.ProviderID != ProviderID {
 			return nil, nil
 		}
@@ -78,20 +79,29 @@ func (u *unwrapping) OnDecrypt(ctx context.Context, m *keyring.DecryptionMateria
 		if !ok {
 			return nil, nil
 		}
-		return func() ([]byte, error) {
+		return func(ctx context.Context) ([]byte, error) {
 			return u.unwrap(ctx, m, send, want, edk.Ciphertext)
 		}, nil
 	})
 }
 
 // An attempt unwraps one encrypted data key, with a call to KMS.
-type attempt func() ([]byte, error)
+type attempt func(context.Context) ([]byte, error)
 
 // tryKeys unwraps one of the encrypted data keys and sets it as that of m. For each of them
 // it asks attemptFor, which returns an attempt, or an error for a key that cannot be tried,
 // or neither for a key of another keyring. It makes the attempts in order until one
 // succeeds, and at most maxCalls of them. If none does, it returns the reasons of all.
-func tryKeys(ctx context.Context, name keyringName, maxCalls int, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
+func tryKeys(ctx context.Context, o *Observer, name keyringName, maxCalls int, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
+	attemptFor func(keyring.EncryptedDataKey) (attempt, error)) error {
+	request := pending{observer: o, request: UnwrapDataKey}
+	err := tryKeysIn(ctx, &request, name, maxCalls, m, keys, attemptFor)
+	request.end(err)
+	return err
+}
+
+// tryKeysIn does what tryKeys says, in a request that begins with the first attempt.
+func tryKeysIn(ctx context.Context, request *pending, name keyringName, maxCalls int, m *keyring.DecryptionMaterials, keys []keyring.EncryptedDataKey,
 	attemptFor func(keyring.EncryptedDataKey) (attempt, error)) error {
 	if m.DataKey != nil {
 		return fmt.Errorf("%s: %w: the materials already have a data key", name, keyring.ErrInvalidArgument)
@@ -115,7 +125,7 @@ func tryKeys(ctx context.Context, name keyringName, maxCalls int, m *keyring.Dec
 				continue // said once, below
 			}
 			var dataKey []byte
-			if dataKey, err = try(); err == nil {
+			if dataKey, err = try(request.begin(ctx)); err == nil {
 				m.DataKey = dataKey
 				return nil
 			}

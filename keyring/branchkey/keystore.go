@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/keyring"
+	"github.com/go-sealring/sealring/keyring/awskms"
 )
 
 // A Client is what a key store needs of a [kms.Client]. A type that wraps one must pass on
@@ -60,6 +61,10 @@ type KeyStoreConfig struct {
 
 	// GrantTokens go with every request to KMS.
 	GrantTokens []string
+
+	// Observer hears of the calls to KMS. A request is a read of the table and a call for
+	// what it has, or all that makes a new version.
+	Observer awskms.Observer
 }
 
 // A KeyStore makes branch keys and reads them. It keeps none: a [Keyring] does. It is
@@ -75,6 +80,7 @@ type KeyStore struct {
 	grantTokens []string
 	options     []func(*kms.Options)
 	now         func() time.Time
+	observer    awskms.Observer
 
 	mu       sync.Mutex
 	keyrings map[*Keyring]struct{} // not closed
@@ -99,7 +105,7 @@ func NewKeyStore(c KeyStoreConfig) (*KeyStore, error) {
 	return &KeyStore{
 		store: c.Store, name: c.Name, client: c.Client, keys: keys,
 		grantTokens: slices.Clone(c.GrantTokens), options: kmscall.Options(keys.region), now: time.Now,
-		keyrings: map[*Keyring]struct{}{},
+		observer: c.Observer, keyrings: map[*Keyring]struct{}{},
 	}, nil
 }
 
@@ -110,6 +116,13 @@ func NewKeyStore(c KeyStoreConfig) (*KeyStore, error) {
 //
 // When Create fails for an outage of the table, the branch key may have been made.
 func (s *KeyStore) Create(ctx context.Context, id string, ec keyring.EncryptionContext) (string, error) {
+	ctx, ended := s.request(ctx, awskms.WriteBranchKey)
+	id, err := s.create(ctx, id, ec)
+	ended(err)
+	return id, err
+}
+
+func (s *KeyStore) create(ctx context.Context, id string, ec keyring.EncryptionContext) (string, error) {
 	if err := s.canCreate(); err != nil {
 		return "", err
 	}
@@ -159,6 +172,13 @@ func (s *KeyStore) Create(ctx context.Context, id string, ec keyring.EncryptionC
 // If somebody else does the same at the same time, one of them gets [ErrConflict].
 // When Version fails for an outage of the table, the new version may be active.
 func (s *KeyStore) Version(ctx context.Context, id string) (string, error) {
+	ctx, ended := s.request(ctx, awskms.WriteBranchKey)
+	version, err := s.version(ctx, id)
+	ended(err)
+	return version, err
+}
+
+func (s *KeyStore) version(ctx context.Context, id string) (string, error) {
 	if err := s.canCreate(); err != nil {
 		return "", err
 	}
@@ -225,6 +245,7 @@ func checkID(id string) error {
 func (s *KeyStore) generate(ctx context.Context, it *Item) error {
 	n := int32(keyLen)
 	keyARN, ec := s.keys.own.String(), s.kmsContext(*it)
+	began := time.Now()
 	out, err := s.client.GenerateDataKeyWithoutPlaintext(ctx, &kms.GenerateDataKeyWithoutPlaintextInput{
 		KeyId: &keyARN, NumberOfBytes: &n, EncryptionContext: ec, GrantTokens: s.grantTokens,
 	}, s.options...)
@@ -232,7 +253,11 @@ func (s *KeyStore) generate(ctx context.Context, it *Item) error {
 		err = checkAnswer(out.CiphertextBlob, keyARN, out.KeyId)
 	}
 	if err != nil {
-		return s.kmsFailed(ctx, generateOperation, keyARN, *it, ec, err)
+		err = s.kmsFailed(ctx, generateOperation, keyARN, *it, ec, err)
+	}
+	s.called(ctx, began, generateOperation, err)
+	if err != nil {
+		return err
 	}
 	it.Enc = out.CiphertextBlob
 	return nil
@@ -244,6 +269,7 @@ func (s *KeyStore) reEncrypt(ctx context.Context, it Item, from, to map[string]s
 	if err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	out, err := s.client.ReEncrypt(ctx, &kms.ReEncryptInput{
 		SourceKeyId: &keyARN, SourceEncryptionContext: from, CiphertextBlob: it.Enc,
 		DestinationKeyId: &keyARN, DestinationEncryptionContext: to, GrantTokens: s.grantTokens,
@@ -252,7 +278,11 @@ func (s *KeyStore) reEncrypt(ctx context.Context, it Item, from, to map[string]s
 		err = checkAnswer(out.CiphertextBlob, keyARN, out.SourceKeyId, out.KeyId)
 	}
 	if err != nil {
-		return nil, s.kmsFailed(ctx, reEncryptOperation, keyARN, it, from, err)
+		err = s.kmsFailed(ctx, reEncryptOperation, keyARN, it, from, err)
+	}
+	s.called(ctx, began, reEncryptOperation, err)
+	if err != nil {
+		return nil, err
 	}
 	return out.CiphertextBlob, nil
 }
@@ -325,6 +355,41 @@ func (s *KeyStore) get(ctx context.Context, id, itemType string) (Item, error) {
 
 // read returns the key of an item.
 func (s *KeyStore) read(ctx context.Context, id, itemType string) (*Key, error) {
+	ctx, ended := s.request(ctx, awskms.ReadBranchKey)
+	k, err := s.readKey(ctx, id, itemType)
+	ended(err)
+	return k, err
+}
+
+// request tells that the table and KMS are about to be asked. It returns the context for
+// that, and what to call when the request has ended.
+func (s *KeyStore) request(ctx context.Context, r awskms.Request) (context.Context, func(error)) {
+	ended := func(error) {}
+	if s.observer.OnRequest != nil {
+		var tell func(error)
+		if ctx, tell = s.observer.OnRequest(ctx, r); tell != nil {
+			ended = tell
+		}
+	}
+	return ctx, ended
+}
+
+// called tells of a call to KMS that has ended with err, which kmsFailed returned.
+func (s *KeyStore) called(ctx context.Context, began time.Time, operation string, err error) {
+	var elsewhere *kmscall.RegionError
+	if s.observer.OnEvent == nil || errors.As(err, &elsewhere) { // then none was made
+		return
+	}
+	e := awskms.Event{Kind: awskms.Call, Region: s.keys.region, Operation: operation, Duration: time.Since(began), Err: err}
+	var failed *awskms.Error
+	if errors.As(err, &failed) {
+		e.Code = failed.Code
+	}
+	s.observer.OnEvent(ctx, e)
+}
+
+// readKey does what read says.
+func (s *KeyStore) readKey(ctx context.Context, id, itemType string) (*Key, error) {
 	it, err := s.get(ctx, id, itemType)
 	if err != nil {
 		return nil, err
@@ -334,6 +399,7 @@ func (s *KeyStore) read(ctx context.Context, id, itemType string) (*Key, error) 
 		return nil, err
 	}
 	ec := s.kmsContext(it)
+	began := time.Now()
 	out, err := s.client.Decrypt(ctx, &kms.DecryptInput{
 		KeyId: &keyARN, CiphertextBlob: it.Enc, EncryptionContext: ec, GrantTokens: s.grantTokens,
 	}, s.options...)
@@ -342,7 +408,11 @@ func (s *KeyStore) read(ctx context.Context, id, itemType string) (*Key, error) 
 		err = kmscall.BadAnswer("%s", kmscall.AnsweredAs(out.KeyId))
 	}
 	if err != nil {
-		return nil, s.kmsFailed(ctx, decryptOperation, keyARN, it, ec, err)
+		err = s.kmsFailed(ctx, decryptOperation, keyARN, it, ec, err)
+	}
+	s.called(ctx, began, decryptOperation, err)
+	if err != nil {
+		return nil, err
 	}
 	defer clear(out.Plaintext)
 	if n := len(out.Plaintext); n != keyLen {

@@ -10,8 +10,8 @@ import (
 // Discovery lets a key store read what any KMS key of certain accounts has wrapped: the
 // key that each item names is asked. Such a key store cannot create.
 type Discovery struct {
-	// Region is the client's region. It may be empty if the client is a *kms.Client,
-	// which tells.
+	// Region is the client's region. It may be empty if the client is a *kms.Client, or
+	// has a method Region, which tells.
 	Region string
 
 	// Partition is the partition of the accounts: "aws", "aws-cn" or "aws-us-gov".

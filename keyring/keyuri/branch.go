@@ -93,7 +93,7 @@ func (k *branchKeys) open(ctx context.Context, o *opening, _ half) (opened, erro
 		return opened{}, fmt.Errorf("table %q: %w", k.table, err)
 	}
 	keys, err := branchkey.NewKeyStore(branchkey.KeyStoreConfig{
-		Store: store, Name: k.name, Client: client, KeyARN: k.kms.String(), MRKAware: k.mrkAware,
+		Store: store, Name: k.name, Client: client, KeyARN: k.kms.String(), MRKAware: k.mrkAware, Observer: o.Observer,
 	})
 	if err != nil {
 		return opened{}, err

@@ -122,10 +122,10 @@ func (k *kmsKey) open(ctx context.Context, o *opening, need half) (opened, error
 		return opened{}, err
 	}
 	if need == encrypts {
-		e, err := awskms.NewEncrypter(awskms.Config{Client: client, KeyID: k.id})
+		e, err := awskms.NewEncrypter(awskms.Config{Client: client, KeyID: k.id, Observer: o.Observer})
 		return opened{encrypter: e}, err
 	}
-	c := awskms.Config{Client: client, KeyID: k.id, DecryptKeys: k.previous, MRKAware: k.mrkAware}
+	c := awskms.Config{Client: client, KeyID: k.id, DecryptKeys: k.previous, MRKAware: k.mrkAware, Observer: o.Observer}
 	if k.alias {
 		now, err := awskms.ResolveKey(ctx, client, k.id)
 		if err != nil {
@@ -227,10 +227,10 @@ func readRegions(p *parts) (opens, error) {
 }
 
 func (r *kmsRegions) open(ctx context.Context, o *opening, _ half) (opened, error) {
-	if r.minRegions > 0 && r.minRegions < len(r.keys) && o.OnEvent == nil {
-		return opened{}, fmt.Errorf("%w: min-regions: Opener.OnEvent is nil: nobody would hear that a data key is not for all regions", keyring.ErrInvalidArgument)
+	if r.minRegions > 0 && r.minRegions < len(r.keys) && o.Observer.OnEvent == nil {
+		return opened{}, fmt.Errorf("%w: min-regions: Opener.Observer.OnEvent is nil: nobody would hear that a data key is not for all regions", keyring.ErrInvalidArgument)
 	}
-	c := awskms.MultiRegionConfig{MinRegions: r.minRegions, OnEvent: o.OnEvent}
+	c := awskms.MultiRegionConfig{MinRegions: r.minRegions, Observer: o.Observer}
 	for _, a := range r.keys {
 		client, err := o.client(ctx, a.Region)
 		if err != nil {
@@ -296,6 +296,7 @@ func (d *discovery) open(ctx context.Context, o *opening, need half) (opened, er
 		}
 		k, err := awskms.NewDiscovery(awskms.DiscoveryConfig{
 			Client: client, Region: r, Partition: d.partition, Accounts: d.accounts, AnyAccount: d.accounts == nil, MRKAware: d.mrkAware,
+			Observer: o.Observer,
 		})
 		if err != nil {
 			return opened{}, err

@@ -34,9 +34,9 @@ type Opener struct {
 	//	return kms.NewFromConfig(cfg), err
 	KMS func(ctx context.Context, region string) (KMSClient, error)
 
-	// OnEvent is what awskms.MultiRegionConfig.OnEvent is, for all URIs with several
-	// regions. It must be set if one of them has min-regions.
-	OnEvent func(awskms.Event)
+	// Observer hears of the calls to KMS that the keyrings of all URIs make, and of what
+	// they show of a region. Its OnEvent must be set if a URI has min-regions.
+	Observer awskms.Observer
 
 	// BranchKeyStore returns the store of a table of branch keys, as dynamostore.New
 	// does. The region is that of the KMS key, for those who need one.

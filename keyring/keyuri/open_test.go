@@ -62,8 +62,8 @@ func newClient(s *kmstest.Server, region string) *kms.Client {
 // newOpener returns an opener for a server.
 func newOpener(t testing.TB, s *kmstest.Server) *keyuri.Opener {
 	o := &keyuri.Opener{
-		KMS:     func(_ context.Context, region string) (keyuri.KMSClient, error) { return newClient(s, region), nil },
-		OnEvent: func(awskms.Event) {},
+		KMS:      func(_ context.Context, region string) (keyuri.KMSClient, error) { return newClient(s, region), nil },
+		Observer: awskms.Observer{OnEvent: func(context.Context, awskms.Event) {}},
 	}
 	t.Cleanup(func() { assert.NoError(t, o.Close()) })
 	return o
@@ -201,10 +201,10 @@ func TestKeysInRegions(t *testing.T) {
 		require.ErrorIs(t, err, envelope.ErrUnavailable)
 		reads(t, all.Decrypter, writes(t, any))
 
-		o.OnEvent = nil
+		o.Observer.OnEvent = nil
 		_, err = o.Open(t.Context(), parse(t, "aws-kms-regions:"+keys+"?min-regions=1")...)
 		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
-		assert.Contains(t, err.Error(), "Opener.OnEvent is nil")
+		assert.Contains(t, err.Error(), "Opener.Observer.OnEvent is nil")
 	})
 }
 
