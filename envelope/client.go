@@ -24,7 +24,9 @@
 //	}
 //
 // [Encrypter.NewWriter] and [Decrypter.NewReader] do the same for streams of any
-// length in constant memory. [Decrypter.DecryptBatch] decrypts many messages at once,
+// length in constant memory. [Encrypter.NewEncryptReader] is for uploads, which read what
+// they send, and [Decrypter.NewRangeReader] for ranges of objects in a store.
+// [Decrypter.DecryptBatch] decrypts many messages at once,
 // and has them wait for a key service together.
 //
 // # Encryption context

@@ -34,6 +34,11 @@ var (
 	// that [Options] can raise.
 	ErrLimit = message.ErrLimit
 
+	// ErrSourceChanged says that a source is not what it was said to be, or not what it
+	// was before. That of an [EncryptReader] is shorter or longer than was said, or has
+	// other bytes when it is read again. The object of a [RangeReader] was replaced.
+	ErrSourceChanged = errors.New("the source has changed")
+
 	// ErrContextMismatch says that the encryption context that the caller
 	// expects does not hold for the message: a stored pair has another value, or
 	// a pair that is not stored could not be authenticated. In the second case

@@ -1,66 +1,26 @@
 package envelope_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/keyring"
 )
 
-// A bucket is an object store in memory, which gives ranges of objects as S3 does.
-type bucket map[string][]byte
-
-// get returns length bytes of an object from offset start on.
-func (b bucket) get(name string, start, length int64) ([]byte, error) {
-	object, ok := b[name]
-	if !ok || start < 0 || length < 0 || start+length > int64(len(object)) {
-		return nil, fmt.Errorf("bucket: %s has no bytes %d to %d", name, start, start+length)
-	}
-	fmt.Println("GET", name, "from byte", start)
-	return object[start : start+length], nil
-}
-
-// An object reads one object of a bucket. Reads within the part that was fetched cost
-// no request.
-type object struct {
-	bucket bucket
-	name   string
-	part   []byte
-	start  int64 // of the part
-}
-
-func (o *object) fetch(start, length int64) (err error) {
-	o.start = start
-	o.part, err = o.bucket.get(o.name, start, length)
-	return err
-}
-
-func (o *object) ReadAt(p []byte, off int64) (int, error) {
-	if at := off - o.start; at >= 0 && at+int64(len(p)) <= int64(len(o.part)) {
-		return copy(p, o.part[at:]), nil
-	}
-	size := int64(len(o.bucket[o.name])) // known from a HEAD request
-	length := min(int64(len(p)), size-off)
-	part, err := o.bucket.get(o.name, off, length)
-	if err != nil {
-		return 0, err
-	}
-	n := copy(p, part)
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// A long range of an encrypted object takes one request: MessageRange tells which bytes
-// of the message it is in. Two more read the header and the final frame, once for an
-// object.
-func ExampleHeader_MessageRange() {
+// Ranges of an encrypted object take one request each, after two that open it. What must be
+// written for a store is a FetchFunc: here for one that speaks HTTP.
+func ExampleDecrypter_NewRangeReader() {
 	ctx := context.Background()
 	key := make([]byte, 32)
 	rand.Read(key)
@@ -77,33 +37,85 @@ func ExampleHeader_MessageRange() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	store := bucket{"scan": msg}
-	size := int64(len(msg))
+	var version atomic.Int64
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println("GET", r.Header.Get("Range"))
+		w.Header().Set("ETag", fmt.Sprintf(`"%d"`, version.Load()))
+		http.ServeContent(w, r, "scan", time.Time{}, bytes.NewReader(msg))
+	}))
+	defer store.Close()
 
-	src := &object{bucket: store, name: "scan"}
-	ra, err := client.NewReaderAt(ctx, src, size, ec)
+	fetch := func(ctx context.Context, req envelope.FetchRequest) (*envelope.FetchResult, error) {
+		get, err := http.NewRequestWithContext(ctx, http.MethodGet, store.URL, nil)
+		if err != nil {
+			return nil, err
+		}
+		get.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", req.Offset, req.Offset+req.Length-1))
+		if req.Version != "" {
+			get.Header.Set("If-Match", req.Version)
+		}
+		res, err := http.DefaultClient.Do(get)
+		switch {
+		case err != nil:
+			return nil, err
+		case res.StatusCode == http.StatusPreconditionFailed:
+			res.Body.Close()
+			return nil, envelope.ErrSourceChanged
+		case res.StatusCode != http.StatusPartialContent:
+			res.Body.Close()
+			return nil, errors.New(res.Status)
+		}
+		var first, last, size int64
+		if _, err := fmt.Sscanf(res.Header.Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &size); err != nil {
+			res.Body.Close()
+			return nil, err
+		}
+		return &envelope.FetchResult{Body: res.Body, Size: size, Version: res.Header.Get("ETag")}, nil
+	}
+	scan, err := client.NewRangeReader(ctx, fetch, ec)
 	if err != nil {
 		log.Fatal(err)
 	}
 	part := make([]byte, 300_000)
-	const off = 500_000
-	start, length, err := ra.Header().MessageRange(off, int64(len(part)), size)
+	if _, err := scan.ReadAt(part, 500_000); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d bytes of %d, %s...\n", len(part), scan.Size(), part[:10])
+
+	// To a client that asks for ranges itself. This one's range is in the final frame, which
+	// was fetched when the object was opened.
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		content := scan.NewSectionReader(r.Context(), 0, scan.Size())
+		defer content.Close()
+		w.Header().Set("Content-Type", "text/plain")
+		http.ServeContent(w, r, "scan", time.Time{}, content)
+	}))
+	defer front.Close()
+	get, err := http.NewRequest(http.MethodGet, front.URL, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := src.fetch(start, length); err != nil {
-		log.Fatal(err)
-	}
-	n, err := ra.ReadAt(part, off)
+	get.Header.Set("Range", "bytes=-16")
+	res, err := http.DefaultClient.Do(get)
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(length, "bytes of the message for", n, "of plaintext")
-	fmt.Printf("%s...\n", part[:10])
+	defer res.Body.Close()
+	end, err := io.ReadAll(res.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s %s\n", res.Status, end)
+
+	version.Add(1) // somebody has written the object anew
+	_, err = scan.ReadAt(part, 0)
+	fmt.Println(err)
 	// Output:
-	// GET scan from byte 0
-	// GET scan from byte 1007428
-	// GET scan from byte 503812
-	// 305472 bytes of the message for 300000 of plaintext
-	// 0123456789...
+	// GET bytes=0-65535
+	// GET bytes=1007428-1008043
+	// GET bytes=503812-809283
+	// 300000 bytes of 1000000, 0123456789...
+	// 206 Partial Content 4567890123456789
+	// GET bytes=196-305667
+	// envelope: decrypt: fetch: the source has changed
 }

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
@@ -35,6 +38,58 @@ type Header struct {
 
 	// Length is the header's length in bytes.
 	Length int
+}
+
+// String describes the header in one line, for people to read: version, suite, who wrapped
+// the data key, and the keys of the encryption context's pairs. It leaves out the pairs'
+// values, which may name persons, and the bytes of wrapped keys.
+func (h *Header) String() string {
+	const most = 8 // keys and pairs, so that a log can hold it
+	var b strings.Builder
+	fmt.Fprintf(&b, "message of version %d, suite %v, ", h.Version, h.Suite)
+	if h.FrameLength > 0 {
+		fmt.Fprintf(&b, "frames of %d bytes", h.FrameLength)
+	} else {
+		b.WriteString("non-framed")
+	}
+	list := func(intro string, n int, item func(i int) string) {
+		for i := range min(n, most) {
+			b.WriteString(intro)
+			b.WriteString(item(i))
+			intro = ", "
+		}
+		if n > most {
+			fmt.Fprintf(&b, " and %d more", n-most)
+		}
+	}
+	list(", wrapped by ", len(h.EncryptedDataKeys), func(i int) string {
+		k := h.EncryptedDataKeys[i]
+		return fmt.Sprintf("%q/%q", k.ProviderID, k.KeyName())
+	})
+	pairs := slices.Sorted(maps.Keys(h.Context))
+	list(", context with ", len(pairs), func(i int) string { return strconv.Quote(pairs[i]) })
+	return b.String()
+}
+
+// WrappedBy says whether the data key is wrapped by each of the given keys, and by no other:
+// whether a message is already under the keys that it is to be under. Keys are named as
+// keyring.EncryptedDataKey.KeyName names them: a KMS key's ARN, a raw key's name, a branch
+// key's ID; a branch key also by its version, as KeyVersion gives it. It compares what the
+// header says, which is authentic only once the message was decrypted. Without keys it is
+// false.
+func (h *Header) WrappedBy(keys ...string) bool {
+	names := func(key string, edk keyring.EncryptedDataKey) bool {
+		version := edk.KeyVersion()
+		return edk.KeyName() == key || version != "" && version == key
+	}
+	for _, key := range keys {
+		if !slices.ContainsFunc(h.EncryptedDataKeys, func(edk keyring.EncryptedDataKey) bool { return names(key, edk) }) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(h.EncryptedDataKeys, func(edk keyring.EncryptedDataKey) bool {
+		return !slices.ContainsFunc(keys, func(key string) bool { return names(key, edk) })
+	})
 }
 
 // ParseHeader reads the header of a message from r, and not a byte more. It

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -119,6 +120,62 @@ var encryptWays = map[string]func(context.Context, *envelope.Encrypter, []byte, 
 			return err
 		})
 	},
+	"EncryptReader": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return pulled(ctx, e, bytes.NewReader(pt), len(pt), ec, func(r *envelope.EncryptReader) ([]byte, error) { return io.ReadAll(r) })
+	},
+	"EncryptReader WriteTo": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return pulled(ctx, e, onlyReader{bytes.NewReader(pt)}, len(pt), ec, func(r *envelope.EncryptReader) ([]byte, error) {
+			var dst bytes.Buffer
+			_, err := r.WriteTo(&dst)
+			return dst.Bytes(), err
+		})
+	},
+	"EncryptReader in pieces": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		return pulled(ctx, e, iotest.HalfReader(bytes.NewReader(pt)), len(pt), ec, func(r *envelope.EncryptReader) ([]byte, error) {
+			var dst bytes.Buffer
+			_, err := io.CopyN(&dst, iotest.HalfReader(r), r.Size()/3)
+			if err == nil {
+				_, err = r.WriteTo(&dst)
+			}
+			return dst.Bytes(), err
+		})
+	},
+	"EncryptReader again": func(ctx context.Context, e *envelope.Encrypter, pt []byte, ec keyring.EncryptionContext) ([]byte, error) {
+		src := io.NewSectionReader(bytes.NewReader(pt), 0, int64(len(pt)))
+		return pulled(ctx, e, src, len(pt), ec, func(r *envelope.EncryptReader) ([]byte, error) {
+			first, err := io.ReadAll(r)
+			if err != nil {
+				return nil, err
+			}
+			if _, err := r.Seek(0, io.SeekStart); err != nil {
+				return nil, err
+			}
+			var again bytes.Buffer
+			_, err = r.WriteTo(&again)
+			if err == nil && !bytes.Equal(first, again.Bytes()) {
+				err = errors.New("the second reading is another message")
+			}
+			return again.Bytes(), err
+		})
+	},
+}
+
+// lengthKnown says whether the way is told how long the plaintext is.
+func lengthKnown(way string) bool {
+	return way == "Encrypt" || strings.HasPrefix(way, "EncryptReader")
+}
+
+func pulled(ctx context.Context, e *envelope.Encrypter, src io.Reader, size int, ec keyring.EncryptionContext, read func(*envelope.EncryptReader) ([]byte, error)) ([]byte, error) {
+	r, err := e.NewEncryptReader(ctx, src, int64(size), ec)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	msg, err := read(r)
+	if err == nil && int64(len(msg)) != r.Size() {
+		err = fmt.Errorf("Size says %d, and %d bytes were read", r.Size(), len(msg))
+	}
+	return msg, err
 }
 
 // onlyReader hides all but Read.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"math"
 	"runtime"
 	"testing"
 
@@ -65,6 +66,15 @@ func TestSlowStreamsHoldLittle(t *testing.T) {
 		}
 		return w
 	}
+	pull := func(src io.Reader) *envelope.EncryptReader {
+		r, err := c.NewEncryptReader(t.Context(), src, int64(len(plaintext)), testContext)
+		require.NoError(t, err)
+		return r
+	}
+	pass := func(r io.Reader, n int64) {
+		_, err := io.Copy(io.Discard, io.LimitReader(r, n))
+		require.NoError(t, err)
+	}
 	kinds := map[string]struct {
 		most int64
 		open func() any
@@ -80,6 +90,14 @@ func TestSlowStreamsHoldLittle(t *testing.T) {
 		"Reader, not begun": {64 << 10, func() any { return reader(onlyReader{bytes.NewReader(msg)}) }},
 		"Writer":            {64 << 10, func() any { return write(1024, 1024) }},
 		"Writer, by bytes":  {64 << 10, func() any { return write(1024, 1) }},
+
+		// At least a batch is sealed at once, and later several: two for each goroutine,
+		// and no more than 16.
+		"EncryptReader":            {192 << 10, func() any { r := pull(onlyReader{bytes.NewReader(plaintext)}); pass(r, 1024); return r }},
+		"EncryptReader, in place":  {128 << 10, func() any { r := pull(bytes.NewReader(plaintext)); pass(r, 1024); return r }},
+		"EncryptReader, not begun": {16 << 10, func() any { return pull(bytes.NewReader(plaintext)) }},
+		"EncryptReader, ended":     {64 << 10, func() any { r := pull(onlySeeker{bytes.NewReader(plaintext)}); pass(r, math.MaxInt64); return r }},
+		"EncryptReader, long":      {2500 << 10, func() any { r := pull(onlySeeker{bytes.NewReader(plaintext)}); pass(r, 600<<10); return r }},
 
 		// A buffer to read into and one to open into, of 64 KiB each at most.
 		"Reader, long":           {192 << 10, func() any { r := reader(onlyReader{bytes.NewReader(msg)}); read(r, 600<<10, 1024); return r }},

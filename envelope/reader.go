@@ -30,6 +30,26 @@ type Reader struct {
 	last   []byte // the content of the final frame, or of a non-framed body
 	piece  int    // about how many bytes Read opens next, if not into p
 	err    error  // what all calls return once unread is empty
+
+	section *section // nil if the Reader is of the whole message
+}
+
+// A section is what is to be read of a message whose ends have been authenticated. The
+// source has the regular frames that it is in, and the final frame was opened before.
+type section struct {
+	skip  int    // bytes to leave out at the beginning of the first frame
+	left  int64  // bytes that were not taken yet
+	last  uint32 // number of the last regular frame
+	final []byte // content of the final frame, which is not the Reader's
+}
+
+// cut takes what belongs to the section from b, which was opened next.
+func (s *section) cut(b []byte) []byte {
+	b = b[min(s.skip, len(b)):]
+	b = b[:min(int64(len(b)), s.left)]
+	s.skip = 0
+	s.left -= int64(len(b))
+	return b
 }
 
 var (
@@ -110,11 +130,21 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	r.src.begin(len(p))
 	// If p is long enough for a frame, frames are opened into it, without a copy.
-	if len(r.unread) == 0 && r.pipe.inFlight == 0 && r.err == nil && r.opener.frameLen > 0 && len(p) >= r.opener.frameLen {
+	into := p
+	if s := r.section; s != nil {
+		into = p[:min(int64(len(p)), s.left)]
+		if s.skip > 0 {
+			into = nil
+		}
+	}
+	if len(r.unread) == 0 && r.pipe.inFlight == 0 && r.err == nil && r.opener.frameLen > 0 && len(into) >= r.opener.frameLen {
 		if len(r.atHand()) == 0 {
 			r.readPart()
 		}
-		if n := r.readInto(p); n > 0 {
+		if n := r.readInto(into); n > 0 {
+			if r.section != nil {
+				r.section.left -= int64(n)
+			}
 			return n, nil
 		}
 	}
@@ -179,7 +209,11 @@ func (r *Reader) readInto(p []byte) (n int) {
 // atHand returns the whole regular frames that the source has at hand, a batch at most.
 func (r *Reader) atHand() []byte {
 	window := r.src.window()
-	return window[:r.opener.wholeFrames(window)]
+	n := r.opener.wholeFrames(window)
+	if r.section != nil {
+		n = int(min(int64(n), int64(r.section.last-r.opener.seq)*int64(r.opener.wireLen())))
+	}
+	return window[:n]
 }
 
 // fillBatch makes frames at hand the input of b. The caller says where the output goes.
@@ -293,6 +327,9 @@ func (r *Reader) fillOwn(b *batch, frames []byte) bool {
 func (r *Reader) take(b *batch) {
 	r.src.giveBack(b)
 	r.unread, b.in, b.out = b.out, nil, nil
+	if r.section != nil {
+		r.unread = r.section.cut(r.unread)
+	}
 	if b.err != nil {
 		r.fail(b.err)
 	}
@@ -301,8 +338,17 @@ func (r *Reader) take(b *batch) {
 // readPart reads the next part of the message until it is at hand. If it is the last,
 // readPart opens it too, and makes its content unread.
 func (r *Reader) readPart() {
+	if s := r.section; s != nil && s.last == r.opener.seq {
+		r.unread = s.cut(s.final)
+		r.err = io.EOF
+		r.letGo()
+		return
+	}
 	for {
 		p, err := r.opener.parsePart(r.src.window())
+		if err == nil && p.final && r.section != nil {
+			err = fmt.Errorf("%w: frame %d is a final frame, and others follow", ErrMalformed, p.seq)
+		}
 		if err == nil {
 			err = r.ctx.Err()
 		}

@@ -13,21 +13,18 @@ import (
 )
 
 // A ReaderAt decrypts any part of a message, opening only the frames that it
-// touches. Get one from [Decrypter.NewReaderAt].
+// touches. Get one from [Decrypter.NewReaderAt]. For an object store, where each read is a
+// request, there is [RangeReader].
 //
 // What it returns has been verified: that it is those bytes of the plaintext, of
 // this message. It is safe for concurrent use if its source is. It needs no
 // Close: between calls it has no goroutine and owns nothing but memory.
 type ReaderAt struct {
-	ctx           context.Context
-	src           io.ReaderAt
-	opts          *Options
-	opener        *opener // not changed any more
-	layout        layout
-	size          int64 // of the plaintext
-	regularFrames int64
-	final         []byte    // content of the final frame
-	scratch       sync.Pool // of *scratch
+	ends
+	ctx     context.Context
+	src     io.ReaderAt
+	opts    *Options
+	scratch sync.Pool // of *scratch
 }
 
 var _ io.ReaderAt = (*ReaderAt)(nil)
@@ -51,19 +48,29 @@ func (d *Decrypter) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64
 		return nil, invalid("message of %d bytes", size)
 	}
 	r := &ReaderAt{ctx: ctx, src: src, opts: &d.opts}
-	if err := r.readEnds(d, size, ec); err != nil {
+	err := r.open(ctx, d, ec, size, bufio.NewReader(careful{io.NewSectionReader(src, 0, size)}), r.readFull)
+	if err != nil {
 		return nil, fmt.Errorf("envelope: decrypt: %w", err)
 	}
 	return r, nil
 }
 
-// readEnds reads the header and the final frame of a message of size bytes, and
-// authenticates them.
-func (r *ReaderAt) readEnds(d *Decrypter, size int64, ec keyring.EncryptionContext) error {
-	if err := r.ctx.Err(); err != nil {
+// An ends is a message of which any part can be opened: its header and its final frame have
+// been authenticated, and so its length.
+type ends struct {
+	opener        *opener // not changed any more
+	layout        layout
+	size          int64 // of the plaintext
+	regularFrames int64
+	final         []byte // content of the final frame
+}
+
+// open reads the header of a message of size bytes from head, and with readFull, which fills
+// p with the bytes from off on, its final frame. It authenticates them.
+func (e *ends) open(ctx context.Context, d *Decrypter, ec keyring.EncryptionContext, size int64, head io.Reader, readFull func(p []byte, off int64) error) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	head := bufio.NewReader(careful{io.NewSectionReader(r.src, 0, size)})
 	h, err := message.ReadHeader(head, d.opts.limits())
 	if err != nil {
 		return err
@@ -74,28 +81,28 @@ func (r *ReaderAt) readEnds(d *Decrypter, size int64, ec keyring.EncryptionConte
 	case h.FrameLength == 0:
 		return fmt.Errorf("%w: a non-framed message can only be read as a whole, with NewReader", errors.ErrUnsupported)
 	}
-	if r.opener, err = d.newOpener(r.ctx, h, ec); err != nil {
+	if e.opener, err = d.newOpener(ctx, h, ec); err != nil {
 		return err
 	}
-	r.layout = layoutOf(h)
-	if r.size, err = r.layout.plaintextSize(size); err != nil {
+	e.layout = layoutOf(h)
+	if e.size, err = e.layout.plaintextSize(size); err != nil {
 		return err
 	}
-	end := r.layout.finalFrame(size)
-	r.regularFrames = end.before
+	end := e.layout.finalFrame(size)
+	e.regularFrames = end.before
 	wire := make([]byte, end.length)
-	if err := r.readFull(wire, end.offset); err != nil {
+	if err := readFull(wire, end.offset); err != nil {
 		return fmt.Errorf("final frame: %w", err)
 	}
-	r.opener.seq = uint32(r.regularFrames)
-	p, err := r.opener.parsePart(wire)
+	e.opener.seq = uint32(e.regularFrames)
+	p, err := e.opener.parsePart(wire)
 	if err == nil && (!p.final || !p.whole || p.need != len(wire)) {
 		err = fmt.Errorf("%w: the final frame is not where it belongs: the message is cut short or has bytes added", ErrMalformed)
 	}
 	if err != nil {
 		return err
 	}
-	r.final, err = r.opener.openPart(nil, wire, p)
+	e.final, err = e.opener.openPart(nil, wire, p)
 	return err
 }
 
@@ -103,7 +110,11 @@ func (r *ReaderAt) readEnds(d *Decrypter, size int64, ec keyring.EncryptionConte
 func (r *ReaderAt) Size() int64 { return r.size }
 
 // Header returns the message's header, which has been authenticated.
-func (r *ReaderAt) Header() *Header { return newHeader(r.opener.header, dataKeys(r.opener.header)) }
+func (r *ReaderAt) Header() *Header { return r.authenticHeader() }
+
+func (e *ends) authenticHeader() *Header {
+	return newHeader(e.opener.header, dataKeys(e.opener.header))
+}
 
 // ReadAt implements [io.ReaderAt]. On error the bytes of p that were counted are
 // verified plaintext, and the others hold nothing of use. Errors do not stick:

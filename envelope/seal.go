@@ -216,14 +216,26 @@ func (s *sealer) appendFinal(dst, plaintext []byte) ([]byte, error) {
 	}
 	s.done = true
 	s.seq++
-	iv := s.state.frameIV(s.seq)
 	start := len(dst)
-	dst = message.AppendFinalPrefix(dst, s.seq, iv, len(plaintext))
-	dst = s.aead.Seal(dst, iv, plaintext, s.state.aad.Final(s.seq, len(plaintext)))
+	dst = s.sealFinal(dst, plaintext, s.seq)
+	s.addToSignature(dst[start:])
+	return s.appendFooter(dst)
+}
+
+// sealFinal seals plaintext as the final frame, which has the number seq, and appends it to
+// dst. Its caller adds it to the signature.
+func (s *sealer) sealFinal(dst, plaintext []byte, seq uint32) []byte {
+	iv := s.state.frameIV(seq)
+	dst = message.AppendFinalPrefix(dst, seq, iv, len(plaintext))
+	return s.aead.Seal(dst, iv, plaintext, s.state.aad.Final(seq, len(plaintext)))
+}
+
+// appendFooter appends the footer to dst, if the message is signed: all before it has been
+// added to the signature.
+func (s *sealer) appendFooter(dst []byte) ([]byte, error) {
 	if s.hash == nil {
 		return dst, nil
 	}
-	s.hash.Write(dst[start:])
 	sig, err := sign(s.header.Suite, s.signingKey, s.hash)
 	if err != nil {
 		return dst, err

@@ -41,7 +41,7 @@ func (h *Header) PlaintextSize(n int64) (int64, error) {
 // the plaintext's end is cut there. An off or n that is negative, a size that no
 // message has, and a non-framed message are [ErrLimit] or [ErrMalformed].
 //
-// To decrypt that part, give a [ReaderAt] a source that reads such ranges.
+// A [RangeReader] fetches such ranges by itself.
 func (h *Header) MessageRange(off, n, size int64) (start, length int64, err error) {
 	start, length, err = h.layout().messageRange(off, n, size)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/go-sealring/sealring/envelope"
-	"github.com/go-sealring/sealring/keyring"
 )
 
 // Stale says whether a record has a sealed field that is not wrapped by exactly the given
@@ -52,21 +51,7 @@ func wrappedBy(message []byte, keys []string) bool {
 		return isMessage(message)
 	}
 	h, err := envelope.ParseHeader(bytes.NewReader(message), nil)
-	if err != nil {
-		return false
-	}
-	names := func(key string, edk keyring.EncryptedDataKey) bool {
-		version := edk.KeyVersion()
-		return edk.KeyName() == key || version != "" && version == key
-	}
-	for _, key := range keys {
-		if !slices.ContainsFunc(h.EncryptedDataKeys, func(edk keyring.EncryptedDataKey) bool { return names(key, edk) }) {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(h.EncryptedDataKeys, func(edk keyring.EncryptedDataKey) bool {
-		return !slices.ContainsFunc(keys, func(key string) bool { return names(key, edk) })
-	})
+	return err == nil && h.WrappedBy(keys...)
 }
 
 // A Rotation reseals the records of a table, page by page: under the keys that the table's
