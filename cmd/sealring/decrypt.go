@@ -52,7 +52,7 @@ in a file, without a signature.`,
 	d.context.add(c, "`KEY=VALUE` that the encryption context must have; may be repeated")
 	c.Flags().StringVar(&d.part, "range", "", "decrypt these `BYTES` of the plaintext only: 0-499, 500-, or -500 for the last 500")
 	d.out.add(c)
-	d.format.addBoth(c)
+	d.format.addPolicy(c)
 	c.Flags().BoolVar(&d.unsigned, "refuse-signed", false, "refuse signed messages, right after the header")
 	d.format.addDecrypt(c)
 	return c

@@ -127,7 +127,7 @@ func hints(err error, code int) []string {
 			return []string{`"sealring inspect" shows which keys wrapped the message`}
 		}
 	case exitUnavailable:
-		return []string{"no output was made; try again later"}
+		return []string{"the same command may succeed later"}
 	case exitContext:
 		return []string{`"sealring inspect" shows the encryption context that is stored`}
 	case exitRefused:

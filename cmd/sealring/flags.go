@@ -120,15 +120,15 @@ type formatFlags struct {
 	maxMemory   string
 }
 
-// addBoth adds the flags of encrypting and decrypting.
-func (f *formatFlags) addBoth(c *cobra.Command) {
+// addPolicy adds the flag that each command with keys has.
+func (f *formatFlags) addPolicy(c *cobra.Command) {
 	names := []string{"require-encrypt-require-decrypt", "require-encrypt-allow-decrypt", "forbid-encrypt-allow-decrypt"}
 	c.Flags().StringVar(&f.policy, "commitment-policy", names[0], "`POLICY`: "+names[0]+", "+names[1]+" to read old messages, or "+names[2])
 	complete(c, "commitment-policy", names)
 }
 
 func (f *formatFlags) addEncrypt(c *cobra.Command) {
-	f.addBoth(c)
+	f.addPolicy(c)
 	names := make([]string, len(suites))
 	for i, s := range suites {
 		names[i] = fmt.Sprintf("0x%04x", uint16(s))

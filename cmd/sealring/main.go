@@ -14,6 +14,8 @@ import (
 	"os"
 )
 
+//go:generate sh -c "go run . man >sealring.1"
+
 func main() {
 	ctx, settle := interruptible(context.Background())
 	err := run(ctx, os.Args[1:])

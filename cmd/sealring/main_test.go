@@ -109,6 +109,11 @@ func setup(e *testscript.Env) error {
 		e.Setenv(strings.ToUpper(name), "raw-aes:?namespace=tests&name="+name+"&file="+filepath.ToSlash(path))
 	}
 	e.Setenv("SEALRING_KEY", e.Getenv("KEY"))
+	manual, err := filepath.Abs("sealring.1")
+	if err != nil {
+		return err
+	}
+	e.Setenv("MANUAL", manual)
 	e.Setenv("ESC", "\x1b") // a script cannot write it
 	e.Setenv("AWS_ACCESS_KEY_ID", "example")
 	e.Setenv("AWS_SECRET_ACCESS_KEY", "example")

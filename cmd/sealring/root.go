@@ -57,9 +57,11 @@ func newRoot(started *bool) *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 		RunE:          noCommand,
 	}
+	cobra.EnableCommandSorting = false // the order here is that of use
 	root.SetVersionTemplate("sealring {{.Version}}\n")
 	root.AddCommand(
-		newEncrypt(), newDecrypt(), newInspect(),
+		newEncrypt(), newDecrypt(), newInspect(), newReencrypt(),
+		newCheck(), newKeys(), newBench(), newMan(root),
 	)
 	markStarted(root, started)
 	return root
