@@ -59,6 +59,7 @@ const region = "us-east-1"
 //	kms                          starts a KMS with a key, $KMS_KEY
 //	kms-deny OPERATION           has it refuse, and kms-down has it gone
 //	moto                         starts moto for DynamoDB, or skips the script
+//	proxy                        has the go command find this repository's modules
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -79,6 +80,7 @@ func TestScripts(t *testing.T) {
 			"kms-deny":      denyKMS,
 			"kms-down":      downKMS,
 			"moto":          startMoto,
+			"proxy":         serveModules,
 		},
 	})
 }
