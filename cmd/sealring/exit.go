@@ -132,7 +132,10 @@ func hints(err error, code int) []string {
 		return []string{`"sealring inspect" shows the encryption context that is stored`}
 	case exitRefused:
 		if errors.Is(err, envelope.ErrPolicy) {
-			return []string{"--commitment-policy require-encrypt-allow-decrypt reads messages without key commitment"}
+			return []string{"--commitment-policy says which suites are used, and --refuse-signed that signed messages are not decrypted"}
+		}
+		if errors.Is(err, envelope.ErrLimit) {
+			return []string{"--max-memory of decrypt raises the limits of what is held in memory"}
 		}
 	}
 	return nil
