@@ -160,7 +160,8 @@ func (s *sealer) reserveNumbers(n int) (seq uint32, err error) {
 }
 
 // sealFrames seals plaintext, which is a multiple of the frame length, as regular frames,
-// and appends them to dst. Its caller has reserved their numbers, from seq+1 on, and adds
+// and appends them to dst. Its caller has reserved their numbers, from seq+1 on, or compares
+// what comes out with what was sealed under them before, as an EncryptReader does. It adds
 // the frames to the signature, in their order. It only reads the sealer, so that several
 // goroutines may call it, each with a state of its own.
 func (s *sealer) sealFrames(dst, plaintext []byte, seq uint32, state *frameState) []byte {

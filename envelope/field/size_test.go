@@ -125,14 +125,14 @@ func TestSizes(t *testing.T) {
 	mrk, err := awskms.NewMultiRegion(awskms.MultiRegionConfig{Regions: []awskms.RegionKey{
 		{Client: kmsClient(s, east), KeyARN: mrkARN},
 		{Client: kmsClient(s, west), KeyARN: s.Replicate(mrkARN, west)},
-	}})
+	}, AttemptTimeout: time.Hour}) // no stall counts as an outage
 	require.NoError(t, err)
 	regions := func(names ...string) keyring.Keyring {
 		var keys []awskms.RegionKey
 		for _, r := range names {
 			keys = append(keys, awskms.RegionKey{Client: kmsClient(s, r), KeyARN: s.CreateKey(r, kmstest.SymmetricDefault)})
 		}
-		kr, err := awskms.NewMultiRegion(awskms.MultiRegionConfig{Regions: keys})
+		kr, err := awskms.NewMultiRegion(awskms.MultiRegionConfig{Regions: keys, AttemptTimeout: time.Hour})
 		require.NoError(t, err)
 		return kr
 	}

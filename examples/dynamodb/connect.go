@@ -30,6 +30,10 @@ type region struct {
 	made   bool // the table, by this program
 }
 
+// patience is how long KMS in a region may take before the other region is asked. It is longer
+// than a service would have it, so that a busy machine does not look like an outage.
+const patience = 15 * time.Second
+
 // keyringIn returns the keyring of a service in the region local. KMS there is asked, and
 // KMS in the other region only when that fails. To stay in the region at any price, take
 // awskms.New with the local replica's ARN and MRKAware.
@@ -37,7 +41,7 @@ func keyringIn(local, other *region) (keyring.Keyring, error) {
 	return awskms.NewMultiRegion(awskms.MultiRegionConfig{Regions: []awskms.RegionKey{
 		{Client: local.kms, KeyARN: local.keyARN},
 		{Client: other.kms, KeyARN: other.keyARN},
-	}})
+	}, AttemptTimeout: patience})
 }
 
 // A counter counts the requests that a client sends, and each retry too.

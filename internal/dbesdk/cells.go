@@ -22,10 +22,16 @@ type row struct {
 	reason string
 
 	run func(ctx context.Context, k kind, d direction) error
+
+	exchanges func(k kind) []exchange // of a row of items that must be read
 }
 
 // errNone says that a row has nothing for a kind of item or a direction.
 var errNone = errors.New("does not apply")
+
+// errDiffers says that the two sides differ in the way that a row's reason says. The cell is
+// not counted.
+var errDiffers = errors.New("differs")
 
 var oneKey = []wrappingKey{aesKey("key", 32)}
 
@@ -46,10 +52,10 @@ func keysOf(n int) (all []wrappingKey) {
 
 // basic is a table with a partition key, a sort key and a secret.
 func basic(k kind) table {
-	return table{dynamoitem.Config{
+	return table{Config: dynamoitem.Config{
 		Table: "orders", PartitionKey: "pk", SortKey: "sk", Suite: k.suite,
 		Actions: map[string]dynamoitem.Action{"pk": k.keyAction(), "sk": k.keyAction(), "secret": dynamoitem.EncryptAndSign, "seen": dynamoitem.SignOnly},
-	}, oneKey}
+	}, keys: oneKey}
 }
 
 func basicItem() item {
@@ -59,7 +65,7 @@ func basicItem() item {
 // passes is a row of items that must be read. exchanges returns none where a row does not
 // apply.
 func passes(group, name string, exchanges func(k kind) []exchange) row {
-	return row{group: group, name: name, run: func(ctx context.Context, k kind, d direction) error {
+	return row{group: group, name: name, exchanges: exchanges, run: func(ctx context.Context, k kind, d direction) error {
 		all := exchanges(k)
 		if all == nil {
 			return errNone
@@ -95,7 +101,8 @@ func holds(group, name string, values item) row {
 	return passes(group, name, func(k kind) []exchange { return []exchange{holding(k, values)} })
 }
 
-func rows() []row {
+// rows returns all rows, without those of branch keys and beacons if s is nil.
+func rows(s *services) []row {
 	var all []row
 	all = append(all, typeRows()...)
 	all = append(all, actionRows()...)
@@ -109,6 +116,10 @@ func rows() []row {
 	all = append(all, tamperRows()...)
 	all = append(all, refusedRows()...)
 	all = append(all, differenceRows()...)
+	if s != nil {
+		all = append(all, branchRows(s)...)
+		all = append(all, beaconRows(s)...)
+	}
 	return all
 }
 

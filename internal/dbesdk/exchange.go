@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/go-sealring/sealring/envelope/dynamoitem"
 	"github.com/go-sealring/sealring/keyring"
@@ -36,7 +40,12 @@ func (k kind) keyAction() dynamoitem.Action {
 // A table is how one side is set up.
 type table struct {
 	dynamoitem.Config
-	keys []wrappingKey // the first makes data keys
+	keys   []wrappingKey // the first makes data keys, if branch does not
+	branch *branch       // if not nil, it makes data keys
+
+	beacons  *branch   // where the keys of Config.Beacons are
+	db       *services // where the table is, if it is anywhere
+	physical string    // its name there
 }
 
 func (t table) String() string { return fmt.Sprintf("%.40q", t.Table) }
@@ -50,13 +59,43 @@ func (t table) with(change func(*dynamoitem.Config)) table {
 	}
 	c.Unsigned = slices.Clone(c.Unsigned)
 	change(&c)
-	return table{c, t.keys}
+	t.Config = c
+	return t
+}
+
+// A find is for items in a table whose attributes have some values.
+type find struct {
+	beacon string
+	index  string // of the beacon's column. Empty is to scan the table
+	op     string // "=", or a function: "begins_with", "contains"
+	want   item
+	text   types.AttributeValue // what AWS's client compares the beacon's name with
+
+	// theirs are the items that AWS's client finds, where it differs.
+	theirs []int
+}
+
+// condition returns the condition of a find on the name #b and the value :b.
+func (f find) condition() string {
+	if f.op == "=" {
+		return "#b = :b"
+	}
+	return f.op + "(#b, :b)"
 }
 
 type side interface {
 	fmt.Stringer
 	encrypt(ctx context.Context, t table, it item) (item, error)
 	decrypt(ctx context.Context, t table, it item) (item, error)
+
+	// put, get and find are for tables in DynamoDB.
+	put(ctx context.Context, t table, it item) error
+	get(ctx context.Context, t table, key item) (item, error)
+	find(ctx context.Context, t table, f find) ([]item, error)
+
+	// createKey and versionKey make a branch key, and a version of one.
+	createKey(ctx context.Context, s *services, id string) error
+	versionKey(ctx context.Context, s *services, id string) error
 }
 
 // ours is this repository.
@@ -66,6 +105,13 @@ func (ours) String() string { return "sealring" }
 
 func (ours) table(t table) (*dynamoitem.Table, error) {
 	var all []keyring.Keyring
+	if t.branch != nil {
+		kr, err := t.branch.keyring()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, kr)
+	}
 	for _, k := range t.keys {
 		kr, err := keyring.NewRawAES(k.Namespace, k.Name, k.Key)
 		if err != nil {
@@ -85,7 +131,11 @@ func (ours) table(t table) (*dynamoitem.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dynamoitem.NewTable(m, t.Config)
+	c, err := t.withKeys()
+	if err != nil {
+		return nil, err
+	}
+	return dynamoitem.NewTable(m, c)
 }
 
 func (o ours) encrypt(ctx context.Context, t table, it item) (item, error) {
@@ -104,23 +154,122 @@ func (o ours) decrypt(ctx context.Context, t table, it item) (item, error) {
 	return table.Decrypt(ctx, it)
 }
 
+func (o ours) client(t table) (*dynamoitem.Table, *dynamoitem.Client, error) {
+	table, err := o.table(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := dynamoitem.NewClient(t.db.dynamo, dynamoitem.ClientConfig{Tables: map[string]*dynamoitem.Table{t.physical: table}})
+	return table, c, err
+}
+
+func (o ours) put(ctx context.Context, t table, it item) error {
+	_, c, err := o.client(t)
+	if err != nil {
+		return err
+	}
+	_, err = c.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.physical, Item: it})
+	return err
+}
+
+func (o ours) get(ctx context.Context, t table, key item) (item, error) {
+	_, c, err := o.client(t)
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.physical, Key: key})
+	if err != nil {
+		return nil, err
+	}
+	return out.Item, nil
+}
+
+func (o ours) find(ctx context.Context, t table, f find) ([]item, error) {
+	table, c, err := o.client(t)
+	if err != nil {
+		return nil, err
+	}
+	if f.index != "" {
+		var items []item
+		for it, err := range c.Find(ctx, &dynamoitem.FindInput{TableName: t.physical, IndexName: f.index, PartitionKey: f.beacon, Want: f.want}) {
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, it)
+		}
+		return items, nil
+	}
+	attribute, value, err := table.Beacon(ctx, f.beacon, f.want)
+	if err != nil {
+		return nil, err
+	}
+	condition := f.condition()
+	out, err := c.Scan(ctx, &dynamodb.ScanInput{
+		TableName: &t.physical, FilterExpression: &condition,
+		ExpressionAttributeNames: map[string]string{"#b": attribute}, ExpressionAttributeValues: item{":b": value},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return table.Filter(f.beacon, out.Items, f.want)
+}
+
+func (ours) createKey(ctx context.Context, s *services, id string) error {
+	_, err := s.store.Create(ctx, id, branchContext)
+	return err
+}
+
+func (ours) versionKey(ctx context.Context, s *services, id string) error {
+	_, err := s.store.Version(ctx, id)
+	return err
+}
+
 // theirs is AWS's release.
 type theirs struct{ peer *peer }
 
 func (theirs) String() string { return "AWS's Java" }
 
 func (j theirs) encrypt(_ context.Context, t table, it item) (item, error) {
-	return j.peer.call("encrypt", t.java(), it)
+	return j.peer.one(request{Op: "encrypt", Config: t.java(), Item: toJSON(it)})
 }
 
 func (j theirs) decrypt(_ context.Context, t table, it item) (item, error) {
-	return j.peer.call("decrypt", t.java(), it)
+	return j.peer.one(request{Op: "decrypt", Config: t.java(), Item: toJSON(it)})
+}
+
+func (j theirs) put(_ context.Context, t table, it item) error {
+	_, err := j.peer.call(request{Op: "put", Config: t.java(), Item: toJSON(it)})
+	return err
+}
+
+func (j theirs) get(_ context.Context, t table, key item) (item, error) {
+	return j.peer.one(request{Op: "get", Config: t.java(), Item: toJSON(key)})
+}
+
+// find names the tenant too, where there are several: AWS's client takes it out of the
+// condition, and finds the beacon key by it.
+func (j theirs) find(_ context.Context, t table, f find) ([]item, error) {
+	q := &javaFind{Index: f.index, Condition: f.condition(), Names: map[string]string{"#b": f.beacon}, Values: toJSON(item{":b": f.text})}
+	if tenant := t.beacons.tenant; tenant != "" {
+		q.Filter, q.Names["#t"], q.Values[":t"] = "#t = :t", tenant, jsonValue{f.want[tenant]}
+	}
+	return j.peer.call(request{Op: "find", Config: t.java(), Find: q})
+}
+
+func (j theirs) createKey(_ context.Context, _ *services, id string) error {
+	_, err := j.peer.call(request{Op: "createKey", ID: id, Context: branchContext})
+	return err
+}
+
+func (j theirs) versionKey(_ context.Context, _ *services, id string) error {
+	_, err := j.peer.call(request{Op: "versionKey", ID: id})
+	return err
 }
 
 func (t table) java() *javaConfig {
 	c := &javaConfig{
 		Table: t.Table, Partition: t.PartitionKey, Sort: t.SortKey, Actions: map[string]string{},
-		Unsigned: t.Unsigned, Prefix: t.UnsignedPrefix, Keys: t.keys,
+		Unsigned: t.Unsigned, Prefix: t.UnsignedPrefix, Keys: append([]wrappingKey{}, t.keys...), Physical: t.physical,
 		Suite: "ALG_AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384_SYMSIG_HMAC_SHA384",
 		Plaintext: map[dynamoitem.PlaintextPolicy]string{
 			dynamoitem.ForbidPlaintext:     "FORBID_PLAINTEXT_WRITE_FORBID_PLAINTEXT_READ",
@@ -133,6 +282,24 @@ func (t table) java() *javaConfig {
 	}
 	for name, action := range t.Actions {
 		c.Actions[name] = action.String()
+	}
+	if t.branch != nil {
+		b := t.branch.java()
+		c.Branch = &b
+	}
+	if t.beacons == nil {
+		return c
+	}
+	c.Beacons = &javaBeacons{Keys: t.beacons.java()}
+	for _, name := range slices.Sorted(maps.Keys(t.Beacons)) {
+		b := t.Beacons[name]
+		j := javaBeacon{Name: name, Attribute: b.Attribute, Bits: b.Bits, Set: b.Set, PartOnly: b.PartOnly}
+		for _, p := range b.Parts {
+			_, isBeacon := t.Beacons[p.Name]
+			j.Parts = append(j.Parts, javaPart{p.Name, p.Prefix, p.Optional, !isBeacon})
+			j.Split = string(b.Split)
+		}
+		c.Beacons.All = append(c.Beacons.All, j)
 	}
 	return c
 }

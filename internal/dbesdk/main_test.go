@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,13 +15,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/internal/mototest"
 )
 
 // TestRowsHoldHere has this repository on both sides, so that what a cell asks of it is known
 // to hold where there is no Java.
 func TestRowsHoldHere(t *testing.T) {
 	var out bytes.Buffer
-	got := runRows(t.Context(), &out, rows(), ours{}, ours{})
+	got := runRows(t.Context(), &out, rows(nil), ours{}, ours{})
 	assert.Zero(t, got.failed, "%s", out.String())
 	assert.Greater(t, got.passed, 700)
 }
@@ -31,6 +34,11 @@ type idle struct{}
 func (idle) String() string                                            { return "idle" }
 func (idle) encrypt(_ context.Context, _ table, it item) (item, error) { return it, nil }
 func (idle) decrypt(_ context.Context, _ table, it item) (item, error) { return it, nil }
+func (idle) put(context.Context, table, item) error                    { return nil }
+func (idle) get(context.Context, table, item) (item, error)            { return nil, nil }
+func (idle) find(context.Context, table, find) ([]item, error)         { return nil, nil }
+func (idle) createKey(context.Context, *services, string) error        { return nil }
+func (idle) versionKey(context.Context, *services, string) error       { return nil }
 
 // forgetful is this repository, but for what it forgets to do.
 type forgetful struct {
@@ -74,7 +82,7 @@ func TestRowsFail(t *testing.T) {
 		"a reader that refuses nothing": {forgetful{trusts: true}, func(r row) bool { return r.group == "tampered" || strings.Contains(r.name, "refused") }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, r := range rows() {
+			for _, r := range rows(nil) {
 				if !c.fails(r) {
 					continue
 				}
@@ -121,9 +129,9 @@ func TestJSON(t *testing.T) {
 }
 
 func TestAnswers(t *testing.T) {
-	it, err := parseAnswer([]byte(`{"item":{"a":{"S":"x"}}}`))
+	it, err := parseAnswer([]byte(`{"items":[{"a":{"S":"x"}}]}`))
 	require.NoError(t, err)
-	assert.Equal(t, item{"a": str("x")}, it)
+	assert.Equal(t, []item{{"a": str("x")}}, it)
 	_, err = parseAnswer([]byte(`{"error":"no","class":"software.amazon.cryptography.x.Refused"}`))
 	require.EqualError(t, err, "Refused: no")
 	require.NoError(t, mustRefuse(ours{}, nil, err))
@@ -167,4 +175,89 @@ func TestNoPeer(t *testing.T) {
 	require.NoError(t, os.Remove(jar))
 	_, err = fetchPeer(t.Context(), dir, time.Millisecond)
 	require.ErrorIs(t, err, errNoPeer)
+}
+
+// another is this repository under another name, which makes branch keys of its own.
+type another struct{ ours }
+
+func (another) String() string { return "another" }
+
+// motoRows returns the rows that need moto. Those of what Java does are left out.
+func motoRows(t *testing.T) (s *services, all []row) {
+	if _, err := exec.LookPath(mototest.Command); err != nil {
+		t.Skip(mototest.ErrNotInstalled)
+	}
+	s, stop, err := startServices(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	for _, r := range append(branchRows(s), beaconRows(s)...) {
+		if r.group != "beacons that differ" {
+			all = append(all, r)
+		}
+	}
+	return s, all
+}
+
+// TestMotoRowsHoldHere has this repository on both sides, on moto.
+func TestMotoRowsHoldHere(t *testing.T) {
+	_, rows := motoRows(t)
+	var out bytes.Buffer
+	got := runRows(t.Context(), &out, rows, ours{}, another{})
+	assert.Zero(t, got.failed, "%s", out.String())
+	assert.Greater(t, got.passed, 600)
+}
+
+// blind is this repository, but finds nothing.
+type blind struct{ another }
+
+func (blind) find(context.Context, table, find) ([]item, error) { return nil, nil }
+
+// astray writes beacons under the beacon key of another branch key.
+type astray struct {
+	another
+	key string
+}
+
+func (a astray) put(ctx context.Context, t table, it item) error {
+	b := *t.beacons
+	b.id, b.tenant = a.key, ""
+	t.beacons = &b
+	return a.another.put(ctx, t, it)
+}
+
+// keyless has a raw key where there should be a branch key.
+type keyless struct{ another }
+
+func (k keyless) encrypt(ctx context.Context, t table, it item) (item, error) {
+	t.branch, t.keys = nil, oneKey
+	return k.another.encrypt(ctx, t, it)
+}
+
+func (k keyless) put(ctx context.Context, t table, it item) error {
+	t.branch, t.keys = nil, oneKey
+	return k.another.put(ctx, t, it)
+}
+
+func TestMotoRowsFail(t *testing.T) {
+	s, all := motoRows(t)
+	other, err := s.store.Create(t.Context(), "", nil)
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		side  side
+		fails func(r row) bool
+	}{
+		"a side that finds nothing": {blind{}, func(r row) bool { return r.group == "beacons" }},
+		"a side with other beacons": {astray{key: other}, func(r row) bool { return r.group == "beacons" }},
+		"a side that does not use the branch key": {keyless{}, func(r row) bool {
+			return strings.HasPrefix(r.group, "branch key") && r.name != "and raw keys, read by each"
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, r := range all {
+				if c.fails(r) && !strings.Contains(r.name, "refused") {
+					assert.True(t, fails(t, r, c.side), "%s: %s", r.group, r.name)
+				}
+			}
+		})
+	}
 }

@@ -82,10 +82,18 @@ func fetched(pom, file string) (string, bool) {
 	return classPath, classPath != ""
 }
 
-// startPeer starts the JVM, which compiles the program first.
+// startPeer compiles the program and starts the JVM.
 func startPeer(ctx context.Context, project, classPath string) (*peer, error) {
-	c := exec.CommandContext(ctx, "java", "-Dfile.encoding=UTF-8", "-Xmx2g", "-cp", classPath,
-		filepath.Join(project, "src", "main", "java", "Peer.java"))
+	classes := filepath.Join(project, "target", "classes")
+	sources, err := filepath.Glob(filepath.Join(project, "src", "main", "java", "*.java"))
+	if err != nil {
+		return nil, err
+	}
+	javac := exec.CommandContext(ctx, "javac", append([]string{"-encoding", "UTF-8", "-d", classes, "-cp", classPath}, sources...)...)
+	if out, err := javac.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("javac: %w\n%s", err, out)
+	}
+	c := exec.CommandContext(ctx, "java", "-Dfile.encoding=UTF-8", "-Xmx2g", "-cp", classes+string(filepath.ListSeparator)+classPath, "Peer")
 	c.Stderr = os.Stderr
 	in, err := c.StdinPipe()
 	if err != nil {
@@ -108,12 +116,17 @@ func (p *peer) stop() error {
 }
 
 type request struct {
-	Op     string      `json:"op"`
-	Config *javaConfig `json:"config"`
-	Item   jsonItem    `json:"item"`
+	Op       string            `json:"op"`
+	Config   *javaConfig       `json:"config,omitempty"`
+	Item     jsonItem          `json:"item,omitzero"`
+	Find     *javaFind         `json:"find,omitempty"`
+	Services *javaServices     `json:"services,omitempty"`
+	ID       string            `json:"id,omitempty"` // of a branch key
+	Context  map[string]string `json:"context,omitempty"`
 }
 
-// A javaConfig is how a request names what AWS's encryptor is made with.
+// A javaConfig is how a request names what AWS's encryptor, or its client for a table, is
+// made with.
 type javaConfig struct {
 	Table     string            `json:"table"`
 	Partition string            `json:"partition"`
@@ -124,6 +137,54 @@ type javaConfig struct {
 	Suite     string            `json:"suite"`
 	Plaintext string            `json:"plaintext,omitempty"`
 	Keys      []wrappingKey     `json:"keys"`
+	Branch    *javaBranch       `json:"branch,omitempty"`
+	Physical  string            `json:"physical,omitempty"` // the name of the table in DynamoDB
+	Beacons   *javaBeacons      `json:"beacons,omitempty"`
+}
+
+type javaServices struct {
+	Dynamo string `json:"dynamodb"`
+	KMS    string `json:"kms"`
+	KeyARN string `json:"keyArn"`
+	Table  string `json:"table"`
+	Name   string `json:"name"`
+}
+
+type javaBranch struct {
+	ID     string `json:"id,omitempty"`
+	Tenant string `json:"tenant,omitempty"`
+	Prefix string `json:"prefix"`
+	Fresh  int    `json:"fresh"` // a config with another number is another one
+}
+
+type javaBeacons struct {
+	Keys javaBranch   `json:"keys"`
+	All  []javaBeacon `json:"all"`
+}
+
+type javaBeacon struct {
+	Name      string     `json:"name"`
+	Attribute string     `json:"attribute,omitempty"`
+	Bits      int        `json:"bits,omitempty"`
+	Set       bool       `json:"set,omitempty"`
+	PartOnly  bool       `json:"partOnly,omitempty"`
+	Split     string     `json:"split,omitempty"`
+	Parts     []javaPart `json:"parts,omitempty"`
+}
+
+type javaPart struct {
+	Name     string `json:"name"`
+	Prefix   string `json:"prefix"`
+	Optional bool   `json:"optional"`
+	Signed   bool   `json:"signed"`
+}
+
+type javaFind struct {
+	Index     string            `json:"index,omitempty"`
+	Condition string            `json:"condition"`
+	Filter    string            `json:"filter,omitempty"`
+	Names     map[string]string `json:"names"`
+	Values    jsonItem          `json:"values"`
 }
 
 // A wrappingKey is a raw AES key.
@@ -133,7 +194,7 @@ type wrappingKey struct {
 	Key       []byte `json:"key"`
 }
 
-// A refusal is an error that AWS's library returned.
+// A refusal is an error that AWS's library returned, or KMS to it.
 type refusal struct{ class, message string }
 
 func (r *refusal) Error() string {
@@ -146,8 +207,8 @@ const callLimit = 3 * time.Minute
 // errBroken is for everything else that goes wrong with the peer: it refuses nothing.
 var errBroken = errors.New("the Java program failed")
 
-func (p *peer) call(op string, c *javaConfig, it item) (item, error) {
-	line, err := json.Marshal(request{op, c, toJSON(it)})
+func (p *peer) call(r request) ([]item, error) {
+	line, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
 	}
@@ -165,18 +226,34 @@ func (p *peer) call(op string, c *javaConfig, it item) (item, error) {
 	return parseAnswer(line)
 }
 
-func parseAnswer(line []byte) (item, error) {
+// one is call for a request whose answer is an item.
+func (p *peer) one(r request) (item, error) {
+	all, err := p.call(r)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(all) != 1:
+		return nil, fmt.Errorf("%w: it answered with %d items", errBroken, len(all))
+	}
+	return all[0], nil
+}
+
+func parseAnswer(line []byte) ([]item, error) {
 	var answer struct {
-		Item         jsonItem
+		Items        []jsonItem
 		Error, Class string
 	}
 	if err := json.Unmarshal(line, &answer); err != nil {
 		return nil, fmt.Errorf("%w: its answer: %w", errBroken, err)
 	}
 	switch {
-	case answer.Class == "" && answer.Item != nil:
-		return answer.Item.item(), nil
-	case strings.HasPrefix(answer.Class, "software.amazon.cryptography."):
+	case answer.Class == "" && answer.Items != nil:
+		all := make([]item, len(answer.Items))
+		for i, it := range answer.Items {
+			all[i] = it.item()
+		}
+		return all, nil
+	case strings.HasPrefix(answer.Class, "software.amazon.cryptography."), strings.HasPrefix(answer.Class, "software.amazon.awssdk.services.kms.model."):
 		return nil, &refusal{answer.Class, answer.Error}
 	}
 	return nil, fmt.Errorf("%w: %s: %s", errBroken, answer.Class, answer.Error)

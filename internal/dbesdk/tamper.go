@@ -86,42 +86,50 @@ func flips(it item, name string, part span) (all []altered) {
 // returns, both sides must refuse them.
 func tampered(name string, alter func(k kind, t table, it item) []altered) row {
 	return row{group: "tampered", name: name, run: func(ctx context.Context, k kind, d direction) error {
-		x := holding(k, item{"string": str("abc"), "number": num("12"), "set": strs("a", "b"), "map": object(item{"a": num("1"), "b": null()}),
-			"list": list(num("1"), num("2")), "yes": boolean(true), "null": null(), "binary": bin("ab")})
-		x.writer.Unsigned = []string{"free"}
-		x.in["free"] = str("x")
-		out, err := d.writer.encrypt(ctx, x.writer, x.in)
-		if err != nil {
-			return err
-		}
-		sides := []side{d.writer, d.reader}
-		for _, s := range sides {
-			got, err := s.decrypt(ctx, x.writer, out)
-			if err != nil {
-				return fmt.Errorf("%v does not read it before it is altered: %w", s, err)
-			}
-			if diff := differ(x.in, got); diff != "" {
-				return fmt.Errorf("%v reads something else before it is altered: %s", s, diff)
-			}
-		}
-		all := alter(k, x.writer, out)
-		if all == nil {
-			return errNone
-		}
-		for _, a := range all {
-			reader := a.reader
-			if reader == nil {
-				reader = &x.writer
-			}
-			for _, s := range sides {
-				got, err := s.decrypt(ctx, *reader, a.item)
-				if err := mustRefuse(s, got, err); err != nil {
-					return fmt.Errorf("%s: %w", a.what, err)
-				}
-			}
-		}
-		return nil
+		return runTampered(ctx, nil, alter, k, d)
 	}}
+}
+
+// runTampered runs a cell of such a row, under a branch key if b is not nil.
+func runTampered(ctx context.Context, b *branch, alter func(k kind, t table, it item) []altered, k kind, d direction) error {
+	x := holding(k, item{"string": str("abc"), "number": num("12"), "set": strs("a", "b"), "map": object(item{"a": num("1"), "b": null()}),
+		"list": list(num("1"), num("2")), "yes": boolean(true), "null": null(), "binary": bin("ab")})
+	if b != nil {
+		x.writer.branch, x.writer.keys = b, nil
+	}
+	x.writer.Unsigned = []string{"free"}
+	x.in["free"] = str("x")
+	out, err := d.writer.encrypt(ctx, x.writer, x.in)
+	if err != nil {
+		return err
+	}
+	sides := []side{d.writer, d.reader}
+	for _, s := range sides {
+		got, err := s.decrypt(ctx, x.writer, out)
+		if err != nil {
+			return fmt.Errorf("%v does not read it before it is altered: %w", s, err)
+		}
+		if diff := differ(x.in, got); diff != "" {
+			return fmt.Errorf("%v reads something else before it is altered: %s", s, diff)
+		}
+	}
+	all := alter(k, x.writer, out)
+	if all == nil {
+		return errNone
+	}
+	for _, a := range all {
+		reader := a.reader
+		if reader == nil {
+			reader = &x.writer
+		}
+		for _, s := range sides {
+			got, err := s.decrypt(ctx, *reader, a.item)
+			if err := mustRefuse(s, got, err); err != nil {
+				return fmt.Errorf("%s: %w", a.what, err)
+			}
+		}
+	}
+	return nil
 }
 
 func tamperRows() []row {

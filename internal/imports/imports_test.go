@@ -52,6 +52,7 @@ var layers = []struct {
 	{"internal/ecdhwrap", 1},
 	{"internal/message", 1},
 	{"internal/kmscall", 1},
+	{"internal/testhttp", 1}, // the client of a KMS for tests
 	{"keyring", 2},
 	{"keyring/", 3},
 	{"cache", 3},

@@ -28,12 +28,10 @@ import (
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
 )
 
-// newQuotaClient returns a client with the SDK's default retries and quota, which
-// does not wait before it tries again.
+// newQuotaClient returns a client with the SDK's default retries and quota.
 func newQuotaClient(s *kmstest.Server, region string) *kms.Client {
 	return kms.New(newClient(s, region).Options(), func(o *kms.Options) {
-		o.RetryMaxAttempts = 0
-		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
+		o.RetryMaxAttempts, o.Retryer = 0, retry.NewStandard()
 	})
 }
 
@@ -57,22 +55,23 @@ func TestSpentQuota(t *testing.T) {
 			continue // no answer, and so no retry
 		}
 		t.Run(name, func(t *testing.T) {
-			s := newServer(t)
-			client := newQuotaClient(s, east)
-			key := s.CreateKey(east, kmstest.SymmetricDefault)
-			k, err := awskms.New(awskms.Config{Client: client, KeyID: key})
-			require.NoError(t, err)
-			good := wrapNew(t, k)
-			s.Outage(east, outage)
-			drain(t, client, key)
-			err = refuses(t, k, good.EncryptedDataKeys)
-			require.ErrorIs(t, err, keyring.ErrUnavailable)
-			var e *awskms.Error
-			require.ErrorAs(t, err, &e)
-			assert.True(t, e.Unavailable())
-			assert.False(t, e.Refused())
-			assert.NotContains(t, err.Error(), "\n")
-			require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}), keyring.ErrUnavailable)
+			inBubble(t, func(t *testing.T, s *kmstest.Server) {
+				client := newQuotaClient(s, east)
+				key := s.CreateKey(east, kmstest.SymmetricDefault)
+				k, err := awskms.New(awskms.Config{Client: client, KeyID: key})
+				require.NoError(t, err)
+				good := wrapNew(t, k)
+				s.Outage(east, outage)
+				drain(t, client, key)
+				err = refuses(t, k, good.EncryptedDataKeys)
+				require.ErrorIs(t, err, keyring.ErrUnavailable)
+				var e *awskms.Error
+				require.ErrorAs(t, err, &e)
+				assert.True(t, e.Unavailable())
+				assert.False(t, e.Refused())
+				assert.NotContains(t, err.Error(), "\n")
+				require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}), keyring.ErrUnavailable)
+			})
 		})
 	}
 }
@@ -82,17 +81,21 @@ func TestSpentQuota(t *testing.T) {
 func TestSpentQuotaOfOneRegion(t *testing.T) {
 	for name, arns := range map[string]func(*kmstest.Server) []string{"replicas": replicas, "independent": independent} {
 		t.Run(name, func(t *testing.T) {
-			s := newServer(t)
-			client := newQuotaClient(s, east)
-			keys := arns(s)
-			k := newMultiRegion(t, s, keys, func(c *awskms.MultiRegionConfig) {
-				c.Regions[0].Client, c.MinRegions, c.Cooldown = client, 1, time.Nanosecond
+			inBubble(t, func(t *testing.T, s *kmstest.Server) {
+				client := newQuotaClient(s, east)
+				keys := arns(s)
+				k := newMultiRegion(t, s, keys, func(c *awskms.MultiRegionConfig) {
+					c.Regions[0].Client, c.MinRegions, c.Cooldown = client, 1, time.Nanosecond
+				})
+				s.Outage(east, kmstest.InternalError)
+				drain(t, client, keys[0])
+				for range 300 {
+					time.Sleep(time.Nanosecond) // the cooldown
+					m := wrapNew(t, k)
+					time.Sleep(time.Nanosecond)
+					unwraps(t, k, m)
+				}
 			})
-			s.Outage(east, kmstest.InternalError)
-			drain(t, client, keys[0])
-			for range 300 {
-				unwraps(t, k, wrapNew(t, k))
-			}
 		})
 	}
 }
@@ -137,67 +140,70 @@ func TestUnreadableAnswers(t *testing.T) {
 // TestCallerInAHurry has one caller with less time than a healthy region needs.
 // That says nothing of the region.
 func TestCallerInAHurry(t *testing.T) {
-	s := newServer(t)
-	var seen events
-	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.AttemptTimeout, c.OnEvent = 5*time.Second, seen.add
+	inBubble(t, func(t *testing.T, s *kmstest.Server) {
+		var seen events
+		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+			c.AttemptTimeout, c.OnEvent = 5*time.Second, seen.add
+		})
+		m := wrapNew(t, k)
+		s.Latency(east, 20*time.Millisecond)
+		for _, patience := range []time.Duration{30 * time.Millisecond, 10 * time.Millisecond, time.Nanosecond} {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			_ = k.OnDecrypt(ctx, &keyring.DecryptionMaterials{Suite: suite, Context: testContext}, m.EncryptedDataKeys)
+			_ = k.OnEncrypt(ctx, &keyring.EncryptionMaterials{Suite: suite, Context: testContext})
+			cancel()
+		}
+		s.ResetCalls()
+		for range 20 {
+			unwraps(t, k, wrapNew(t, k))
+		}
+		assert.Equal(t, 20, s.Calls(kmstest.Match{Region: east, Operation: "Decrypt"}))
+		assert.Zero(t, s.Calls(kmstest.Match{Region: west, Operation: "Decrypt"}))
+		assert.Empty(t, seen.of(awskms.RegionDown))
 	})
-	m := wrapNew(t, k)
-	s.Latency(east, 20*time.Millisecond)
-	for _, patience := range []time.Duration{30 * time.Millisecond, 10 * time.Millisecond, time.Nanosecond} {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		_ = k.OnDecrypt(ctx, &keyring.DecryptionMaterials{Suite: suite, Context: testContext}, m.EncryptedDataKeys)
-		_ = k.OnEncrypt(ctx, &keyring.EncryptionMaterials{Suite: suite, Context: testContext})
-		cancel()
-	}
-	s.ResetCalls()
-	for range 20 {
-		unwraps(t, k, wrapNew(t, k))
-	}
-	assert.Equal(t, 20, s.Calls(kmstest.Match{Region: east, Operation: "Decrypt"}))
-	assert.Zero(t, s.Calls(kmstest.Match{Region: west, Operation: "Decrypt"}))
-	assert.Empty(t, seen.of(awskms.RegionDown))
 }
 
 // TestHedgeAgainstAHostileHeader has headers list junk for the first region, so
 // that it answers many times while the hedge is quick.
 func TestHedgeAgainstAHostileHeader(t *testing.T) {
-	s := newServer(t)
-	var seen events
-	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.AttemptTimeout, c.HedgeAfter, c.OnEvent = 5*time.Second, 200*time.Millisecond, seen.add
+	inBubble(t, func(t *testing.T, s *kmstest.Server) {
+		var seen events
+		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+			c.AttemptTimeout, c.HedgeAfter, c.OnEvent = 5*time.Second, 200*time.Millisecond, seen.add
+		})
+		good := wrapNew(t, k).EncryptedDataKeys
+		junk := good[0]
+		junk.Ciphertext = slices.Clone(junk.Ciphertext)
+		junk.Ciphertext[len(junk.Ciphertext)-1] ^= 1
+		s.Latency(east, 50*time.Millisecond)
+		for range 6 {
+			_, err := unwrap(t, k, append(slices.Repeat([]keyring.EncryptedDataKey{junk}, 9), good[1]))
+			require.NoError(t, err)
+		}
+		for range 20 {
+			wrapNew(t, k)
+		}
+		assert.Empty(t, seen.of(awskms.RegionDown))
 	})
-	good := wrapNew(t, k).EncryptedDataKeys
-	junk := good[0]
-	junk.Ciphertext = slices.Clone(junk.Ciphertext)
-	junk.Ciphertext[len(junk.Ciphertext)-1] ^= 1
-	s.Latency(east, 50*time.Millisecond)
-	for range 6 {
-		_, err := unwrap(t, k, append(slices.Repeat([]keyring.EncryptedDataKey{junk}, 9), good[1]))
-		require.NoError(t, err)
-	}
-	for range 20 {
-		wrapNew(t, k)
-	}
-	assert.Empty(t, seen.of(awskms.RegionDown))
 }
 
 // TestHedgeAgainstASlowRegion has the hedge win every race. The region is asked
 // last then, and still where a data key must be for it.
 func TestHedgeAgainstASlowRegion(t *testing.T) {
-	s := newServer(t)
-	var seen events
-	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.AttemptTimeout, c.HedgeAfter, c.OnEvent = 10*time.Second, time.Millisecond, seen.add
+	inBubble(t, func(t *testing.T, s *kmstest.Server) {
+		var seen events
+		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+			c.AttemptTimeout, c.HedgeAfter, c.OnEvent = 10*time.Second, time.Millisecond, seen.add
+		})
+		m := wrapNew(t, k)
+		s.Latency(east, 400*time.Millisecond)
+		s.Latency(south, time.Second)
+		for range 3 {
+			unwraps(t, k, m)
+		}
+		require.Len(t, seen.of(awskms.RegionDown), 1)
+		assert.Len(t, wrapNew(t, k).EncryptedDataKeys, 3)
 	})
-	m := wrapNew(t, k)
-	s.Latency(east, 400*time.Millisecond)
-	s.Latency(south, time.Second)
-	for range 3 {
-		unwraps(t, k, m)
-	}
-	require.Len(t, seen.of(awskms.RegionDown), 1)
-	assert.Len(t, wrapNew(t, k).EncryptedDataKeys, 3)
 }
 
 // countingClient decorates a client, as for metrics.
@@ -328,81 +334,97 @@ func TestUnavailableEverywhere(t *testing.T) {
 // TestRegionIsBackForAll has a region come back while many callers need it: not only
 // the one that tries it again is served.
 func TestRegionIsBackForAll(t *testing.T) {
-	s := newServer(t)
-	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.AttemptTimeout, c.Cooldown = time.Second, 50*time.Millisecond
-	})
-	s.Outage(west, kmstest.Hang)
-	require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}), keyring.ErrUnavailable)
-	s.Restore(west)
-	s.Latency(west, 100*time.Millisecond)
-	time.Sleep(60 * time.Millisecond)
-	var all sync.WaitGroup
-	for range 20 {
-		all.Go(func() {
-			assert.NoError(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}))
+	inBubble(t, func(t *testing.T, s *kmstest.Server) {
+		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+			c.AttemptTimeout, c.Cooldown = time.Second, 50*time.Millisecond
 		})
-	}
-	all.Wait()
+		s.Outage(west, kmstest.Hang)
+		require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}), keyring.ErrUnavailable)
+		s.Restore(west)
+		s.Latency(west, 100*time.Millisecond)
+		time.Sleep(60 * time.Millisecond)
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				assert.NoError(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}))
+			})
+		}
+		all.Wait()
+	})
 }
 
 // TestHedgeThatLoses has two healthy regions race. The one that was asked later and did
 // not win is not slow.
 func TestHedgeThatLoses(t *testing.T) {
-	s := newServer(t)
-	var seen events
-	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.AttemptTimeout, c.HedgeAfter, c.OnEvent, c.MinRegions = 10*time.Second, 50*time.Millisecond, seen.add, 1
+	inBubble(t, func(t *testing.T, s *kmstest.Server) {
+		var seen events
+		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+			c.AttemptTimeout, c.HedgeAfter, c.OnEvent, c.MinRegions = 10*time.Second, 50*time.Millisecond, seen.add, 1
+		})
+		m := wrapNew(t, k)
+		s.Latency(east, 80*time.Millisecond)
+		s.Latency(west, 5*time.Second)
+		s.Latency(south, 5*time.Second)
+		for range 4 {
+			unwraps(t, k, m)
+		}
+		s.Latency(west, 0)
+		s.Latency(south, 0)
+		assert.Empty(t, seen.of(awskms.RegionDown))
+		assert.Len(t, wrapNew(t, k).EncryptedDataKeys, 3)
 	})
-	m := wrapNew(t, k)
-	s.Latency(east, 80*time.Millisecond)
-	s.Latency(west, 5*time.Second)
-	s.Latency(south, 5*time.Second)
-	for range 4 {
-		unwraps(t, k, m)
-	}
-	s.Latency(west, 0)
-	s.Latency(south, 0)
-	assert.Empty(t, seen.of(awskms.RegionDown))
-	assert.Len(t, wrapNew(t, k).EncryptedDataKeys, 3)
 }
 
 // TestDeadlinesFindAnOutage has all callers have less time than a region may take. One
 // that answers none of them is down once they have waited as long in all.
 func TestDeadlinesFindAnOutage(t *testing.T) {
-	s := newServer(t)
-	var seen events
-	k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
-		c.Regions, c.AttemptTimeout, c.OnEvent = c.Regions[:2], 200*time.Millisecond, seen.add
+	inBubble(t, func(t *testing.T, s *kmstest.Server) {
+		var seen events
+		k := newMultiRegion(t, s, replicas(s), func(c *awskms.MultiRegionConfig) {
+			c.Regions, c.AttemptTimeout, c.OnEvent = c.Regions[:2], 200*time.Millisecond, seen.add
+		})
+		m := wrapNew(t, k)
+		s.Outage(east, kmstest.Hang)
+		for range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), 390*time.Millisecond)
+			got := &keyring.DecryptionMaterials{Suite: suite, Context: testContext}
+			require.NoError(t, k.OnDecrypt(ctx, got, m.EncryptedDataKeys))
+			cancel()
+		}
+		assert.Equal(t, 2, s.Calls(kmstest.Match{Region: east, Operation: "Decrypt"}))
+		assert.Len(t, seen.of(awskms.RegionDown), 1)
 	})
-	m := wrapNew(t, k)
-	s.Outage(east, kmstest.Hang)
-	for range 10 {
-		ctx, cancel := context.WithTimeout(t.Context(), 390*time.Millisecond)
-		got := &keyring.DecryptionMaterials{Suite: suite, Context: testContext}
-		require.NoError(t, k.OnDecrypt(ctx, got, m.EncryptedDataKeys))
-		cancel()
-	}
-	assert.LessOrEqual(t, s.Calls(kmstest.Match{Region: east, Operation: "Decrypt"}), 3)
-	assert.Len(t, seen.of(awskms.RegionDown), 1)
 }
 
-// between returns a client of east with something in between that answers requests
-// with a body for which it says so.
-func between(t *testing.T, s *kmstest.Server, answers func(body []byte) (status int, answer string)) *kms.Client {
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if status, answer := answers(body); err != nil || status != 0 {
-			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-			w.WriteHeader(status)
-			_, _ = w.Write([]byte(answer))
-			return
-		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		s.Handler(east).ServeHTTP(w, r)
-	}))
-	t.Cleanup(proxy.Close)
-	return kms.New(newClient(s, east).Options(), func(o *kms.Options) { o.BaseEndpoint = &proxy.URL })
+// between is a transport with something in between that answers requests with a body for
+// which it says so.
+type between struct {
+	http.RoundTripper
+	answers func(body []byte) (status int, answer string)
+}
+
+func (b between) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if status, answer := b.answers(body); status != 0 {
+		w := httptest.NewRecorder()
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.WriteHeader(status)
+		_, _ = w.WriteString(answer)
+		return w.Result(), nil
+	}
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return b.RoundTripper.RoundTrip(r)
+}
+
+// newClientBehind returns a client of east with something in between.
+func newClientBehind(s *kmstest.Server, answers func(body []byte) (status int, answer string)) *kms.Client {
+	return kms.New(newClient(s, east).Options(), func(o *kms.Options) {
+		o.HTTPClient = &http.Client{Transport: between{s.Client().Transport, answers}}
+	})
 }
 
 // TestCodes has KMS, or what is before it, answer with codes that say different things
@@ -432,7 +454,7 @@ func TestCodes(t *testing.T) {
 	} {
 		t.Run(c.code, func(t *testing.T) {
 			s := newServer(t)
-			client := between(t, s, func([]byte) (int, string) {
+			client := newClientBehind(s, func([]byte) (int, string) {
 				return http.StatusBadRequest, fmt.Sprintf(`{"__type":%q,"message":%q}`, c.code, c.message)
 			})
 			k, err := awskms.New(awskms.Config{KeyID: s.CreateKey(east, kmstest.SymmetricDefault), Client: client})
@@ -504,52 +526,54 @@ func TestBlame(t *testing.T) {
 
 // TestLongRequestsSayNothingOfARegion has something before KMS refuse long requests.
 func TestLongRequestsSayNothingOfARegion(t *testing.T) {
-	s := newServer(t)
-	var seen events
-	client := between(t, s, func(body []byte) (int, string) {
-		if len(body) > 5000 {
-			return http.StatusRequestEntityTooLarge, ""
+	inBubble(t, func(t *testing.T, s *kmstest.Server) {
+		var seen events
+		client := newClientBehind(s, func(body []byte) (int, string) {
+			if len(body) > 5000 {
+				return http.StatusRequestEntityTooLarge, ""
+			}
+			return 0, ""
+		})
+		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+			c.Regions[0].Client, c.OnEvent, c.MinRegions = client, seen.add, 1
+		})
+		junk := wrapNew(t, k).EncryptedDataKeys[:1]
+		junk[0].Ciphertext = make([]byte, 6000)
+		for range 3 {
+			err := refuses(t, k, junk)
+			assert.NotErrorIs(t, err, keyring.ErrUnavailable)
 		}
-		return 0, ""
+		assert.Empty(t, seen.of(awskms.RegionDown))
 	})
-	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		c.Regions[0].Client, c.OnEvent, c.MinRegions = client, seen.add, 1
-	})
-	junk := wrapNew(t, k).EncryptedDataKeys[:1]
-	junk[0].Ciphertext = make([]byte, 6000)
-	for range 3 {
-		err := refuses(t, k, junk)
-		assert.NotErrorIs(t, err, keyring.ErrUnavailable)
-	}
-	assert.Empty(t, seen.of(awskms.RegionDown))
 }
 
 // TestCredentialsSayNothingOfARegion has the metadata service be silent for a moment.
 func TestCredentialsSayNothingOfARegion(t *testing.T) {
-	s := newServer(t)
-	var silent bool
-	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		if silent {
-			return aws.Credentials{}, errors.New("the metadata service does not answer")
+	inBubble(t, func(t *testing.T, s *kmstest.Server) {
+		var silent bool
+		credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			if silent {
+				return aws.Credentials{}, errors.New("the metadata service does not answer")
+			}
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		})
+		var seen events
+		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
+			for i, r := range c.Regions {
+				c.Regions[i].Client = kms.New(r.Client.(*kms.Client).Options(), func(o *kms.Options) { o.Credentials = credentials })
+			}
+			c.OnEvent, c.MinRegions = seen.add, 1
+		})
+		silent = true
+		for range 3 {
+			err := k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
+			require.ErrorIs(t, err, keyring.ErrUnavailable)
+			assert.ErrorContains(t, err, "for want of credentials")
 		}
-		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		silent = false
+		assert.Empty(t, seen.of(awskms.RegionDown))
+		assert.Len(t, wrapNew(t, k).EncryptedDataKeys, 3)
 	})
-	var seen events
-	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) {
-		for i, r := range c.Regions {
-			c.Regions[i].Client = kms.New(r.Client.(*kms.Client).Options(), func(o *kms.Options) { o.Credentials = credentials })
-		}
-		c.OnEvent, c.MinRegions = seen.add, 1
-	})
-	silent = true
-	for range 3 {
-		err := k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite})
-		require.ErrorIs(t, err, keyring.ErrUnavailable)
-		assert.ErrorContains(t, err, "for want of credentials")
-	}
-	silent = false
-	assert.Empty(t, seen.of(awskms.RegionDown))
-	assert.Len(t, wrapNew(t, k).EncryptedDataKeys, 3)
 }
 
 // TestOutageOfOneKey has one key's material not be there for a moment. The other key of
@@ -560,7 +584,7 @@ func TestOutageOfOneKey(t *testing.T) {
 	both, err := awskms.NewMulti(awskms.Config{Client: newClient(s, east), KeyID: a}, awskms.Config{Client: newClient(s, east), KeyID: b})
 	require.NoError(t, err)
 	m := wrapNew(t, both)
-	client := between(t, s, func(body []byte) (int, string) {
+	client := newClientBehind(s, func(body []byte) (int, string) {
 		if bytes.Contains(body, []byte(a)) {
 			return http.StatusInternalServerError, `{"__type":"KeyUnavailableException"}`
 		}
@@ -578,18 +602,19 @@ func TestOutageOfOneKey(t *testing.T) {
 // TestWhatIsNotSentSaysNothing has a header without a ciphertext, which the SDK does
 // not send, for a region that is down.
 func TestWhatIsNotSentSaysNothing(t *testing.T) {
-	s := newServer(t)
-	var seen events
-	k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) { c.OnEvent, c.MinRegions = seen.add, 1 })
-	good := wrapNew(t, k).EncryptedDataKeys
-	s.Outage(east, kmstest.Hang)
-	_, err := unwrap(t, k, good)
-	require.NoError(t, err)
-	require.Len(t, seen.of(awskms.RegionDown), 1)
-	junk := slices.Clone(good[:1])
-	junk[0].Ciphertext = nil
-	refuses(t, k, junk)
-	assert.Empty(t, seen.of(awskms.RegionUp))
+	inBubble(t, func(t *testing.T, s *kmstest.Server) {
+		var seen events
+		k := newMultiRegion(t, s, independent(s), func(c *awskms.MultiRegionConfig) { c.OnEvent, c.MinRegions = seen.add, 1 })
+		good := wrapNew(t, k).EncryptedDataKeys
+		s.Outage(east, kmstest.Hang)
+		_, err := unwrap(t, k, good)
+		require.NoError(t, err)
+		require.Len(t, seen.of(awskms.RegionDown), 1)
+		junk := slices.Clone(good[:1])
+		junk[0].Ciphertext = nil
+		refuses(t, k, junk)
+		assert.Empty(t, seen.of(awskms.RegionUp))
+	})
 }
 
 // TestFIPSRegions has a client ask for FIPS endpoints by its region's name.

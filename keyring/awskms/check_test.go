@@ -2,6 +2,7 @@ package awskms_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -89,7 +90,7 @@ func TestCheckKeys(t *testing.T) {
 	regions, err := awskms.NewMultiRegion(awskms.MultiRegionConfig{Regions: []awskms.RegionKey{
 		{Client: newClient(s, east), KeyARN: eastKey},
 		{Client: newClient(s, west), KeyARN: westKey},
-	}})
+	}, AttemptTimeout: time.Hour}) // no stall counts as an outage
 	require.NoError(t, err)
 	for name, k := range map[string]keyring.Keyring{"multi-keyring": multi, "multi-region": regions} {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/stretchr/testify/require"
@@ -67,7 +68,7 @@ func TestConformance(t *testing.T) {
 		"replicas":         {{Client: client, KeyARN: mrk}, {Client: newClient(s, west), KeyARN: replica}},
 		"independent keys": {{Client: client, KeyARN: key}, {Client: newClient(s, west), KeyARN: independent}},
 	} {
-		k, err := awskms.NewMultiRegion(awskms.MultiRegionConfig{Regions: regions})
+		k, err := awskms.NewMultiRegion(awskms.MultiRegionConfig{Regions: regions, AttemptTimeout: time.Hour})
 		require.NoError(t, err)
 		run("regions, "+name, keyringtest.Keyring{LooseInfo: name == "replicas", Encrypter: k, Decrypter: k, Stranger: strict(other)})
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -289,9 +290,10 @@ func evidenceConformanceRegions(t *testing.T, s *service, key string) {
 
 // regions returns a keyring for a key of each region.
 func (s *service) regions(t *testing.T, near, far string) *awskms.MultiRegion {
-	k, err := awskms.NewMultiRegion(awskms.MultiRegionConfig{Regions: []awskms.RegionKey{
-		{Client: s.client(s.near), KeyARN: near}, {Client: s.client(s.far), KeyARN: far},
-	}})
+	k, err := awskms.NewMultiRegion(awskms.MultiRegionConfig{
+		Regions:        []awskms.RegionKey{{Client: s.client(s.near), KeyARN: near}, {Client: s.client(s.far), KeyARN: far}},
+		AttemptTimeout: time.Minute, // no stall counts as an outage
+	})
 	require.NoError(t, err)
 	return k
 }

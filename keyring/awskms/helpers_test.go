@@ -7,12 +7,12 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"testing"
+	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-sealring/sealring/internal/testhttp"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
 )
@@ -26,14 +26,19 @@ const (
 	signedSuite = keyring.SuiteAES256GCMHKDFSHA512CommitECDSAP384
 )
 
-// awskmsFuncs is in the names of the functions that the package's goroutines run.
-// Connections that the SDK keeps open have goroutines without them.
-const awskmsFuncs = "sealring/keyring/awskms."
-
 var testContext = keyring.EncryptionContext{"tenant": "42"}
 
+// newServer returns a server on ports. It is for tests whose outcome no time changes.
 func newServer(t testing.TB) *kmstest.Server {
 	return kmstest.Start(t, kmstest.Config{Regions: []string{east, west, south}})
+}
+
+// inBubble runs a test in simulated time, on a server that works in it.
+func inBubble(t *testing.T, test func(t *testing.T, s *kmstest.Server)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		test(t, kmstest.Start(t, kmstest.Config{Regions: []string{east, west, south}, NoNetwork: true}))
+	})
 }
 
 // newClient returns the SDK's client for one region of a server. It tries every
@@ -46,7 +51,7 @@ func newRetryingClient(s *kmstest.Server, region string, n int) *kms.Client {
 		Region:           region,
 		BaseEndpoint:     aws.String(s.URL(region)),
 		RetryMaxAttempts: n,
-		HTTPClient:       testhttp.New(),
+		HTTPClient:       s.Client(),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		}),

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/cache"
-	"github.com/go-sealring/sealring/internal/testhttp"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
 	"github.com/go-sealring/sealring/keyring/branchkey"
@@ -30,15 +29,16 @@ const (
 
 var tenant = keyring.EncryptionContext{"tenant": "42"}
 
+// newServer returns a server that also works in simulated time.
 func newServer(t testing.TB) *kmstest.Server {
-	return kmstest.Start(t, kmstest.Config{Regions: []string{east, west}})
+	return kmstest.Start(t, kmstest.Config{Regions: []string{east, west}, NoNetwork: true})
 }
 
 // newClient returns the SDK's client for a region, which tries every call once.
 func newClient(s *kmstest.Server, region string) *kms.Client {
 	return kms.New(kms.Options{
 		Region: region, BaseEndpoint: aws.String(s.URL(region)), RetryMaxAttempts: 1,
-		HTTPClient: testhttp.New(),
+		HTTPClient: s.Client(),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		}),

@@ -143,51 +143,57 @@ func TestWhatReadingCosts(t *testing.T) {
 // TestNoActiveVersion has readers to whom the active version is of no use: others are read
 // all the same, and the active one is asked for no more than needed.
 func TestNoActiveVersion(t *testing.T) {
-	w := newWorld(t)
-	w.create(t, "a")
-	m := wrapNew(t, w.keyring(t, nil), tenant)
-	var asked atomic.Int64
-	w.store.other = func(it branchkey.Item) branchkey.Item {
-		if it.Type == typeActive {
-			asked.Add(1)
-			it.Attributes["hierarchy-version"] = "2"
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create(t, "a")
+		m := wrapNew(t, w.keyring(t, nil), tenant)
+		var asked atomic.Int64
+		w.store.other = func(it branchkey.Item) branchkey.Item {
+			if it.Type == typeActive {
+				asked.Add(1)
+				it.Attributes["hierarchy-version"] = "2"
+			}
+			return it
 		}
-		return it
-	}
-	k := w.keyring(t, nil)
-	for range 3 {
-		unwraps(t, k, m)
-	}
-	assert.EqualValues(t, 1, asked.Load())
-	require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: tenant}), branchkey.ErrHierarchyVersion)
+		k := w.keyring(t, nil)
+		for range 3 {
+			unwraps(t, k, m)
+		}
+		assert.EqualValues(t, 1, asked.Load())
+		require.ErrorIs(t, k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: tenant}), branchkey.ErrHierarchyVersion)
+	})
 }
 
 // TestDestroyedIsLookedForOnce has the rows of a tenant that is gone cost no more reads of
 // the table than needed.
 func TestDestroyedIsLookedForOnce(t *testing.T) {
-	w := newWorld(t)
-	w.create(t, "a")
-	m := wrapNew(t, w.keyring(t, nil), tenant)
-	require.NoError(t, w.store.Delete(t.Context(), "a"))
-	reads := 0
-	w.store.gets = func() error { reads++; return nil }
-	_, err := unwrap(t, w.keyring(t, nil), m)
-	require.ErrorIs(t, err, branchkey.ErrNotFound)
-	assert.Equal(t, 1, reads)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create(t, "a")
+		m := wrapNew(t, w.keyring(t, nil), tenant)
+		require.NoError(t, w.store.Delete(t.Context(), "a"))
+		reads := 0
+		w.store.gets = func() error { reads++; return nil }
+		_, err := unwrap(t, w.keyring(t, nil), m)
+		require.ErrorIs(t, err, branchkey.ErrNotFound)
+		assert.Equal(t, 1, reads)
+	})
 }
 
 // TestColdInAnOutage has a keyring that keeps nothing ask KMS once for each message in an
 // outage, and not for the active version and then for another.
 func TestColdInAnOutage(t *testing.T) {
-	w := newWorld(t)
-	w.create(t, "a")
-	m := wrapNew(t, w.keyring(t, nil), tenant)
-	k := w.keyring(t, nil)
-	w.kms.Outage(east, kmstest.InternalError)
-	w.kms.ResetCalls()
-	_, err := unwrap(t, k, m)
-	require.ErrorIs(t, err, keyring.ErrUnavailable)
-	assert.Equal(t, 1, w.kms.Calls(kmstest.Match{}))
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create(t, "a")
+		m := wrapNew(t, w.keyring(t, nil), tenant)
+		k := w.keyring(t, nil)
+		w.kms.Outage(east, kmstest.InternalError)
+		w.kms.ResetCalls()
+		_, err := unwrap(t, k, m)
+		require.ErrorIs(t, err, keyring.ErrUnavailable)
+		assert.Equal(t, 1, w.kms.Calls(kmstest.Match{}))
+	})
 }
 
 // TestMillionFields has a million rows of ten thousand tenants, each with a context of its
@@ -234,99 +240,106 @@ func TestMillionFields(t *testing.T) {
 
 // TestOneFlight has a thousand goroutines meet one cold key.
 func TestOneFlight(t *testing.T) {
-	w := newWorld(t)
-	w.create(t, "a")
-	var reads atomic.Int64
-	w.store.gets = func() error { reads.Add(1); return nil }
-	w.kms.Latency(east, 50*time.Millisecond)
-	w.kms.ResetCalls()
-	k := w.keyring(t, nil)
-	var wg sync.WaitGroup
-	for i := range 1000 {
-		wg.Go(func() {
-			m := &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"row": fmt.Sprint(i)}}
-			assert.NoError(t, k.OnEncrypt(t.Context(), m))
-		})
-	}
-	wg.Wait()
-	assert.EqualValues(t, 1, reads.Load())
-	assert.Equal(t, 1, w.kms.Calls(kmstest.Match{}))
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create(t, "a")
+		var reads atomic.Int64
+		w.store.gets = func() error { reads.Add(1); return nil }
+		w.kms.Latency(east, 50*time.Millisecond)
+		w.kms.ResetCalls()
+		k := w.keyring(t, nil)
+		var wg sync.WaitGroup
+		for i := range 1000 {
+			wg.Go(func() {
+				m := &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"row": fmt.Sprint(i)}}
+				assert.NoError(t, k.OnEncrypt(t.Context(), m))
+			})
+		}
+		wg.Wait()
+		assert.EqualValues(t, 1, reads.Load())
+		assert.Equal(t, 1, w.kms.Calls(kmstest.Match{}))
+	})
 }
 
 // TestNewVersion has a writer take a new version within the time to live, and readers read
 // both before and after.
 func TestNewVersion(t *testing.T) {
-	w := newWorld(t)
-	w.create(t, "a")
-	const maxAge = 300 * time.Millisecond
-	k := w.keyring(t, func(c *branchkey.Config) { c.Limits.MaxAge = maxAge })
-	old := wrapNew(t, k, tenant)
-	next, err := w.keys.Version(t.Context(), "a")
-	require.NoError(t, err)
-	made := time.Now()
-	fresh := w.keyring(t, nil)
-	unwraps(t, fresh, old)
-	now := wrapNew(t, fresh, tenant)
-	unwraps(t, k, now)
-	assert.Equal(t, next, versionOf(now))
-	for time.Since(made) < maxAge {
-		unwraps(t, k, wrapNew(t, k, tenant))
-	}
-	assert.Equal(t, next, versionOf(wrapNew(t, k, tenant)))
-	unwraps(t, k, old)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create(t, "a")
+		const maxAge = 300 * time.Millisecond
+		k := w.keyring(t, func(c *branchkey.Config) { c.Limits.MaxAge = maxAge })
+		old := wrapNew(t, k, tenant)
+		next, err := w.keys.Version(t.Context(), "a")
+		require.NoError(t, err)
+		made := time.Now()
+		fresh := w.keyring(t, nil)
+		unwraps(t, fresh, old)
+		now := wrapNew(t, fresh, tenant)
+		unwraps(t, k, now)
+		assert.Equal(t, next, versionOf(now))
+		for time.Since(made) < maxAge {
+			unwraps(t, k, wrapNew(t, k, tenant))
+			time.Sleep(time.Millisecond)
+		}
+		assert.Equal(t, next, versionOf(wrapNew(t, k, tenant)))
+		unwraps(t, k, old)
+	})
 }
 
 func TestHostileHeader(t *testing.T) {
-	w := newWorld(t)
-	w.create(t, "a")
-	k := w.keyring(t, func(c *branchkey.Config) { c.MaxCalls = 3 })
-	good := wrapNew(t, k, tenant).EncryptedDataKeys[0]
-	junk := func(i byte) keyring.EncryptedDataKey {
-		edk := good
-		edk.Ciphertext = slices.Clone(good.Ciphertext)
-		edk.Ciphertext[28] ^= i // the version, which is another then
-		return edk
-	}
-	reads := 0
-	w.store.gets = func() error { reads++; return nil }
-	m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
-	for i := range 100 {
-		m.EncryptedDataKeys = append(m.EncryptedDataKeys, junk(byte(i+1)))
-	}
-	m.EncryptedDataKeys = append(m.EncryptedDataKeys, good)
-	_, err := unwrap(t, k, m)
-	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
-	require.ErrorIs(t, err, branchkey.ErrNotFound)
-	assert.ErrorContains(t, err, "98 of 101 encrypted data keys were not tried: MaxCalls is 3")
-	assert.Equal(t, 6, reads)
-	stats := k.Stats()
-	assert.EqualValues(t, 3, stats.LoadsRejected, "a version that was made up is the message's fault")
-	assert.Zero(t, stats.LoadsFailed)
-
-	reads = 0
-	_, err = unwrap(t, w.keyring(t, nil), m)
-	assert.ErrorContains(t, err, "91 of 101 encrypted data keys were not tried: MaxCalls is 10")
-	assert.Equal(t, 21, reads, "one for the active version, and two for each of ten")
-
-	// Those of another length or ID cost nothing.
-	reads = 0
-	m.EncryptedDataKeys = nil
-	for n := range 200 {
-		if n != len(good.Ciphertext) {
-			m.EncryptedDataKeys = append(m.EncryptedDataKeys, keyring.EncryptedDataKey{
-				ProviderID: branchkey.ProviderID, ProviderInfo: good.ProviderInfo, Ciphertext: make([]byte, n),
-			})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create(t, "a")
+		k := w.keyring(t, func(c *branchkey.Config) { c.MaxCalls = 3 })
+		good := wrapNew(t, k, tenant).EncryptedDataKeys[0]
+		junk := func(i byte) keyring.EncryptedDataKey {
+			edk := good
+			edk.Ciphertext = slices.Clone(good.Ciphertext)
+			edk.Ciphertext[28] ^= i // the version, which is another then
+			return edk
 		}
-	}
-	other := good
-	other.ProviderInfo = []byte("b")
-	m.EncryptedDataKeys = append(m.EncryptedDataKeys, other)
-	_, err = unwrap(t, k, m)
-	require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
-	assert.Zero(t, reads)
-	m.EncryptedDataKeys = append(m.EncryptedDataKeys, good)
-	_, err = unwrap(t, k, m)
-	require.NoError(t, err)
+		reads := 0
+		w.store.gets = func() error { reads++; return nil }
+		m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
+		for i := range 100 {
+			m.EncryptedDataKeys = append(m.EncryptedDataKeys, junk(byte(i+1)))
+		}
+		m.EncryptedDataKeys = append(m.EncryptedDataKeys, good)
+		_, err := unwrap(t, k, m)
+		require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+		require.ErrorIs(t, err, branchkey.ErrNotFound)
+		assert.ErrorContains(t, err, "98 of 101 encrypted data keys were not tried: MaxCalls is 3")
+		assert.Equal(t, 6, reads)
+		stats := k.Stats()
+		assert.EqualValues(t, 3, stats.LoadsRejected, "a version that was made up is the message's fault")
+		assert.Zero(t, stats.LoadsFailed)
+
+		reads = 0
+		_, err = unwrap(t, w.keyring(t, nil), m)
+		assert.ErrorContains(t, err, "91 of 101 encrypted data keys were not tried: MaxCalls is 10")
+		assert.Equal(t, 21, reads, "one for the active version, and two for each of ten")
+
+		// Those of another length or ID cost nothing.
+		reads = 0
+		m.EncryptedDataKeys = nil
+		for n := range 200 {
+			if n != len(good.Ciphertext) {
+				m.EncryptedDataKeys = append(m.EncryptedDataKeys, keyring.EncryptedDataKey{
+					ProviderID: branchkey.ProviderID, ProviderInfo: good.ProviderInfo, Ciphertext: make([]byte, n),
+				})
+			}
+		}
+		other := good
+		other.ProviderInfo = []byte("b")
+		m.EncryptedDataKeys = append(m.EncryptedDataKeys, other)
+		_, err = unwrap(t, k, m)
+		require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+		assert.Zero(t, reads)
+		m.EncryptedDataKeys = append(m.EncryptedDataKeys, good)
+		_, err = unwrap(t, k, m)
+		require.NoError(t, err)
+	})
 }
 
 func TestSupplier(t *testing.T) {
@@ -413,49 +426,51 @@ func TestOutage(t *testing.T) {
 		"table": {true, false}, "KMS": {false, true}, "both": {true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.create(t, "a")
-			w.create(t, "b")
-			const maxAge = 100 * time.Millisecond
-			var mu sync.Mutex
-			out := false
-			w.store.gets = func() error {
-				mu.Lock()
-				defer mu.Unlock()
-				if out && c.table {
-					return down
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.create(t, "a")
+				w.create(t, "b")
+				const maxAge = 100 * time.Millisecond
+				var mu sync.Mutex
+				out := false
+				w.store.gets = func() error {
+					mu.Lock()
+					defer mu.Unlock()
+					if out && c.table {
+						return down
+					}
+					return nil
 				}
-				return nil
-			}
-			set := func(now bool) {
-				mu.Lock()
-				defer mu.Unlock()
-				out = now
-				if c.kms && now {
-					w.kms.Outage(east, kmstest.InternalError)
-				} else {
-					w.kms.Restore(east)
+				set := func(now bool) {
+					mu.Lock()
+					defer mu.Unlock()
+					out = now
+					if c.kms && now {
+						w.kms.Outage(east, kmstest.InternalError)
+					} else {
+						w.kms.Restore(east)
+					}
 				}
-			}
-			k := w.keyring(t, func(c *branchkey.Config) {
-				by(c)
-				c.Limits.MaxAge, c.Limits.StaleFor = maxAge, time.Hour
-			})
-			ec := keyring.EncryptionContext{"tenant": "a"}
-			m := wrapNew(t, k, ec)
-			unwraps(t, k, m)
-			set(true)
-			time.Sleep(maxAge + maxAge/10)
-			for range 10 {
-				unwraps(t, k, wrapNew(t, k, ec))
+				k := w.keyring(t, func(c *branchkey.Config) {
+					by(c)
+					c.Limits.MaxAge, c.Limits.StaleFor = maxAge, time.Hour
+				})
+				ec := keyring.EncryptionContext{"tenant": "a"}
+				m := wrapNew(t, k, ec)
 				unwraps(t, k, m)
-			}
-			assert.NotZero(t, k.Stats().StaleUses)
-			err := k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": "b"}})
-			require.ErrorIs(t, err, keyring.ErrUnavailable)
-			assert.NotContains(t, err.Error(), "\n")
-			set(false)
-			wrapNew(t, k, keyring.EncryptionContext{"tenant": "b"})
+				set(true)
+				time.Sleep(maxAge + maxAge/10)
+				for range 10 {
+					unwraps(t, k, wrapNew(t, k, ec))
+					unwraps(t, k, m)
+				}
+				assert.NotZero(t, k.Stats().StaleUses)
+				err := k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: keyring.EncryptionContext{"tenant": "b"}})
+				require.ErrorIs(t, err, keyring.ErrUnavailable)
+				assert.NotContains(t, err.Error(), "\n")
+				set(false)
+				wrapNew(t, k, keyring.EncryptionContext{"tenant": "b"})
+			})
 		})
 	}
 }
@@ -464,31 +479,33 @@ func TestOutage(t *testing.T) {
 // one that is held unwraps them when the table is out, though it is not the first; and a
 // message whose keys are all not held does not wait for the outage again and again.
 func TestOutageOfAnother(t *testing.T) {
-	w, other := newWorld(t), newWorld(t)
-	w.create(t, "a")
-	other.create(t, "a")
-	k := w.keyring(t, nil)
-	both, err := keyring.NewMulti(other.keyring(t, nil), k)
-	require.NoError(t, err)
-	m := wrapNew(t, both, tenant)
-	require.Len(t, m.EncryptedDataKeys, 2)
-	unwraps(t, k, m)
-	reads := 0
-	w.store.gets = func() error { reads++; return errors.New("connection refused") }
-	unwraps(t, k, m)
-	assert.Equal(t, 1, reads)
+	synctest.Test(t, func(t *testing.T) {
+		w, other := newWorld(t), newWorld(t)
+		w.create(t, "a")
+		other.create(t, "a")
+		k := w.keyring(t, nil)
+		both, err := keyring.NewMulti(other.keyring(t, nil), k)
+		require.NoError(t, err)
+		m := wrapNew(t, both, tenant)
+		require.Len(t, m.EncryptedDataKeys, 2)
+		unwraps(t, k, m)
+		reads := 0
+		w.store.gets = func() error { reads++; return errors.New("connection refused") }
+		unwraps(t, k, m)
+		assert.Equal(t, 1, reads)
 
-	reads = 0
-	hostile := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
-	for i := range byte(10) {
-		edk := m.EncryptedDataKeys[0]
-		edk.Ciphertext = slices.Clone(edk.Ciphertext)
-		edk.Ciphertext[28] ^= i
-		hostile.EncryptedDataKeys = append(hostile.EncryptedDataKeys, edk)
-	}
-	_, err = unwrap(t, k, hostile)
-	require.ErrorIs(t, err, keyring.ErrUnavailable)
-	assert.Equal(t, 2, reads)
+		reads = 0
+		hostile := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
+		for i := range byte(10) {
+			edk := m.EncryptedDataKeys[0]
+			edk.Ciphertext = slices.Clone(edk.Ciphertext)
+			edk.Ciphertext[28] ^= i
+			hostile.EncryptedDataKeys = append(hostile.EncryptedDataKeys, edk)
+		}
+		_, err = unwrap(t, k, hostile)
+		require.ErrorIs(t, err, keyring.ErrUnavailable)
+		assert.Equal(t, 2, reads)
+	})
 }
 
 // TestHeldVersionInAnOutage has the table go out when the active version has reached MaxAge and
@@ -544,24 +561,26 @@ func TestAccessEnds(t *testing.T) {
 		"destroyed": {func(t *testing.T, w *world) { require.NoError(t, w.store.Delete(t.Context(), "a")) }, func(err error) bool { return errors.Is(err, branchkey.ErrNotFound) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.create(t, "a")
-			const maxAge = 100 * time.Millisecond
-			k := w.keyring(t, func(c *branchkey.Config) {
-				c.Limits = cache.Limits{MaxAge: maxAge, StaleFor: time.Hour, NoRefresh: true}
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.create(t, "a")
+				const maxAge = 100 * time.Millisecond
+				k := w.keyring(t, func(c *branchkey.Config) {
+					c.Limits = cache.Limits{MaxAge: maxAge, StaleFor: time.Hour, NoRefresh: true}
+				})
+				m := wrapNew(t, k, tenant)
+				unwraps(t, k, m)
+				c.end(t, w)
+				time.Sleep(maxAge + maxAge/10)
+				for range 3 {
+					err := k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: tenant})
+					assert.True(t, c.want(err), "%v", err)
+					_, err = unwrap(t, k, m)
+					assert.True(t, c.want(err), "%v", err)
+					require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
+					assert.NotErrorIs(t, err, keyring.ErrUnavailable)
+				}
 			})
-			m := wrapNew(t, k, tenant)
-			unwraps(t, k, m)
-			c.end(t, w)
-			time.Sleep(maxAge + maxAge/10)
-			for range 3 {
-				err := k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, Context: tenant})
-				assert.True(t, c.want(err), "%v", err)
-				_, err = unwrap(t, k, m)
-				assert.True(t, c.want(err), "%v", err)
-				require.ErrorIs(t, err, keyring.ErrNoMatchingKey)
-				assert.NotErrorIs(t, err, keyring.ErrUnavailable)
-			}
 		})
 	}
 }
@@ -600,80 +619,85 @@ func TestTwoRegions(t *testing.T) {
 
 // TestCallerGoesAway has a caller with less time than a load takes.
 func TestCallerGoesAway(t *testing.T) {
-	w := newWorld(t)
-	w.create(t, "a")
-	k := w.keyring(t, nil)
-	w.kms.Latency(east, 200*time.Millisecond)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
-	require.ErrorIs(t, k.OnEncrypt(ctx, m), context.DeadlineExceeded)
-	assert.Nil(t, m.DataKey)
-	m = wrapNew(t, k, tenant)
-	_, err := unwrapUnder(ctx, w.keyring(t, nil), m)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create(t, "a")
+		k := w.keyring(t, nil)
+		w.kms.Latency(east, 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
+		require.ErrorIs(t, k.OnEncrypt(ctx, m), context.DeadlineExceeded)
+		assert.Nil(t, m.DataKey)
+		m = wrapNew(t, k, tenant)
+		_, err := unwrapUnder(ctx, w.keyring(t, nil), m)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 
-	// In the middle of it too. That says nothing of the message.
-	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	_, err = unwrapUnder(ctx, w.keyring(t, nil), m)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.NotErrorIs(t, err, keyring.ErrNoMatchingKey)
-	unwraps(t, k, m)
+		// In the middle of it too. That says nothing of the message.
+		ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_, err = unwrapUnder(ctx, w.keyring(t, nil), m)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotErrorIs(t, err, keyring.ErrNoMatchingKey)
+		unwraps(t, k, m)
+	})
 }
 
 // TestUnderLoad has writers and readers, each with a keyring of its own, while new versions
 // are made. Nothing fails, and after the time to live all write under the last version.
 func TestUnderLoad(t *testing.T) {
-	w := newWorld(t)
-	w.create(t, "a")
-	const maxAge = 100 * time.Millisecond
-	var keyrings []*branchkey.Keyring
-	for range 4 {
-		other := w.keyStore(t, nil)
-		keyrings = append(keyrings, w.keyring(t, func(c *branchkey.Config) { c.KeyStore, c.Limits.MaxAge = other, maxAge }))
-	}
-	stop := make(chan struct{})
-	messages := make(chan *keyring.EncryptionMaterials, 64)
-	var writers, readers sync.WaitGroup
-	for i, k := range keyrings {
-		writers.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create(t, "a")
+		const maxAge = 100 * time.Millisecond
+		var keyrings []*branchkey.Keyring
+		for range 4 {
+			other := w.keyStore(t, nil)
+			keyrings = append(keyrings, w.keyring(t, func(c *branchkey.Config) { c.KeyStore, c.Limits.MaxAge = other, maxAge }))
+		}
+		stop := make(chan struct{})
+		messages := make(chan *keyring.EncryptionMaterials, 64)
+		var writers, readers sync.WaitGroup
+		for i, k := range keyrings {
+			writers.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
+					if assert.NoError(t, k.OnEncrypt(t.Context(), m)) {
+						messages <- m
+					}
+					time.Sleep(time.Millisecond)
 				}
-				m := &keyring.EncryptionMaterials{Suite: suite, Context: tenant}
-				if assert.NoError(t, k.OnEncrypt(t.Context(), m)) {
-					messages <- m
+			})
+			readers.Go(func() {
+				for m := range messages {
+					got, err := unwrap(t, keyrings[(i+1)%len(keyrings)], m)
+					assert.NoError(t, err)
+					assert.Equal(t, m.DataKey, got)
 				}
-			}
-		})
-		readers.Go(func() {
-			for m := range messages {
-				got, err := unwrap(t, keyrings[(i+1)%len(keyrings)], m)
-				assert.NoError(t, err)
-				assert.Equal(t, m.DataKey, got)
-			}
-		})
-	}
-	var last string
-	for range 5 {
-		time.Sleep(maxAge / 2)
-		var err error
-		last, err = w.keys.Version(t.Context(), "a")
-		require.NoError(t, err)
-	}
-	time.Sleep(maxAge + maxAge/2)
-	for _, k := range keyrings {
-		m := wrapNew(t, k, tenant)
-		assert.Equal(t, last, versionOf(m))
-	}
-	close(stop)
-	writers.Wait()
-	close(messages)
-	readers.Wait()
+			})
+		}
+		var last string
+		for range 5 {
+			time.Sleep(maxAge / 2)
+			var err error
+			last, err = w.keys.Version(t.Context(), "a")
+			require.NoError(t, err)
+		}
+		time.Sleep(maxAge + maxAge/2)
+		for _, k := range keyrings {
+			m := wrapNew(t, k, tenant)
+			assert.Equal(t, last, versionOf(m))
+		}
+		close(stop)
+		writers.Wait()
+		close(messages)
+		readers.Wait()
+	})
 }
 
 // TestKeyringBeacon has a keyring keep beacon keys, apart from the versions of the branch

@@ -678,30 +678,32 @@ func TestNotFound(t *testing.T) {
 
 // TestSecondLook has a version that a replica of the table did not have at first.
 func TestSecondLook(t *testing.T) {
-	w := newWorld(t)
-	w.create(t, "a")
-	k, err := w.keys.Active(t.Context(), "a")
-	require.NoError(t, err)
-	looks := 0
-	w.store.gets = func() error {
-		if looks++; looks == 1 {
-			return branchkey.ErrNotFound
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create(t, "a")
+		k, err := w.keys.Active(t.Context(), "a")
+		require.NoError(t, err)
+		looks := 0
+		w.store.gets = func() error {
+			if looks++; looks == 1 {
+				return branchkey.ErrNotFound
+			}
+			return nil
 		}
-		return nil
-	}
-	_, err = w.keys.ByVersion(t.Context(), "a", k.Version)
-	require.NoError(t, err)
-	assert.Equal(t, 2, looks)
+		_, err = w.keys.ByVersion(t.Context(), "a", k.Version)
+		require.NoError(t, err)
+		assert.Equal(t, 2, looks)
 
-	looks = 0
-	w.store.gets = func() error { looks++; return branchkey.ErrNotFound }
-	_, err = w.keys.ByVersion(t.Context(), "a", k.Version)
-	require.ErrorIs(t, err, branchkey.ErrNotFound)
-	assert.Equal(t, 2, looks)
-	looks = 0
-	_, err = w.keys.Active(t.Context(), "a")
-	require.ErrorIs(t, err, branchkey.ErrNotFound)
-	assert.Equal(t, 1, looks)
+		looks = 0
+		w.store.gets = func() error { looks++; return branchkey.ErrNotFound }
+		_, err = w.keys.ByVersion(t.Context(), "a", k.Version)
+		require.ErrorIs(t, err, branchkey.ErrNotFound)
+		assert.Equal(t, 2, looks)
+		looks = 0
+		_, err = w.keys.Active(t.Context(), "a")
+		require.ErrorIs(t, err, branchkey.ErrNotFound)
+		assert.Equal(t, 1, looks)
+	})
 }
 
 // TestSecondLookWaits holds the wait in simulated time, and that it ends with the caller.

@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -28,7 +29,6 @@ import (
 	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/internal/leaktest"
-	"github.com/go-sealring/sealring/internal/testhttp"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -45,14 +45,14 @@ const (
 var tenant = keyring.EncryptionContext{"tenant": "42"}
 
 func newServer(t testing.TB) *kmstest.Server {
-	return kmstest.Start(t, kmstest.Config{Regions: []string{east, west}, Account: "111122223333"})
+	return kmstest.Start(t, kmstest.Config{Regions: []string{east, west}, Account: "111122223333", NoNetwork: true})
 }
 
 // newClient returns the SDK's client for a region, which tries every call once.
 func newClient(s *kmstest.Server, region string) *kms.Client {
 	return kms.New(kms.Options{
 		Region: region, BaseEndpoint: aws.String(s.URL(region)), RetryMaxAttempts: 1,
-		HTTPClient: testhttp.New(),
+		HTTPClient: s.Client(),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		}),
@@ -167,41 +167,45 @@ func TestKMSKey(t *testing.T) {
 }
 
 func TestMultiRegionKey(t *testing.T) {
-	s := newServer(t)
-	o := newOpener(t, s)
-	primary := s.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
-	replica := s.Replicate(primary, west)
-	inEast, inWest := writes(t, open(t, o, "aws-kms-mrk:"+primary)), writes(t, open(t, o, "aws-kms-mrk:"+replica))
-	reads(t, openDecrypter(t, o, "aws-kms-mrk:"+primary), inWest)
-	reads(t, openDecrypter(t, o, "aws-kms-mrk:"+replica), inEast)
-	readsNot(t, openDecrypter(t, o, "aws-kms:"+primary), inWest)
+	synctest.Test(t, func(t *testing.T) { // so that no stall is an outage
+		s := newServer(t)
+		o := newOpener(t, s)
+		primary := s.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
+		replica := s.Replicate(primary, west)
+		inEast, inWest := writes(t, open(t, o, "aws-kms-mrk:"+primary)), writes(t, open(t, o, "aws-kms-mrk:"+replica))
+		reads(t, openDecrypter(t, o, "aws-kms-mrk:"+primary), inWest)
+		reads(t, openDecrypter(t, o, "aws-kms-mrk:"+replica), inEast)
+		readsNot(t, openDecrypter(t, o, "aws-kms:"+primary), inWest)
 
-	both := open(t, o, "aws-kms-mrk:"+primary+"?regions="+west+","+east)
-	s.ResetCalls()
-	msg := writes(t, both)
-	assert.Zero(t, s.Calls(kmstest.Match{Region: east}), "the nearest comes first")
-	reads(t, both.Decrypter, inEast)
-	s.Outage(west, kmstest.Refuse)
-	reads(t, both.Decrypter, msg)
-	reads(t, both.Decrypter, writes(t, both))
+		both := open(t, o, "aws-kms-mrk:"+primary+"?regions="+west+","+east)
+		s.ResetCalls()
+		msg := writes(t, both)
+		assert.Zero(t, s.Calls(kmstest.Match{Region: east}), "the nearest comes first")
+		reads(t, both.Decrypter, inEast)
+		s.Outage(west, kmstest.Refuse)
+		reads(t, both.Decrypter, msg)
+		reads(t, both.Decrypter, writes(t, both))
+	})
 }
 
 func TestKeysInRegions(t *testing.T) {
-	s := newServer(t)
-	o := newOpener(t, s)
-	keys := s.CreateKey(east, kmstest.SymmetricDefault) + "," + s.CreateKey(west, kmstest.SymmetricDefault)
-	all, any := open(t, o, "aws-kms-regions:"+keys), open(t, o, "aws-kms-regions:"+keys+"?min-regions=1")
-	msg := writes(t, all)
-	s.Outage(east, kmstest.Refuse)
-	reads(t, all.Decrypter, msg)
-	_, err := all.Encrypt(t.Context(), nil, nil)
-	require.ErrorIs(t, err, envelope.ErrUnavailable)
-	reads(t, all.Decrypter, writes(t, any))
+	synctest.Test(t, func(t *testing.T) { // so that no stall is an outage
+		s := newServer(t)
+		o := newOpener(t, s)
+		keys := s.CreateKey(east, kmstest.SymmetricDefault) + "," + s.CreateKey(west, kmstest.SymmetricDefault)
+		all, any := open(t, o, "aws-kms-regions:"+keys), open(t, o, "aws-kms-regions:"+keys+"?min-regions=1")
+		msg := writes(t, all)
+		s.Outage(east, kmstest.Refuse)
+		reads(t, all.Decrypter, msg)
+		_, err := all.Encrypt(t.Context(), nil, nil)
+		require.ErrorIs(t, err, envelope.ErrUnavailable)
+		reads(t, all.Decrypter, writes(t, any))
 
-	o.OnEvent = nil
-	_, err = o.Open(t.Context(), parse(t, "aws-kms-regions:"+keys+"?min-regions=1")...)
-	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
-	assert.Contains(t, err.Error(), "Opener.OnEvent is nil")
+		o.OnEvent = nil
+		_, err = o.Open(t.Context(), parse(t, "aws-kms-regions:"+keys+"?min-regions=1")...)
+		require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+		assert.Contains(t, err.Error(), "Opener.OnEvent is nil")
+	})
 }
 
 func TestDiscovery(t *testing.T) {

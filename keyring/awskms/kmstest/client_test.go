@@ -12,7 +12,6 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-sealring/sealring/internal/testhttp"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
 )
 
@@ -26,7 +25,7 @@ func newClient(t testing.TB, s *kmstest.Server, region string) *kms.Client {
 	return kms.New(kms.Options{
 		Region:       region,
 		BaseEndpoint: aws.String(s.URL(region)),
-		HTTPClient:   testhttp.New(),
+		HTTPClient:   s.Client(),
 		Retryer:      aws.NopRetryer{},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"}, nil

@@ -16,6 +16,10 @@
 //		}),
 //	})
 //
+// Timeouts, retries and outages are tested in the simulated time of testing/synctest, where
+// they cost no time and a slow machine changes nothing: start the server in the bubble with
+// [Config.NoNetwork], and give the SDK client [Server.Client] as its HTTPClient.
+//
 // It is no place for real secrets. A request must carry an Authorization header,
 // but neither its signature nor the region in its scope is looked at: whoever
 // reaches the port may use every key. It serves plain HTTP, on the loopback

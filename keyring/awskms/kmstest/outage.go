@@ -7,7 +7,7 @@ type Outage int
 
 const (
 	// Refuse closes the region's listener and its connections, with the calls
-	// on them. New connections are refused by the operating system.
+	// on them. New connections are refused, by the operating system if there is a network.
 	Refuse Outage = iota + 1
 
 	// Hang accepts connections and requests, and does not answer them until the

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A region is one listener and the HTTP server on it.
+// A region is one listener and the HTTP server on it, or without a network neither.
 type region struct {
 	server *Server
 	name   string
@@ -23,15 +23,17 @@ type region struct {
 
 	// Openings and closings, one at a time.
 	life sync.Mutex
-	gone bool // closed for good
-	http *http.Server
-	stop context.CancelFunc // ends the calls of http
+	gone bool               // closed for good
+	http *http.Server       // nil without a network
+	stop context.CancelFunc // ends the calls; nil while the region is shut
 	done chan struct{}      // closed when http no longer accepts
-	// One for each connection, which has one goroutine.
+	// One for each connection, which has one goroutine. Without a network, one for each
+	// call.
 	conns sync.WaitGroup
 
 	mu      sync.Mutex
-	outage  Outage // 0: none
+	up      context.Context // ends when the region is shut, and is nil then
+	outage  Outage          // 0: none
 	changed chan struct{}
 	latency time.Duration
 }
@@ -40,28 +42,49 @@ func newRegion(s *Server, name string) *region {
 	return &region{server: s, name: name, changed: make(chan struct{})}
 }
 
-// open listens on addr and serves.
+// open listens on addr and serves. Without a network it lets calls enter.
 func (r *region) open(addr string) error {
 	r.life.Lock()
 	defer r.life.Unlock()
-	if r.http != nil || r.gone {
+	if r.stop != nil || r.gone {
 		return nil
 	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("kmstest: region %s: %w", r.name, err)
+	var l net.Listener
+	if !r.server.noNetwork {
+		var err error
+		if l, err = net.Listen("tcp", addr); err != nil {
+			return fmt.Errorf("kmstest: region %s: %w", r.name, err)
+		}
+		addr = l.Addr().String()
 	}
-	r.serve(l)
+	if r.addr == "" {
+		r.addr = addr
+		r.url = "http://" + addr
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	r.mu.Lock()
+	r.up = ctx
+	r.mu.Unlock()
+	if l != nil {
+		r.serve(ctx, l)
+	}
 	return nil
 }
 
-func (r *region) serve(l net.Listener) {
-	if r.addr == "" {
-		r.addr = l.Addr().String()
-		r.url = "http://" + r.addr
+// enter begins a call without a network. It returns a context that ends when the region is
+// shut, or nil if it is. The caller reports the end of the call to r.conns.
+func (r *region) enter() context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.up != nil {
+		r.conns.Add(1)
 	}
+	return r.up
+}
+
+func (r *region) serve(ctx context.Context, l net.Listener) {
 	done := make(chan struct{})
-	ctx, stop := context.WithCancel(context.Background())
 	srv := &http.Server{
 		Handler:           http.HandlerFunc(r.handle),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -78,7 +101,7 @@ func (r *region) serve(l net.Listener) {
 			}
 		},
 	}
-	r.http, r.stop, r.done = srv, stop, done
+	r.http, r.done = srv, done
 	go func() {
 		defer close(done)
 		_ = srv.Serve(l) // it fails when it is closed, and has nothing to say
@@ -98,16 +121,22 @@ func (r *region) reopen() error {
 	return err
 }
 
-// shut closes the listener and all connections, and waits for their goroutines.
+// shut closes the listener and all connections, and waits for their goroutines. Without a
+// network it waits for the calls.
 func (r *region) shut() {
 	r.life.Lock()
 	defer r.life.Unlock()
-	if r.http == nil {
+	if r.stop == nil {
 		return
 	}
-	_ = r.http.Close()
+	r.mu.Lock()
+	r.up = nil // no call enters past here
+	r.mu.Unlock()
+	if r.http != nil {
+		_ = r.http.Close()
+		<-r.done // no connection is accepted past here
+	}
 	r.stop()
-	<-r.done // no connection is accepted past here
 	r.conns.Wait()
 	r.http, r.stop, r.done = nil, nil, nil
 }

@@ -20,6 +20,12 @@ type Config struct {
 	// of 127.0.0.1.
 	Listen map[string]string
 
+	// NoNetwork has no region listen: [Server.Client] alone reaches them, at URLs that
+	// nobody else knows. The server starts no goroutine then, so that it works in the
+	// simulated time of testing/synctest, if it is started in the bubble. Listen must not
+	// be set.
+	NoNetwork bool
+
 	// Account is the twelve-digit ID in ARNs. Default: 111122223333.
 	Account string
 
@@ -44,6 +50,7 @@ type Config struct {
 type Server struct {
 	account, partition, principal string
 	listen                        map[string]string
+	noNetwork                     bool
 
 	store    store
 	controls controls
@@ -99,6 +106,9 @@ func New(c Config) (*Server, error) {
 	if len(c.Regions) == 0 {
 		c.Regions = []string{"us-east-1"}
 	}
+	if c.NoNetwork && len(c.Listen) > 0 {
+		return nil, fmt.Errorf("kmstest: Listen is set together with NoNetwork")
+	}
 	if c.LogSize < 0 {
 		return nil, fmt.Errorf("kmstest: log of %d calls", c.LogSize)
 	}
@@ -110,6 +120,7 @@ func New(c Config) (*Server, error) {
 		partition: c.Partition,
 		principal: c.Principal,
 		listen:    map[string]string{},
+		noNetwork: c.NoNetwork,
 		store:     store{regions: map[string]*vault{}},
 		regions:   map[string]*region{},
 	}
@@ -131,9 +142,8 @@ func New(c Config) (*Server, error) {
 // opens the region if need be. It stays the same while the region is down.
 func (s *Server) URL(region string) string { return s.mustRegion(region).url }
 
-// Handler returns what answers the calls of a region, for a client that reaches it
-// without a network, as in a test of testing/synctest. A region that is down by
-// [Refuse] answers it nothing until it is back.
+// Handler returns what answers the calls of a region, for a test that puts something
+// before it. A region that is down by [Refuse] answers it nothing until it is back.
 func (s *Server) Handler(region string) http.Handler {
 	return http.HandlerFunc(s.mustRegion(region).handle)
 }
@@ -181,7 +191,10 @@ func (s *Server) openRegion(name string) (*region, error) {
 		return nil, fmt.Errorf("kmstest: region %s: the server is closed", name)
 	}
 	addr := s.listen[name]
-	if addr == "" {
+	switch {
+	case s.noNetwork:
+		addr = "kms." + name + ".test"
+	case addr == "":
 		addr = "127.0.0.1:0"
 	}
 	r := newRegion(s, name)
@@ -198,6 +211,18 @@ func (s *Server) mustRegion(name string) *region {
 		panic(err)
 	}
 	return r
+}
+
+// regionAt returns the open region with an address, or nil if there is none.
+func (s *Server) regionAt(addr string) *region {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.regions {
+		if r.addr == addr {
+			return r
+		}
+	}
+	return nil
 }
 
 func (s *Server) hosts(region string) bool {
