@@ -20,6 +20,7 @@ type decrypt struct {
 	context  contextFlags
 	format   formatFlags
 	out      outputFlags
+	objects  objectFlags
 	part     string
 	unsigned bool
 }
@@ -40,10 +41,14 @@ nothing is there before the end was verified. The signature of a signed message 
 its end: for standard output such a message is held in memory until then, --max-memory at
 the most, and is never on output if the signature does not verify. A longer one needs -o.
 
+FILE may be s3://BUCKET/KEY, an object in S3. It must be bound to its key, as encrypt and
+the package envelope/s3object do it; --s3-binding nothing is for objects that are not.
+
 With --range only the frames are read in which the range lies. It needs a binary message
-in a file, without a signature.`,
+in a file or an object, without a signature.`,
 		Example: `  sealring decrypt -k aws-kms:alias/orders?region=eu-west-1 -c tenant=42 -o a.csv a.sealed
   sealring decrypt -k "$KEY" --range 0-1023 a.sealed
+  sealring decrypt -k "$KEY" --range -1000 s3://shop/2026/a.sealed
   printf %s "$TOKEN" | sealring decrypt`,
 		Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error { return d.run(c.Context(), argument(args)) },
@@ -52,6 +57,7 @@ in a file, without a signature.`,
 	d.context.add(c, "`KEY=VALUE` that the encryption context must have; may be repeated")
 	c.Flags().StringVar(&d.part, "range", "", "decrypt these `BYTES` of the plaintext only: 0-499, 500-, or -500 for the last 500")
 	d.out.add(c)
+	d.objects.add(c)
 	d.format.addPolicy(c)
 	c.Flags().BoolVar(&d.unsigned, "refuse-signed", false, "refuse signed messages, right after the header")
 	d.format.addDecrypt(c)
@@ -78,15 +84,21 @@ func (d *decrypt) run(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	in, err := openMessage(ctx, name)
+	from, err := parseObject(name)
 	if err != nil {
 		return err
 	}
-	defer in.close()
-	if part != nil && in.at == nil {
-		return usagef("--range needs a binary message in a file")
+	var in *input
+	if !from.is() {
+		if in, err = openMessage(name); err != nil {
+			return err
+		}
+		defer in.close()
+		if part != nil && in.at == nil {
+			return usagef("--range needs a binary message in a file or an object")
+		}
 	}
-	out, err := d.out.open(ctx, plaintext)
+	out, err := d.out.open(plaintext)
 	if err != nil {
 		return err
 	}
@@ -101,9 +113,12 @@ func (d *decrypt) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if part != nil {
+	switch {
+	case from.is():
+		err = d.copyObject(ctx, client, out, from, part, most, ec)
+	case part != nil:
 		err = d.copyRange(ctx, client, out, in, part, ec)
-	} else {
+	default:
 		err = d.copyAll(ctx, client, out, in, most, ec)
 	}
 	if err != nil {
@@ -120,8 +135,13 @@ func (d *decrypt) copyAll(ctx context.Context, client *envelope.Decrypter, out o
 	if err != nil {
 		return err
 	}
-	if !r.Header().Suite.Signs() || out.held() {
-		_, err = r.WriteTo(out)
+	return release(out, r, r.Header(), most)
+}
+
+// release writes a message's plaintext, when it may be seen.
+func release(out output, r io.WriterTo, h *envelope.Header, most int64) error {
+	if !h.Suite.Signs() || out.held() {
+		_, err := r.WriteTo(out)
 		return err
 	}
 	// Until its end nobody knows whether the signature verifies.
@@ -130,7 +150,7 @@ func (d *decrypt) copyAll(ctx context.Context, client *envelope.Decrypter, out o
 	if _, err := r.WriteTo(held); err != nil {
 		return err
 	}
-	_, err = out.Write(held.Bytes())
+	_, err := out.Write(held.Bytes())
 	return err
 }
 
@@ -207,9 +227,41 @@ func (d *decrypt) copyRange(ctx context.Context, client *envelope.Decrypter, out
 	if err != nil {
 		return err
 	}
+	return d.copyPart(out, io.NewSectionReader(r, off, n), n)
+}
+
+// copyPart writes n bytes of plaintext.
+func (d *decrypt) copyPart(out output, r io.Reader, n int64) error {
 	bar := d.out.progress("decrypting", n)
 	defer bar.end()
 	const step = 1 << 20 // of which many parts are opened at once
-	_, err = io.CopyBuffer(struct{ io.Writer }{out}, bar.reader(io.NewSectionReader(r, off, n)), make([]byte, min(n, step)+1))
+	_, err := io.CopyBuffer(struct{ io.Writer }{out}, bar.reader(r), make([]byte, min(n, step)+1))
 	return err
+}
+
+// copyObject decrypts an object in S3, or a part of it.
+func (d *decrypt) copyObject(ctx context.Context, client *envelope.Decrypter, out output, from object, part *byteRange, most int64, ec keyring.EncryptionContext) error {
+	objects, err := d.objects.open(ctx, &envelope.Client{Decrypter: client})
+	if err != nil {
+		return err
+	}
+	if part == nil {
+		o, err := objects.Get(ctx, from.input(), ec)
+		if err != nil {
+			return err
+		}
+		defer o.Body.Close()
+		return release(out, o.Body.(io.WriterTo), o.Header, most) // which it says that it is
+	}
+	f, err := objects.Open(ctx, from.input(), ec)
+	if err != nil {
+		return err
+	}
+	off, n, err := part.of(f.Size())
+	if err != nil {
+		return err
+	}
+	section := f.NewSectionReader(ctx, off, n)
+	defer section.Close()
+	return d.copyPart(out, section, n)
 }

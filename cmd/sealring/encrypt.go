@@ -14,6 +14,7 @@ type encrypt struct {
 	context contextFlags
 	format  formatFlags
 	out     outputFlags
+	objects objectFlags
 	armor   bool
 }
 
@@ -26,6 +27,9 @@ func newEncrypt() *cobra.Command {
 
 The encryption context is stored in the message in the clear, authenticated, and to be
 repeated to decrypt: name by it what the data belongs to, such as a tenant.
+
+With -o s3://BUCKET/KEY it is an object in S3, which is there only when it is whole, and is
+bound to its key by the pair s3-key of the encryption context.
 
 With --armor the message is text, for environment variables, parameters and configuration:
 unpadded base64url in one line. With a short context a parameter of 4 KiB holds 2,600 bytes
@@ -40,6 +44,7 @@ of plaintext, and an environment variable in Linux, of 128 KiB, 96,000 bytes.`,
 	e.context.add(c, "`KEY=VALUE` of the encryption context; may be repeated")
 	c.Flags().BoolVarP(&e.armor, "armor", "a", false, "write text: unpadded base64url in one line")
 	e.out.add(c)
+	e.objects.add(c)
 	e.format.addEncrypt(c)
 	return c
 }
@@ -57,16 +62,24 @@ func (e *encrypt) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	in, err := openInput(ctx, name)
+	in, err := openInput(name)
 	if err != nil {
 		return err
 	}
 	defer in.close()
-	out, err := e.out.open(ctx, messageForm(e.armor))
+	to, err := parseObject(e.out.name)
 	if err != nil {
 		return err
 	}
-	defer out.abort()
+	var out output
+	if !to.is() {
+		if out, err = e.out.open(messageForm(e.armor)); err != nil {
+			return err
+		}
+		defer out.abort()
+	} else if e.armor {
+		return usagef("an object in S3 is no text: leave --armor out")
+	}
 	opener := newOpener()
 	defer opener.Close()
 	kr, err := opener.OpenEncrypter(ctx, uris...)
@@ -77,12 +90,15 @@ func (e *encrypt) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	bar := e.out.progress("encrypting", in.size)
+	defer bar.end()
+	if to.is() {
+		return e.objects.put(ctx, client, to, e.out.force, bar.reader(in), in.size, ec)
+	}
 	w, err := client.NewWriter(ctx, out, ec)
 	if err != nil {
 		return err
 	}
-	bar := e.out.progress("encrypting", in.size)
-	defer bar.end()
 	// A Writer that is not closed leaves what is no message.
 	if _, err := io.Copy(w, bar.reader(in)); err != nil {
 		return err

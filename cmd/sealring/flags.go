@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"os"
@@ -87,8 +86,8 @@ func (f *outputFlags) add(c *cobra.Command) {
 }
 
 // open opens the output.
-func (f *outputFlags) open(ctx context.Context, as form) (output, error) {
-	return createOutput(ctx, f.name, f.force, as)
+func (f *outputFlags) open(as form) (output, error) {
+	return createOutput(f.name, f.force, as)
 }
 
 // messageForm is the form that --armor says.

@@ -2,11 +2,11 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 )
@@ -25,7 +25,10 @@ type input struct {
 }
 
 // openInput opens what an argument names.
-func openInput(_ context.Context, name string) (*input, error) {
+func openInput(name string) (*input, error) {
+	if strings.HasPrefix(name, s3Scheme) {
+		return nil, usagef("the input can be no object in S3 here")
+	}
 	if name == "" || name == "-" {
 		if term.IsTerminal(int(os.Stdin.Fd())) {
 			fmt.Fprintln(os.Stderr, "sealring: reading from the terminal, up to an end of file")
@@ -56,8 +59,8 @@ func fileInput(f *os.File, closeIt func() error) *input {
 
 // openMessage is openInput for a message, which may be text: then it can be read from its
 // beginning only, and its size is not known.
-func openMessage(ctx context.Context, name string) (*input, error) {
-	in, err := openInput(ctx, name)
+func openMessage(name string) (*input, error) {
+	in, err := openInput(name)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,8 @@ func newInspect() *cobra.Command {
 		Short: "Show what a message says of itself, without a key",
 		Long: `Show the header of a message, binary or text: its format and suite, the encryption context,
 and which keys wrapped its data key. No key is needed, and so nothing is authenticated:
-anybody may have written what is shown. Sizes are shown if the message is a file.
+anybody may have written what is shown. Sizes are shown if the message is a file,
+or an object in S3, s3://BUCKET/KEY.
 
 With --json it is one object, whose names do not change; more may be added.`,
 		Example: `  sealring inspect a.sealed
@@ -62,16 +63,11 @@ type wrappedBy struct {
 }
 
 func (i *inspect) run(ctx context.Context, name string) error {
-	in, err := openMessage(ctx, name)
+	h, size, err := readHeader(ctx, name)
 	if err != nil {
 		return err
 	}
-	defer in.close()
-	h, err := envelope.ParseHeader(in, nil)
-	if err != nil {
-		return err
-	}
-	shown := newInspection(h, in.size)
+	shown := newInspection(h, size)
 	if i.json {
 		e := json.NewEncoder(os.Stdout)
 		e.SetEscapeHTML(false)
@@ -79,6 +75,36 @@ func (i *inspect) run(ctx context.Context, name string) error {
 		return e.Encode(shown)
 	}
 	return shown.write(os.Stdout)
+}
+
+// readHeader returns a message's header, and its size or -1 if that is not known.
+func readHeader(ctx context.Context, name string) (*envelope.Header, int64, error) {
+	from, err := parseObject(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	if from.is() {
+		objects, err := (&objectFlags{binding: "key"}).open(ctx, nil)
+		if err != nil {
+			return nil, 0, err
+		}
+		o, err := objects.Head(ctx, from.input())
+		if err != nil {
+			return nil, 0, err
+		}
+		size := int64(-1)
+		if o.ContentLength != nil { // that of the plaintext
+			size, err = o.Header.MessageSize(*o.ContentLength)
+		}
+		return o.Header, size, err
+	}
+	in, err := openMessage(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer in.close()
+	h, err := envelope.ParseHeader(in, nil)
+	return h, in.size, err
 }
 
 func newInspection(h *envelope.Header, size int64) *inspection {

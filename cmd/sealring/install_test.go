@@ -19,6 +19,7 @@ import (
 var published = map[string]string{
 	"github.com/go-sealring/sealring/cmd/sealring":                  ".",
 	"github.com/go-sealring/sealring":                               "../..",
+	"github.com/go-sealring/sealring/envelope/s3object":             "../../envelope/s3object",
 	"github.com/go-sealring/sealring/keyring/branchkey/dynamostore": "../../keyring/branchkey/dynamostore",
 }
 

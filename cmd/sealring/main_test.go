@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -59,6 +62,7 @@ const region = "us-east-1"
 //	kms                          starts a KMS with a key, $KMS_KEY
 //	kms-deny OPERATION           has it refuse, and kms-down has it gone
 //	moto                         starts moto for DynamoDB, or skips the script
+//	s3                           starts an S3 with the buckets one and two
 //	proxy                        has the go command find this repository's modules
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -81,6 +85,7 @@ func TestScripts(t *testing.T) {
 			"kms-down":      downKMS,
 			"moto":          startMoto,
 			"proxy":         serveModules,
+			"s3":            startS3,
 		},
 	})
 }
@@ -203,7 +208,10 @@ func command(ts *testscript.TestScript, args []string) *exec.Cmd {
 	ts.Check(err)
 	c := exec.Command(path, args[1:]...)
 	c.Dir = ts.MkAbs(".")
-	c.Env = append(os.Environ(), "SEALRING_KEY="+ts.Getenv("SEALRING_KEY"))
+	c.Env = os.Environ()
+	for _, name := range []string{"SEALRING_KEY", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+		c.Env = append(c.Env, name+"="+ts.Getenv(name))
+	}
 	return c
 }
 
@@ -275,6 +283,16 @@ func denyKMS(ts *testscript.TestScript, _ bool, args []string) {
 
 func downKMS(ts *testscript.TestScript, _ bool, _ []string) {
 	worldOf(ts).kms.Outage(region, kmstest.Refuse)
+}
+
+func startS3(ts *testscript.TestScript, _ bool, _ []string) {
+	backend := s3mem.New()
+	ts.Check(backend.CreateBucket("one"))
+	ts.Check(backend.CreateBucket("two"))
+	server := httptest.NewServer(gofakes3.New(backend).Server())
+	ts.Defer(server.Close)
+	ts.Setenv("AWS_ENDPOINT_URL_S3", server.URL)
+	ts.Setenv("AWS_REGION", region)
 }
 
 func startMoto(ts *testscript.TestScript, _ bool, _ []string) {

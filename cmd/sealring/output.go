@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"unicode"
 	"unicode/utf8"
@@ -41,7 +41,7 @@ const (
 )
 
 // createOutput opens what -o names. What exists is replaced only if force is set.
-func createOutput(_ context.Context, name string, force bool, as form) (output, error) {
+func createOutput(name string, force bool, as form) (output, error) {
 	out, err := newOutput(name, force, as)
 	if err == nil && as == armored {
 		out = newText(out)
@@ -50,6 +50,9 @@ func createOutput(_ context.Context, name string, force bool, as form) (output, 
 }
 
 func newOutput(name string, force bool, as form) (output, error) {
+	if strings.HasPrefix(name, s3Scheme) {
+		return nil, usagef("-o takes no object in S3 here")
+	}
 	if name != "" && name != "-" {
 		return newFile(name, force)
 	}
@@ -130,7 +133,7 @@ func newFile(name string, force bool) (*file, error) {
 		return nil, usagef("-o %s is no regular file: use -o - with a redirection", name)
 	case !force:
 		if _, err := os.Lstat(name); err == nil { // a link that leads nowhere too
-			return nil, exists(name)
+			return nil, existsAs(name)
 		}
 	}
 	f := &file{name: name, force: force}
@@ -155,7 +158,7 @@ func (f *file) open() (func(), error) {
 	return f.abort, err
 }
 
-func exists(name string) error {
+func existsAs(name string) error {
 	return hinted{fmt.Errorf("-o %s: %w", name, errExists), "-f replaces it, once the new one is whole"}
 }
 
@@ -199,7 +202,7 @@ func (f *file) place() error {
 			f.aside = ""
 		}
 		if errors.Is(err, fs.ErrExist) {
-			return exists(f.name)
+			return existsAs(f.name)
 		}
 		if err != nil || !f.force {
 			return errors.Join(err, f.Close())
@@ -216,11 +219,11 @@ func (f *file) place() error {
 	case err == nil:
 		return os.Remove(f.aside)
 	case errors.Is(err, fs.ErrExist):
-		return exists(f.name)
+		return existsAs(f.name)
 	}
 	// Some file systems have no links.
 	if _, err := os.Lstat(f.name); err == nil {
-		return exists(f.name)
+		return existsAs(f.name)
 	}
 	return os.Rename(f.aside, f.name)
 }

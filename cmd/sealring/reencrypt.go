@@ -14,6 +14,7 @@ type reencrypt struct {
 	context contextFlags
 	format  formatFlags
 	out     outputFlags
+	objects objectFlags
 	armor   bool
 }
 
@@ -32,6 +33,10 @@ key for other keys, and nothing should be made to do that: the format fixes the 
 authenticates a header, so that a second header under one message key uses a nonce twice,
 and who has both headers can forge others.
 
+An object in S3 is encrypted again where it is, with -f -o s3://BUCKET/KEY s3://BUCKET/KEY,
+unless somebody has written it meanwhile; or to another one, which then is bound to its own
+name. What S3 keeps with it, such as its content type, is kept.
+
 To replace a message, write over it: -f -o FILE FILE. Until the new one is whole, the old
 one is there. "sealring inspect" shows which keys a message is under.`,
 		Example: `  sealring reencrypt -k "$NEW" --from "$OLD" -f -o a.sealed a.sealed`,
@@ -43,6 +48,7 @@ one is there. "sealring inspect" shows which keys a message is under.`,
 	r.context.add(c, "`KEY=VALUE` that the encryption context must have; may be repeated")
 	c.Flags().BoolVarP(&r.armor, "armor", "a", false, "write text: unpadded base64url in one line")
 	r.out.add(c)
+	r.objects.add(c)
 	r.format.addEncrypt(c)
 	r.format.addDecrypt(c)
 	return c
@@ -67,16 +73,29 @@ func (r *reencrypt) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	in, err := openMessage(ctx, name)
+	source, err := parseObject(name)
 	if err != nil {
 		return err
 	}
-	defer in.close()
-	out, err := r.out.open(ctx, messageForm(r.armor))
+	to, err := parseObject(r.out.name)
 	if err != nil {
 		return err
 	}
-	defer out.abort()
+	if source.is() != to.is() || to.is() && r.armor {
+		return usagef("an object in S3 is encrypted again where it is, or to another object")
+	}
+	var in *input
+	var out output
+	if !to.is() {
+		if in, err = openMessage(name); err != nil {
+			return err
+		}
+		defer in.close()
+		if out, err = r.out.open(messageForm(r.armor)); err != nil {
+			return err
+		}
+		defer out.abort()
+	}
 	opener := newOpener()
 	defer opener.Close()
 	oldKeys, err := opener.OpenDecrypter(ctx, old...)
@@ -94,6 +113,9 @@ func (r *reencrypt) run(ctx context.Context, name string) error {
 	encrypter, err := envelope.NewEncrypter(newKeys, o)
 	if err != nil {
 		return err
+	}
+	if to.is() {
+		return r.objects.reencrypt(ctx, &envelope.Client{Encrypter: encrypter, Decrypter: decrypter}, source, to, r.out.force, ec)
 	}
 	bar := r.out.progress("encrypting again", in.size)
 	defer bar.end()

@@ -14,7 +14,8 @@ keyring has. What it writes is in the message format of the AWS Encryption SDK, 
 releases read it, and the other way round.
 
 Input is a FILE, or standard input if none is named or it is "-". Output is standard
-output, or the file that -o names. That file is there only when it is whole: it is written
+output, or the file that -o names. A message may also be an object in S3, s3://BUCKET/KEY,
+which is there only when it is whole too. A file is there only when it is whole: it is written
 aside, with mode 0600, and put in its place at the end, and after a failure or a signal
 nothing is left. A file that exists is replaced only with -f.
 
