@@ -26,17 +26,27 @@ func newOpener() *keyuri.Opener {
 		BranchKeyStore: func(ctx context.Context, table, region string) (branchkey.Store, error) {
 			return newTable(ctx, table, region)
 		},
-		OnEvent: func(e awskms.Event) {
-			fmt.Fprintf(os.Stderr, "sealring: warning: %v %s", e.Kind, e.Region)
-			if len(e.Missing) > 0 {
-				fmt.Fprintf(os.Stderr, "without %s", strings.Join(e.Missing, ", "))
+		Observer: awskms.Observer{OnEvent: func(_ context.Context, e awskms.Event) {
+			if e.Kind != awskms.Call {
+				fmt.Fprintln(os.Stderr, "sealring: warning:", warning(e))
 			}
-			if e.Err != nil {
-				fmt.Fprintf(os.Stderr, ": %v", e.Err)
-			}
-			fmt.Fprintln(os.Stderr)
-		},
+		}},
 	}
+}
+
+// warning says what has happened to a region.
+func warning(e awskms.Event) string {
+	text := e.Kind.String()
+	if e.Region != "" {
+		text += " " + e.Region
+	}
+	if len(e.Missing) > 0 {
+		text += " without " + strings.Join(e.Missing, ", ")
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
 }
 
 func newKMS(ctx context.Context, region string) (*kms.Client, error) {
