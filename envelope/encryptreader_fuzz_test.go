@@ -288,8 +288,8 @@ func FuzzEncryptReader(f *testing.F) {
 			m, err := r.Read(p)
 			require.NoError(t, seen.add(at, p[:m]))
 			if err != nil {
-				require.ErrorIs(t, err, envelope.ErrSourceChanged)
-				return
+				require.NotEqual(t, io.EOF, err)
+				return // it is another source, or had an error with the last data
 			}
 		}
 		got, err := c.Decrypt(t.Context(), seen.bytes, testContext)
