@@ -24,11 +24,14 @@ import (
 // has changed meanwhile, the error is [ErrSourceChanged], and not a byte is returned that
 // another plaintext has made: two plaintexts under one key and nonce would give both away.
 //
-// An EncryptReader is not safe for concurrent use. Between calls it has no goroutine and
+// An EncryptReader is for one call at a time. Another that comes meanwhile, from another
+// goroutine or out of the source, fails with an error that does not stick; only Close, Size
+// and Header may be called at any time. Between calls it has no goroutine and
 // owns nothing but memory: what is read and sealed at once, and, if its source can seek, 16
 // bytes for about 60 KiB of plaintext, or for each frame that is longer, which is 80 KB for
 // 300 MB. Close clears its key. One that is dropped leaves the key to the garbage collector.
 type EncryptReader struct {
+	turn   turn
 	ctx    context.Context
 	src    io.Reader
 	seeker io.Seeker // src too; nil if it cannot seek
@@ -90,7 +93,10 @@ var (
 // and whoever stops reading must end the goroutine.
 //
 // An http.Client closes the body that it has sent, and so an EncryptReader. For one that is
-// to be sent again, give it in io.NopCloser, and Seek in Request.GetBody.
+// to be sent again, give it in io.NopCloser, and Seek in Request.GetBody. If the server
+// redirects the request before it has the body, the client may ask for the next body while it
+// sends this one: then Seek fails, or the body that is sent again ends early, and so the
+// request fails.
 func (e *Encrypter) NewEncryptReader(ctx context.Context, src io.Reader, size int64, ec keyring.EncryptionContext) (*EncryptReader, error) {
 	switch {
 	case src == nil:
@@ -167,6 +173,10 @@ func (r *EncryptReader) at() int64 { return r.start(r.taken) - int64(len(r.unrea
 // io.ErrUnexpectedEOF too. Nothing is returned after it: what was read so far does not
 // decrypt as a whole message.
 func (r *EncryptReader) Read(p []byte) (int, error) {
+	if !r.turn.begin() {
+		return 0, errEncryptReaderInUse
+	}
+	defer r.turn.end(r.closeNow)
 	if len(p) == 0 && r.err == nil {
 		return 0, nil
 	}
@@ -198,6 +208,10 @@ func (r *EncryptReader) advance(n int) {
 // it writes to w. It does so only while the source returns as many bytes as it is asked
 // for. That goroutine has ended when WriteTo returns.
 func (r *EncryptReader) WriteTo(w io.Writer) (int64, error) {
+	if !r.turn.begin() {
+		return 0, errEncryptReaderInUse
+	}
+	defer r.turn.end(r.closeNow)
 	returned := false
 	defer unlessReturned(&returned, r.failPanicked)
 	start := r.pos
@@ -269,6 +283,10 @@ func (r *EncryptReader) writeUnread(w io.Writer) error {
 // If the source is no io.Seeker, a place before what was read already is refused, with an
 // error that wraps [errors.ErrUnsupported].
 func (r *EncryptReader) Seek(offset int64, whence int) (int64, error) {
+	if !r.turn.begin() {
+		return 0, errEncryptReaderInUse
+	}
+	defer r.turn.end(r.closeNow)
 	if r.err != nil {
 		return 0, r.err
 	}
@@ -404,6 +422,9 @@ func (r *EncryptReader) awaitPart() error {
 	if err := r.ctx.Err(); err != nil {
 		return r.fail(err)
 	}
+	if r.turn.closing() {
+		return r.fail(errReaderClosed)
+	}
 	if r.next == r.parts {
 		if err := r.sealEnd(); err != nil {
 			return r.fail(err)
@@ -453,6 +474,9 @@ func (r *EncryptReader) take(b *batch) error {
 	r.in.giveBack(b)
 	sealed := b.out
 	b.in, b.out = nil, nil
+	if r.turn.closing() {
+		return r.fail(errReaderClosed)
+	}
 	if err := r.release(sealed, r.sealer.frameLen+message.RegularOverhead); err != nil {
 		return r.fail(err)
 	}
@@ -533,15 +557,24 @@ func hashTags(frames []byte, frameLen int) (t tagsHash) {
 	return t
 }
 
+var (
+	errReaderClosed       = fmt.Errorf("reader: %w", fs.ErrClosed)
+	errEncryptReaderInUse = fmt.Errorf("envelope: encrypt: %w", errInUse)
+)
+
 // Close clears what is in memory of the plaintext and lets go of the key: nothing can be
-// read any more, and the error is fs.ErrClosed. It does not close the source. It returns
-// nil.
+// read any more, and the error is fs.ErrClosed. If a call is running, in another goroutine,
+// it ends with that error soon, and then this is done; if it waits for the source, only the
+// source ends that. Close does not close the source. It returns nil.
 func (r *EncryptReader) Close() error {
-	if r.err == nil {
-		r.told = true // who closes it early has dropped it
-		r.fail(fmt.Errorf("reader: %w", fs.ErrClosed))
-	}
+	r.turn.close(r.closeNow)
 	return nil
+}
+
+func (r *EncryptReader) closeNow() {
+	if r.err == nil {
+		r.fail(errReaderClosed)
+	}
 }
 
 // failPanicked is fail for a call that a source or a destination did not let return.
@@ -559,7 +592,9 @@ func (r *EncryptReader) fail(err error) error {
 	clear(r.end[:cap(r.end)])
 	r.closeSource()
 	r.sealer.aead, r.sealer.signingKey, r.sealer.hash = nil, nil, nil
-	r.tell(0, r.err)
+	if err != errReaderClosed { // who closes it early has dropped it
+		r.tell(0, r.err)
+	}
 	return r.err
 }
 

@@ -42,9 +42,17 @@ type Header struct {
 
 // String describes the header in one line, for people to read: version, suite, who wrapped
 // the data key, and the keys of the encryption context's pairs. It leaves out the pairs'
-// values, which may name persons, and the bytes of wrapped keys.
+// values, which may name persons, and the bytes of wrapped keys. What is long it cuts, since
+// a stranger may have written it.
 func (h *Header) String() string {
 	const most = 8 // keys and pairs, so that a log can hold it
+	quote := func(name string) string {
+		const longest = 200 // an ARN is shorter
+		if len(name) > longest {
+			return strconv.Quote(name[:longest]) + "…"
+		}
+		return strconv.Quote(name)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "message of version %d, suite %v, ", h.Version, h.Suite)
 	if h.FrameLength > 0 {
@@ -64,10 +72,10 @@ func (h *Header) String() string {
 	}
 	list(", wrapped by ", len(h.EncryptedDataKeys), func(i int) string {
 		k := h.EncryptedDataKeys[i]
-		return fmt.Sprintf("%q/%q", k.ProviderID, k.KeyName())
+		return quote(k.ProviderID) + "/" + quote(k.KeyName())
 	})
 	pairs := slices.Sorted(maps.Keys(h.Context))
-	list(", context with ", len(pairs), func(i int) string { return strconv.Quote(pairs[i]) })
+	list(", context with ", len(pairs), func(i int) string { return quote(pairs[i]) })
 	return b.String()
 }
 

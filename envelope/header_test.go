@@ -25,6 +25,13 @@ func TestHeaderString(t *testing.T) {
 	h.EncryptedDataKeys = make([]keyring.EncryptedDataKey, 10)
 	assert.Equal(t, `message of version 2, suite `+unsigned.String()+`, non-framed, wrapped by ""/"", ""/"", ""/"", ""/"", ""/"", ""/"", ""/"", ""/"" and 2 more`, h.String())
 	assert.NotEmpty(t, (&envelope.Header{}).String())
+
+	long := string(bytes.Repeat([]byte{0}, 60_000))
+	for i := range h.EncryptedDataKeys {
+		h.EncryptedDataKeys[i] = keyring.EncryptedDataKey{ProviderID: long, ProviderInfo: []byte(long)}
+	}
+	h.Context = keyring.EncryptionContext{long: ""}
+	assert.Less(t, len(h.String()), 20_000)
 }
 
 func TestWrappedBy(t *testing.T) {

@@ -137,7 +137,8 @@ func (r *RangeReader) fetchHead() error {
 	return readFull(body, r.head)
 }
 
-// get fetches a range.
+// get fetches a range. The body has no more than that: what a store gives beyond it is not
+// waited for.
 func (r *RangeReader) get(ctx context.Context, off, n int64) (io.ReadCloser, error) {
 	res, err := r.fetch(ctx, FetchRequest{Offset: off, Length: n, Version: r.version})
 	if err != nil {
@@ -146,10 +147,14 @@ func (r *RangeReader) get(ctx context.Context, off, n int64) (io.ReadCloser, err
 	if res == nil || res.Body == nil {
 		return nil, errors.New("fetch: there is no body, and no error")
 	}
+	body := struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(res.Body, n), res.Body}
 	switch {
 	case !r.fetched && res.Size >= 0:
 		r.length, r.version, r.fetched = res.Size, res.Version, true
-		return res.Body, nil
+		return body, nil
 	case !r.fetched:
 		err = fmt.Errorf("fetch: message of %d bytes", res.Size)
 	case res.Version != r.version:
@@ -157,7 +162,7 @@ func (r *RangeReader) get(ctx context.Context, off, n int64) (io.ReadCloser, err
 	case res.Size != r.length:
 		err = fmt.Errorf("fetch: %w: it is %d bytes, and was %d when it was opened", ErrSourceChanged, res.Size, r.length)
 	default:
-		return res.Body, nil
+		return body, nil
 	}
 	res.Body.Close()
 	return nil, err
@@ -263,9 +268,11 @@ func (r *RangeReader) NewSectionReader(ctx context.Context, off, n int64) *Secti
 // http.ServeContent reads the beginning twice to find the content's type, unless the
 // header Content-Type is set before.
 //
-// A SectionReader is not safe for concurrent use. Between calls it has no goroutine. Close
-// closes the body that is being read.
+// A SectionReader is for one call at a time. Another that comes meanwhile fails with an error
+// that does not stick; only Close and Size may be called at any time. Between calls it has no
+// goroutine. Close closes the body that is being read.
 type SectionReader struct {
+	turn        turn
 	r           *RangeReader
 	ctx         context.Context
 	start, size int64   // of the section in the plaintext
@@ -290,20 +297,41 @@ func (s *SectionReader) Size() int64 { return s.size }
 // Read implements [io.Reader]. Only the bytes of p that it counts are plaintext; those
 // behind them are of no use. An error stays until Seek: then the section is fetched anew.
 func (s *SectionReader) Read(p []byte) (int, error) {
+	if !s.turn.begin() {
+		return 0, errSectionReaderInUse
+	}
+	defer s.turn.end(s.closeNow)
 	if len(p) == 0 && s.err == nil {
 		return 0, nil
 	}
-	if err := s.reach(); err != nil {
-		return 0, err
+	returned := false
+	defer unlessReturned(&returned, s.failPanicked)
+	n := 0
+	err := s.reach()
+	if err == nil {
+		n, err = s.stream.Read(p) // it has more, and so no io.EOF
+		s.moved(int64(n), err)
 	}
-	n, err := s.stream.Read(p) // it has more, and so no io.EOF
-	return n, s.moved(int64(n), err)
+	returned = true
+	return n, err
 }
 
 // WriteTo implements [io.WriterTo], as that of [Reader] does: it writes the section to w,
 // from where the reader is to the end. After an error of w, what w did not take can still be
 // read.
 func (s *SectionReader) WriteTo(w io.Writer) (int64, error) {
+	if !s.turn.begin() {
+		return 0, errSectionReaderInUse
+	}
+	defer s.turn.end(s.closeNow)
+	returned := false
+	defer unlessReturned(&returned, s.failPanicked)
+	n, err := s.writeTo(w)
+	returned = true
+	return n, err
+}
+
+func (s *SectionReader) writeTo(w io.Writer) (int64, error) {
 	err := s.reach()
 	if err == io.EOF {
 		return 0, nil
@@ -323,9 +351,8 @@ func (s *SectionReader) WriteTo(w io.Writer) (int64, error) {
 	return n, err
 }
 
-// moved counts n bytes that were read, and keeps the error that the stream ended with. It
-// returns that.
-func (s *SectionReader) moved(n int64, err error) error {
+// moved counts n bytes that were read, and keeps the error that the stream ended with.
+func (s *SectionReader) moved(n int64, err error) {
 	s.pos += n
 	s.at += n
 	s.got += n
@@ -335,7 +362,13 @@ func (s *SectionReader) moved(n int64, err error) error {
 	if err != nil || s.pos == s.size {
 		s.drop()
 	}
-	return err
+}
+
+// failPanicked is for a call that a body or a destination did not let return: nobody knows
+// where the stream is.
+func (s *SectionReader) failPanicked() {
+	s.err = fmt.Errorf("envelope: decrypt: %w", errPanicked)
+	s.drop()
 }
 
 // reach fetches from pos on, unless the stream is there.
@@ -356,6 +389,7 @@ func (s *SectionReader) reach() error {
 		s.tell()
 		return s.err
 	}
+	s.stream.section.turn = &s.turn
 	s.at = s.pos
 	return nil
 }
@@ -400,6 +434,10 @@ func (r *RangeReader) stream(ctx context.Context, off, n int64) (*Reader, io.Clo
 // Seek implements [io.Seeker]. It fetches nothing: the next read does, unless the reader was
 // there already.
 func (s *SectionReader) Seek(offset int64, whence int) (int64, error) {
+	if !s.turn.begin() {
+		return 0, errSectionReaderInUse
+	}
+	defer s.turn.end(s.closeNow)
 	if s.closed {
 		return 0, s.err
 	}
@@ -420,15 +458,26 @@ func (s *SectionReader) Seek(offset int64, whence int) (int64, error) {
 	return pos, nil
 }
 
+var (
+	errSectionReaderClosed = fmt.Errorf("section reader: %w", fs.ErrClosed)
+	errSectionReaderInUse  = fmt.Errorf("envelope: decrypt: %w", errInUse)
+)
+
 // Close closes the body that is being read, and clears what is in memory of the plaintext.
-// Reads after it fail with fs.ErrClosed. It returns nil.
+// Reads after it fail with fs.ErrClosed. If a call is running, in another goroutine, it ends
+// with that error soon, and then this is done; a fetch or a body that it waits for is ended
+// by the context. Close returns nil.
 func (s *SectionReader) Close() error {
+	s.turn.close(s.closeNow)
+	return nil
+}
+
+func (s *SectionReader) closeNow() {
 	s.drop()
 	if !s.closed {
 		s.closed = true
-		s.err = fmt.Errorf("envelope: decrypt: section reader: %w", fs.ErrClosed)
+		s.err = fmt.Errorf("envelope: decrypt: %w", errSectionReaderClosed)
 	}
-	return nil
 }
 
 // drop ends the stream.

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -797,26 +796,27 @@ func TestSectionReaderDestinationFails(t *testing.T) {
 	}
 }
 
-// TestRangeReaderOverHTTP serves ranges out of another server's ranges. All that is fetched
-// comes over one connection.
+// TestRangeReaderOverHTTP serves ranges out of another server's ranges. Each body is read to
+// its end before it is closed, so that its connection can be used again.
 func TestRangeReaderOverHTTP(t *testing.T) {
 	c := newClient(t, nil)
 	plaintext := randomBytes(1 << 20)
 	msg := encrypt(t, c, plaintext)
-	var connections, gets atomic.Int64
-	store := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	var gets, ends atomic.Int64
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		gets.Add(1)
 		w.Header().Set("ETag", `"v1"`)
 		http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(msg))
 	}))
-	store.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			connections.Add(1)
-		}
-	}
-	store.Start()
 	defer store.Close()
-	r, err := c.NewRangeReader(t.Context(), httpFetch(store.Client(), store.URL), testContext)
+	fetch := httpFetch(store.Client(), store.URL)
+	r, err := c.NewRangeReader(t.Context(), func(ctx context.Context, req envelope.FetchRequest) (*envelope.FetchResult, error) {
+		res, err := fetch(ctx, req)
+		if err == nil {
+			res.Body = &endingBody{ReadCloser: res.Body, ends: &ends}
+		}
+		return res, err
+	}, testContext)
 	require.NoError(t, err)
 	assert.Equal(t, `"v1"`, r.Version())
 	for range 20 {
@@ -826,7 +826,7 @@ func TestRangeReaderOverHTTP(t *testing.T) {
 		require.True(t, bytes.Equal(plaintext[off:off+int64(len(p))], p))
 	}
 	assert.EqualValues(t, 22, gets.Load())
-	assert.EqualValues(t, 1, connections.Load())
+	assert.EqualValues(t, 22, ends.Load())
 
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		section := r.NewSectionReader(req.Context(), 0, r.Size())
@@ -857,6 +857,26 @@ func TestRangeReaderOverHTTP(t *testing.T) {
 		require.True(t, bytes.Equal(asked.want, got), asked.header)
 		assert.EqualValues(t, 1, gets.Load(), asked.header)
 	}
+}
+
+// endingBody counts bodies whose end was read before they were closed.
+type endingBody struct {
+	io.ReadCloser
+	ends  *atomic.Int64
+	ended bool
+}
+
+func (b *endingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.ended = b.ended || err == io.EOF
+	return n, err
+}
+
+func (b *endingBody) Close() error {
+	if b.ended {
+		b.ends.Add(1)
+	}
+	return b.ReadCloser.Close()
 }
 
 // httpFetch fetches from a server that has ranges and ETags.

@@ -46,6 +46,7 @@ type section struct {
 	left  int64  // bytes that were not taken yet
 	last  uint32 // number of the last regular frame
 	final []byte // content of the final frame, which is not the Reader's
+	turn  *turn  // of the SectionReader
 }
 
 // cut takes what belongs to the section from b, which was opened next.
@@ -225,11 +226,22 @@ func (r *Reader) atHand() []byte {
 
 // fillBatch makes frames at hand the input of b. The caller says where the output goes.
 func (r *Reader) fillBatch(b *batch, frames []byte) error {
+	if err := r.closed(); err != nil {
+		return err
+	}
 	if err := r.opener.fillBatch(r.ctx, b, frames); err != nil {
 		return err
 	}
 	r.src.lend(b)
 	r.src.skip(len(frames))
+	return nil
+}
+
+// closed returns an error if the Reader is that of a SectionReader which was closed meanwhile.
+func (r *Reader) closed() error {
+	if r.section != nil && r.section.turn.closing() {
+		return errSectionReaderClosed
+	}
 	return nil
 }
 
@@ -345,6 +357,10 @@ func (r *Reader) take(b *batch) {
 // readPart reads the next part of the message until it is at hand. If it is the last,
 // readPart opens it too, and makes its content unread.
 func (r *Reader) readPart() {
+	if err := r.closed(); err != nil {
+		r.fail(err)
+		return
+	}
 	if s := r.section; s != nil && s.last == r.opener.seq {
 		r.unread = s.cut(s.final)
 		r.err = io.EOF

@@ -162,10 +162,8 @@ func parse(text string) (URI, opens, error) {
 	if err := checkText(text); err != nil {
 		return URI{}, nil, err
 	}
-	if strings.HasPrefix(text, "arn:") {
-		if isMultiRegion(text) {
-			return URI{}, nil, invalid("the ARN is that of a multi-Region key: aws-kms:ARN opens what this replica has wrapped, and aws-kms-mrk:ARN also what others have; write one of them")
-		}
+	bare := strings.HasPrefix(text, "arn:")
+	if bare {
 		text = kmsScheme.name + ":" + text
 	}
 	name, rest, ok := strings.Cut(text, ":")
@@ -203,7 +201,14 @@ func parse(text string) (URI, opens, error) {
 	if err != nil {
 		return URI{}, nil, err
 	}
-	return URI{p.String()}, meaning, nil
+	if bare && isMultiRegion(p.path) {
+		return URI{}, nil, invalid("the ARN is that of a multi-Region key: aws-kms:ARN opens what this replica has wrapped, and aws-kms-mrk:ARN also what others have; write one of them")
+	}
+	u := URI{p.String()}
+	if len(u.text) > maxLen {
+		return URI{}, nil, invalid("the URI has %d bytes when it is written with percent signs, the most is %d", len(u.text), maxLen)
+	}
+	return u, meaning, nil
 }
 
 // checkText checks what all URIs have in common: printable ASCII without spaces.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -93,6 +94,9 @@ func (s *scheme) secretBy() string {
 // String returns the URI in its canonical form.
 func (p *parts) String() string {
 	path := encode(p.path)
+	if strings.HasPrefix(path, "//") {
+		path = "%2F" + path[1:] // which is no mark of a host
+	}
 	if p.scheme == pkcs11Scheme {
 		path = strings.Join(assigned(pkcs11Path, p.attributes, func(v string) string {
 			return strings.ReplaceAll(encode(v), "/", "%2F")
@@ -169,7 +173,7 @@ func checkPrintable(value string) error {
 		return fmt.Errorf("is not UTF-8")
 	}
 	for _, r := range value {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return fmt.Errorf("has a control character")
 		}
 	}
@@ -237,14 +241,20 @@ var (
 )
 
 // likeKey says whether text looks like a key in hexadecimal or base64, and not like a
-// path: then it was put into the URI by mistake.
+// path: then it was put into the URI by mistake. Of what begins like a path, only what ends
+// as base64 does looks like a key.
 func likeKey(text string) bool {
-	if strings.HasPrefix(text, "/") || strings.HasPrefix(text, ".") {
+	padded := strings.HasSuffix(text, "=")
+	if !padded && (strings.HasPrefix(text, "/") || strings.HasPrefix(text, ".")) {
 		return false
 	}
-	key, err := hex.DecodeString(text)
-	if err != nil {
-		key, err = base64.StdEncoding.DecodeString(text)
+	bare := strings.TrimRight(text, "=")
+	for _, decode := range []func(string) ([]byte, error){
+		hex.DecodeString, base64.RawStdEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
+	} {
+		if key, err := decode(bare); err == nil && (len(key) == 16 || len(key) == 24 || len(key) == 32) {
+			return true
+		}
 	}
-	return err == nil && (len(key) == 16 || len(key) == 24 || len(key) == 32)
+	return false
 }

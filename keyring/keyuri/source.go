@@ -87,8 +87,12 @@ func (s source) readAny(most int) ([]byte, fileMode, error) {
 		return nil, 0, fmt.Errorf("file: %w", err)
 	}
 	defer f.Close()
+	// Looked at again, since another may have come to its place meanwhile.
 	if info, err = f.Stat(); err != nil {
 		return nil, 0, fmt.Errorf("file: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, s.problem(fmt.Errorf("is no regular file"))
 	}
 	text := make([]byte, most+1)
 	n, err := io.ReadFull(f, text)
