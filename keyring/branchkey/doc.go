@@ -38,6 +38,27 @@
 // Package sqlstore has a Store for PostgreSQL, MySQL, MariaDB and SQLite, and package
 // dynamostore one for DynamoDB, whose tables AWS's releases can share.
 //
+// # Shredding
+//
+// To make all of a tenant's data unreadable at once, wherever copies of it are:
+//
+//  1. Stop writing for the tenant, and have Supplier refuse its context: a process that still
+//     holds the branch key would go on to write under it.
+//  2. Call [KeyStore.Destroy] until it returns nil.
+//  3. In every process, drop what is kept: [Keyring.Purge] with the ID and, of each data-key
+//     cache before a keyring, its PurgeKey with the ID. Without that, keys are used on for
+//     up to MaxAge, and while the table or KMS is out for up to MaxAge and StaleFor, of the
+//     keyring and then of the cache. A Reader that was begun reads its message to the end.
+//  4. Delete the branch key's items from what else holds the table: backups, point-in-time
+//     recovery, replicas, exports and logs of changes. As long as one is left, and KMS
+//     would unwrap it, the data can be read again. Where that cannot be done, a KMS key for
+//     each group of tenants that go together can be, by kms:ScheduleKeyDeletion.
+//  5. Data that is not under the branch key alone stays readable: messages of a multi-keyring
+//     have other wrapped keys, beacons and blind indexes tell what was equal, and names,
+//     sizes and encryption contexts are in the clear.
+//
+// The example of KeyStore.Destroy has two processes.
+//
 // # Permissions
 //
 // The actions that IAM policy or key policy must allow the caller:

@@ -121,3 +121,82 @@ func ExampleKeyStore() {
 	// IBAN, 2 versions
 	// true
 }
+
+// A tenant is shredded: its branch key is destroyed, and every process drops what it keeps.
+func ExampleKeyStore_Destroy() {
+	ctx := context.Background()
+	server, err := kmstest.New(kmstest.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	keyARN := server.CreateKey("us-east-1", kmstest.SymmetricDefault)
+	table := branchkeytest.NewMemoryStore() // in a program: one table in a database
+
+	// Two processes, each with branch keys and, before them, data keys that it keeps.
+	type process struct {
+		keys     *branchkey.KeyStore
+		keyring  *branchkey.Keyring
+		dataKeys *cache.Cache
+		client   *envelope.Client
+	}
+	start := func() (p process) {
+		if p.keys, err = branchkey.NewKeyStore(branchkey.KeyStoreConfig{
+			Store: table, Client: newClient(server, "us-east-1"), KeyARN: keyARN, Name: "tenant-keys",
+		}); err != nil {
+			log.Fatal(err)
+		}
+		if p.keyring, err = branchkey.New(branchkey.Config{
+			KeyStore: p.keys,
+			Supplier: func(ec keyring.EncryptionContext) (string, error) { return ec["tenant"], nil },
+			Limits:   cache.Limits{MaxAge: time.Hour},
+		}); err != nil {
+			log.Fatal(err)
+		}
+		if p.dataKeys, err = cache.New(p.keyring, cache.Limits{MaxAge: 5 * time.Minute, MaxMessages: 1000}); err != nil {
+			log.Fatal(err)
+		}
+		if p.client, err = envelope.NewFromManager(p.dataKeys, nil); err != nil {
+			log.Fatal(err)
+		}
+		return p
+	}
+	processes := []process{start(), start()}
+	tenant := keyring.EncryptionContext{"tenant": "42"}
+	if _, err := processes[0].keys.Create(ctx, "42", tenant); err != nil {
+		log.Fatal(err)
+	}
+	msg, err := processes[0].client.Encrypt(ctx, []byte("IBAN"), tenant)
+	if err != nil {
+		log.Fatal(err)
+	}
+	readable := func() (n int) {
+		for _, p := range processes {
+			if _, err := p.client.Decrypt(ctx, msg, tenant); err == nil {
+				n++
+			}
+		}
+		return n
+	}
+	fmt.Println(readable(), "processes read it")
+
+	if err := processes[0].keys.Destroy(ctx, "42", "42"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(readable(), "still do, from what they keep")
+
+	// Sent to every process, or waited for: MaxAge of both.
+	for _, p := range processes {
+		p.keyring.Purge("42")
+		p.dataKeys.PurgeKey("42")
+	}
+	fmt.Println(readable(), "do")
+	for _, p := range processes {
+		_ = p.dataKeys.Close()
+		_ = p.keyring.Close()
+	}
+	// Output:
+	// 2 processes read it
+	// 2 still do, from what they keep
+	// 0 do
+}
