@@ -247,7 +247,8 @@ func TestMotoRowsFail(t *testing.T) {
 		fails func(r row) bool
 	}{
 		"a side that finds nothing": {blind{}, func(r row) bool { return r.group == "beacons" }},
-		"a side with other beacons": {astray{key: other}, func(r row) bool { return r.group == "beacons" }},
+		// Beacons of one bit are often the same under two keys.
+		"a side with other beacons": {astray{key: other}, func(r row) bool { return r.group == "beacons" && r.name != "sets whose members share beacons" }},
 		"a side that does not use the branch key": {keyless{}, func(r row) bool {
 			return strings.HasPrefix(r.group, "branch key") && r.name != "and raw keys, read by each"
 		}},
