@@ -15,8 +15,8 @@
 //	go run ./internal/licences -sbom FILE DIR
 //
 // The one writes the file NOTICE: modules, licences, and the texts. The other adds the
-// licences to an SBOM of the module in DIR, in CycloneDX's JSON, and fails if that does
-// not name exactly the modules which are linked.
+// licences to an SBOM of the module in DIR, in CycloneDX's JSON, takes out modules that are
+// not linked, and fails if one that is linked is missing.
 package main
 
 import (

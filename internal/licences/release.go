@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -170,7 +171,7 @@ func completeSBOM(file, dir string) error {
 }
 
 // withLicences returns an SBOM with the licences of the module that it describes, own, and
-// of the modules that this links.
+// of the modules that this links. It leaves out others, which are there for tests.
 func withLicences(text []byte, own []string, modules []linkedModule) ([]byte, error) {
 	var bom map[string]any
 	if err := json.Unmarshal(text, &bom); err != nil {
@@ -179,33 +180,49 @@ func withLicences(text []byte, own []string, modules []linkedModule) ([]byte, er
 	metadata, _ := bom["metadata"].(map[string]any)
 	main, ok := metadata["component"].(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("names no module that it is for")
+		return nil, errors.New("names no module that it is for")
 	}
 	main["licenses"] = licenses(own)
 	missing := map[string][]string{}
 	for _, m := range modules {
 		missing[m.path+" "+m.version] = m.kinds
 	}
-	components, _ := bom["components"].([]any)
-	for _, c := range components {
-		c, _ := c.(map[string]any)
-		name := fmt.Sprintf("%v %v", c["name"], c["version"])
+	dropped := map[any]bool{}
+	bom["components"] = without(bom["components"], func(c any) bool {
+		component, _ := c.(map[string]any)
+		name := fmt.Sprintf("%v %v", component["name"], component["version"])
 		kinds, ok := missing[name]
 		if !ok {
-			return nil, fmt.Errorf("names %s, which is not linked or was named before", name)
+			dropped[component["bom-ref"]] = true
+			return true
 		}
-		c["licenses"] = licenses(kinds)
+		component["licenses"] = licenses(kinds)
+		component["scope"] = "required"
 		delete(missing, name)
-	}
+		return false
+	})
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		return nil, fmt.Errorf("does not name %s, which is linked", name)
 	}
+	bom["dependencies"] = without(bom["dependencies"], func(d any) bool {
+		dependency, _ := d.(map[string]any)
+		if on, ok := dependency["dependsOn"]; ok {
+			dependency["dependsOn"] = without(on, func(ref any) bool { return dropped[ref] })
+		}
+		return dropped[dependency["ref"]]
+	})
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	err := e.Encode(bom)
 	return out.Bytes(), err
+}
+
+// without returns the elements of a JSON array that are not to be dropped.
+func without(array any, drop func(any) bool) []any {
+	elements, _ := array.([]any)
+	return slices.DeleteFunc(append([]any{}, elements...), drop)
 }
 
 func licenses(kinds []string) []any {
