@@ -30,4 +30,4 @@ require (
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
 
-replace github.com/go-sealring/sealring => ..
+replace github.com/go-sealring/sealring => ../

@@ -7,10 +7,22 @@
 // It prints a line for each module, and exits with 1 if there is one that has no
 // licence file in its root, or another kind and is no exception. It does not look into
 // files deeper down.
+//
+// For a release it works on the modules that programs link, which leaves out those of
+// tests, and reads the licence files beside their packages too:
+//
+//	go run ./internal/licences -notice FILE DIR...
+//	go run ./internal/licences -sbom FILE DIR
+//
+// The one writes the file NOTICE: modules, licences, and the texts. The other adds the
+// licences to an SBOM of the module in DIR, in CycloneDX's JSON, takes out modules that are
+// not linked, and fails if one that is linked is missing.
 package main
 
 import (
 	"cmp"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,14 +33,33 @@ import (
 )
 
 func main() {
-	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: licences DIR...")
+	notice := flag.String("notice", "", "write NOTICE to the `file`")
+	sbom := flag.String("sbom", "", "add licences to the SBOM in the `file`")
+	flag.Parse()
+	dirs := flag.Args()
+	if len(dirs) == 0 || *sbom != "" && (*notice != "" || len(dirs) > 1) {
+		fmt.Fprintln(os.Stderr, "usage: licences [-notice FILE] DIR... | licences -sbom FILE DIR")
 		os.Exit(2)
 	}
-	found, err := imported(os.Args[1:])
+	var err error
+	switch {
+	case *notice != "":
+		err = writeNotice(*notice, dirs)
+	case *sbom != "":
+		err = completeSBOM(*sbom, dirs[0])
+	default:
+		err = check(dirs)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "licences:", err)
 		os.Exit(1)
+	}
+}
+
+func check(dirs []string) error {
+	found, err := imported(dirs)
+	if err != nil {
+		return err
 	}
 	ok := true
 	said := ""
@@ -47,8 +78,9 @@ func main() {
 		}
 	}
 	if !ok {
-		os.Exit(1)
+		return errors.New("not all of them are permissive")
 	}
+	return nil
 }
 
 type module struct {
@@ -89,16 +121,13 @@ func (m module) exception() string {
 func imported(dirs []string) ([]module, error) {
 	var all []module
 	for _, dir := range dirs {
-		cmd := exec.Command("go", "list", "-deps", "-test",
+		lines, err := goList(dir, "", "-deps", "-test",
 			"-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}", "./...")
-		cmd.Dir = dir
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
 		if err != nil {
-			return nil, fmt.Errorf("go list in %s: %w", dir, err)
+			return nil, err
 		}
-		for line := range strings.Lines(string(out)) {
-			name, at, ok := strings.Cut(strings.TrimSpace(line), "\t")
+		for _, line := range lines {
+			name, at, ok := strings.Cut(line, "\t")
 			if ok {
 				all = append(all, module{name, at, filepath.ToSlash(filepath.Clean(dir))})
 			}
@@ -108,6 +137,23 @@ func imported(dirs []string) ([]module, error) {
 		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.importer, b.importer))
 	})
 	return slices.Compact(all), nil
+}
+
+// goList returns the lines that go list prints in the directory, for an operating system
+// if that is not empty.
+func goList(dir, goos string, args ...string) ([]string, error) {
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	cmd.Dir = dir
+	cmd.Stderr = os.Stderr
+	cmd.Env = cmd.Environ()
+	if goos != "" {
+		cmd.Env = append(cmd.Env, "GOOS="+goos)
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list in %s: %w", dir, err)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n"), nil
 }
 
 var fileName = regexp.MustCompile(`(?i)^(licen[cs]e|copying)([-.].*)?$`)
@@ -141,10 +187,16 @@ func licenceOf(dir string) ([]string, error) {
 	return slices.Compact(kinds), nil
 }
 
+// Names are those of SPDX, as SBOMs have them.
+const (
+	bsd2 = "BSD-2-Clause"
+	bsd3 = "BSD-3-Clause"
+)
+
 var permissive = []struct{ kind, says string }{
 	{"Apache-2.0", "apache license version 2.0"},
 	{"Apache-2.0", "licensed under the apache license, version 2.0"},
-	{"BSD", "redistribution and use in source and binary forms, with or without modification, are permitted"},
+	{bsd2, "redistribution and use in source and binary forms, with or without modification, are permitted"},
 	{"ISC", "permission to use, copy, modify, and distribute this software for any purpose with or without fee"},
 	{"ISC", "permission to use, copy, modify, and/or distribute this software for any purpose with or without fee"},
 	{"MIT", "permission is hereby granted, free of charge, to any person obtaining a copy"},
@@ -168,8 +220,12 @@ func classify(text string) ([]string, error) {
 	}
 	var kinds []string
 	for _, p := range permissive {
-		if strings.Contains(text, p.says) && !slices.Contains(kinds, p.kind) {
-			kinds = append(kinds, p.kind)
+		kind := p.kind
+		if kind == bsd2 && strings.Contains(text, "endorse or promote products derived from this software") {
+			kind = bsd3
+		}
+		if strings.Contains(text, p.says) && !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
 		}
 	}
 	if kinds == nil {

@@ -12,6 +12,7 @@ import (
 const (
 	mit = "The MIT License\n\nPermission is hereby granted, free of charge, to any person\nobtaining a copy of this software"
 	bsd = "Redistribution and use in source and binary forms, with or without\nmodification, are permitted provided"
+	bs3 = bsd + "\nNeither the name of X may be used to\nendorse or promote products derived from this software"
 	isc = "Permission to use, copy, modify, and/or distribute this software for any\npurpose with or without fee is hereby granted"
 	apa = "                 Apache License\n           Version 2.0, January 2004"
 	gpl = "GNU GENERAL PUBLIC LICENSE\nVersion 3"
@@ -21,7 +22,7 @@ const (
 
 func TestLicenceKinds(t *testing.T) {
 	for text, want := range map[string][]string{
-		mit: {"MIT"}, bsd: {"BSD"}, isc: {"ISC"}, apa: {"Apache-2.0"}, pub: {"public domain"},
+		mit: {"MIT"}, bsd: {"BSD-2-Clause"}, bs3: {"BSD-3-Clause"}, isc: {"ISC"}, apa: {"Apache-2.0"}, pub: {"public domain"},
 		mit + "\n\n" + apa: {"Apache-2.0", "MIT"},
 	} {
 		kinds, err := classify(text)
@@ -49,7 +50,7 @@ func TestLicenceFiles(t *testing.T) {
 	}{
 		"one":         {files: map[string]string{"LICENSE": mit}, kinds: []string{"MIT"}},
 		"spelt":       {files: map[string]string{"Licence.md": isc}, kinds: []string{"ISC"}},
-		"two":         {files: map[string]string{"LICENSE-MIT": mit, "COPYING": bsd}, kinds: []string{"BSD", "MIT"}},
+		"two":         {files: map[string]string{"LICENSE-MIT": mit, "COPYING": bsd}, kinds: []string{"BSD-2-Clause", "MIT"}},
 		"none":        {files: map[string]string{"README": mit, "license_test.go": mit}, fails: "no licence file"},
 		"one of them": {files: map[string]string{"LICENSE": mit, "COPYING": gpl}, fails: "COPYING: names the general public license"},
 	} {
