@@ -23,6 +23,7 @@ const (
 	specReserved    = "data-format/message-header.md#reserved"
 	specIVLength    = "data-format/message-header.md#iv-length"
 	specFrameLength = "data-format/message-header.md#frame-length"
+	specFramed      = "client-apis/encrypt.md#frame-length"
 	specPairs       = "framework/structures.md#key-value-pair-entries"
 	specPairCount   = "framework/structures.md#key-value-pair-count"
 	specContext     = "framework/structures.md#encryption-context"
@@ -555,9 +556,9 @@ var headerFaults = slices.Concat(
 			shapes: "0178n 0578n", head: func(d *draft) { d.set("content type", 2); d.set("frame length", 0, 0, 0, 8) }},
 		{id: "frame-length-in-nonframed", text: "the frame length is not zero in a message without frames", kind: "malformed", spec: specFrameLength,
 			shapes: "0014n 0178n 0378n 0478n 0578n", plan: func(d *draft) { d.frameLen = 4096 }},
-		{id: "frame-length-zero", text: "the frame length is zero in a message with frames", kind: "malformed", spec: specFrameLength,
+		{id: "frame-length-zero", text: "the frame length is zero in a message with frames", kind: "malformed", spec: specFramed,
 			shapes: two, plan: func(d *draft) { d.frameLen = 0 }},
-		{id: "frame-length-zero-and-empty", text: "the frame length is zero in a message with frames, whose only frame is empty", kind: "malformed", spec: specFrameLength,
+		{id: "frame-length-zero-and-empty", text: "the frame length is zero in a message with frames, whose only frame is empty", kind: "malformed", spec: specFramed,
 			shapes: "0178 0478", plan: func(d *draft) { d.frameLen, d.parts = 0, []part{final(1, "")} }},
 		{id: "frame-length-too-small", text: "the frame length is one less than that of the frames", kind: "authentication", spec: specFrameLength,
 			shapes: two, plan: func(d *draft) { d.frameLen-- }},

@@ -4,13 +4,17 @@
 //	go run ./internal/refused > envelope/testdata/refused/messages.json
 //
 // What the fields mean is said in envelope/testdata/refused/README.md. The same bytes are
-// written every time.
+// written every time. With -table it writes the table that is there, of the results in a
+// file:
+//
+//	go run ./internal/refused -table envelope/testdata/refused/readers.json
 package main
 
 import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -145,8 +149,20 @@ func compact(v any) ([]byte, error) {
 }
 
 func main() {
-	if err := write(os.Stdout, entries()); err != nil {
+	results := flag.String("table", "", "the `file` of results to write as a table")
+	flag.Parse()
+	err := run(*results)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "refused:", err)
 		os.Exit(1)
 	}
+}
+
+func run(results string) error {
+	if results == "" {
+		return write(os.Stdout, entries())
+	}
+	text, err := table(results, entries())
+	fmt.Print(text)
+	return err
 }

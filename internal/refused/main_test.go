@@ -51,3 +51,12 @@ func TestCasesDiffer(t *testing.T) {
 	assert.GreaterOrEqual(t, len(faults), 300, "each with one fault, and all different")
 	assert.NotZero(t, count["open"], "a reader that refuses everything must fail")
 }
+
+// TestTable holds that the README has the table of the results.
+func TestTable(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	require.NoError(t, err)
+	text, err := table(filepath.Join(dir, "readers.json"), entries())
+	require.NoError(t, err)
+	assert.Contains(t, string(readme), "\n\n"+text, "go run ./internal/refused -table envelope/testdata/refused/readers.json")
+}
