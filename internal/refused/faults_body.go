@@ -243,8 +243,10 @@ func signedAs(id, text string, sign func(d *draft) []byte) fault {
 }
 
 // der encodes the numbers of a signature.
-func der(r, s *big.Int) []byte {
-	b, err := asn1.Marshal(struct{ R, S *big.Int }{r, s})
+func der(r, s *big.Int) []byte { return marshal(struct{ R, S *big.Int }{r, s}) }
+
+func marshal(v any) []byte {
+	b, err := asn1.Marshal(v)
 	if err != nil {
 		panic(err)
 	}
@@ -347,12 +349,10 @@ var footerFaults = []fault{
 	rewritten("first-number-negative", "has a first number below zero", func(_ *draft, r, s, n *big.Int) []byte { return der(new(big.Int).Sub(r, n), s) }),
 	rewritten("second-number-negative", "has a second number below zero", func(_ *draft, r, s, _ *big.Int) []byte { return der(r, new(big.Int).Neg(s)) }),
 	rewritten("of-one-number", "has one number", func(_ *draft, r, _, _ *big.Int) []byte {
-		b, _ := asn1.Marshal(struct{ R *big.Int }{r})
-		return b
+		return marshal(struct{ R *big.Int }{r})
 	}),
 	rewritten("of-three-numbers", "has a third number", func(_ *draft, r, s, _ *big.Int) []byte {
-		b, _ := asn1.Marshal(struct{ R, S, T *big.Int }{r, s, big.NewInt(1)})
-		return b
+		return marshal(struct{ R, S, T *big.Int }{r, s, big.NewInt(1)})
 	}),
 	signedAs("with-byte-after", "has a byte after its DER", func(d *draft) []byte { return append(rightSignature(d), 0) }),
 	signedAs("with-byte-before", "has a byte before its DER", func(d *draft) []byte { return append([]byte{0}, rightSignature(d)...) }),

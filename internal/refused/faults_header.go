@@ -327,7 +327,11 @@ var contextFaults = []fault{
 		return string(text)
 	}),
 	publicKeyAs("uncompressed", "a point that is not compressed", bothCurves, func(d *draft) string {
-		return b64(elliptic.Marshal(d.suite.curve, d.signer.X, d.signer.Y))
+		b, err := d.signer.PublicKey.Bytes()
+		if err != nil {
+			panic(err)
+		}
+		return b64(b)
 	}),
 	publicKeyAs("of-unknown-form", "a point that begins with 05", bothCurves, func(d *draft) string { return b64(append([]byte{5}, point(d)[1:]...)) }),
 	publicKeyAs("infinity", "the point at infinity", bothCurves, func(*draft) string { return b64([]byte{0}) }),
