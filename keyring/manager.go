@@ -297,5 +297,10 @@ func decodePublicKey(curve elliptic.Curve, encoded string) (*ecdsa.PublicKey, er
 	if x == nil {
 		return nil, fmt.Errorf("not a compressed point on %s", curve.Params().Name)
 	}
-	return &ecdsa.PublicKey{Curve: curve, X: x, Y: y}, nil
+	key := &ecdsa.PublicKey{Curve: curve, X: x, Y: y}
+	// The decoder passes over line breaks, and over bits that stand for nothing.
+	if encodePublicKey(key) != encoded {
+		return nil, errors.New("base64 that no writer makes: with line breaks, or spare bits that are not zero")
+	}
+	return key, nil
 }

@@ -2,6 +2,9 @@ package keyring_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -156,6 +159,17 @@ func TestManagerRefusesToDecrypt(t *testing.T) {
 	point := func(b ...byte) keyring.EncryptionContext {
 		return keyring.EncryptionContext{publicKeyPair: base64.StdEncoding.EncodeToString(b)}
 	}
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
+	encoded := point(elliptic.MarshalCompressed(key.Curve, key.X, key.Y)...)[publicKeyPair]
+	require.True(t, strings.HasSuffix(encoded, "=="))
+	named := func(publicKey string) keyring.DecryptionRequest {
+		return with(func(r *keyring.DecryptionRequest) {
+			r.Suite, r.Stored = signed, stored(t, keyring.EncryptionContext{publicKeyPair: publicKey}, unsigned.EncryptedDataKeys)
+		})
+	}
+	spare := []byte(encoded)
+	spare[len(spare)-3]++ // the lowest four bits of this letter stand for nothing, and are zero
 	for name, c := range map[string]struct {
 		req keyring.DecryptionRequest
 		is  []error
@@ -186,11 +200,14 @@ func TestManagerRefusesToDecrypt(t *testing.T) {
 		"public key not a point": {with(func(r *keyring.DecryptionRequest) {
 			r.Suite, r.Stored = signed, stored(t, point(append([]byte{2}, make([]byte, 31)...)...), unsigned.EncryptedDataKeys)
 		}), []error{message.ErrMalformed}},
-		"no keys":          {with(func(r *keyring.DecryptionRequest) { r.Stored = make([]byte, 4) }), []error{keyring.ErrNoMatchingKey}},
-		"nothing stored":   {with(func(r *keyring.DecryptionRequest) { r.Stored = nil }), []error{io.ErrUnexpectedEOF}},
-		"cut":              {with(func(r *keyring.DecryptionRequest) { r.Stored = r.Stored[:len(r.Stored)-1] }), []error{io.ErrUnexpectedEOF}},
-		"more than stored": {with(func(r *keyring.DecryptionRequest) { r.Stored = append(slices.Clone(r.Stored), 0) }), []error{message.ErrMalformed}},
-		"a count of keys":  {with(func(r *keyring.DecryptionRequest) { r.Stored = []byte{0, 0, 0xff, 0xff} }), []error{io.ErrUnexpectedEOF}},
+		"public key over two lines":   {named(encoded[:9] + "\n" + encoded[9:]), []error{message.ErrMalformed}},
+		"public key with spare bits":  {named(string(spare)), []error{message.ErrMalformed}},
+		"public key, another message": {named(encoded), []error{keyring.ErrNoMatchingKey}},
+		"no keys":                     {with(func(r *keyring.DecryptionRequest) { r.Stored = make([]byte, 4) }), []error{keyring.ErrNoMatchingKey}},
+		"nothing stored":              {with(func(r *keyring.DecryptionRequest) { r.Stored = nil }), []error{io.ErrUnexpectedEOF}},
+		"cut":                         {with(func(r *keyring.DecryptionRequest) { r.Stored = r.Stored[:len(r.Stored)-1] }), []error{io.ErrUnexpectedEOF}},
+		"more than stored":            {with(func(r *keyring.DecryptionRequest) { r.Stored = append(slices.Clone(r.Stored), 0) }), []error{message.ErrMalformed}},
+		"a count of keys":             {with(func(r *keyring.DecryptionRequest) { r.Stored = []byte{0, 0, 0xff, 0xff} }), []error{io.ErrUnexpectedEOF}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := newManager(t, aes).DecryptionMaterials(t.Context(), c.req)
