@@ -138,8 +138,11 @@ func (c *Client) upload(ctx context.Context, in *transfermanager.UploadObjectInp
 	if in.Body == nil {
 		in.Body = bytes.NewReader(nil)
 	}
-	size := plaintextLen(in)
-	if size < 0 {
+	size, err := plaintextLen(in)
+	switch {
+	case err != nil:
+		return nil, err
+	case size < 0:
 		return c.uploadUnknown(ctx, in, ec)
 	}
 	message, err := c.envelope.NewEncryptReader(ctx, in.Body, size, ec)
@@ -197,29 +200,30 @@ func checkPut(in *transfermanager.UploadObjectInput) error {
 }
 
 // plaintextLen returns the length of an input's body, or -1 if it is not known.
-func plaintextLen(in *transfermanager.UploadObjectInput) int64 {
+func plaintextLen(in *transfermanager.UploadObjectInput) (int64, error) {
 	if in.ContentLength != nil {
-		return *in.ContentLength
+		return *in.ContentLength, nil
 	}
 	switch body := in.Body.(type) {
 	case io.Seeker:
 		// A file that is a pipe has the method, and cannot.
 		at, err := body.Seek(0, io.SeekCurrent)
 		if err != nil {
-			return -1
+			return -1, nil
 		}
 		end, err := body.Seek(0, io.SeekEnd)
 		if err != nil {
-			return -1
+			return -1, nil
 		}
+		// At its end it would read as empty.
 		if _, err := body.Seek(at, io.SeekStart); err != nil {
-			return -1
+			return 0, fmt.Errorf("Body told its length and does not seek back: %w", err)
 		}
-		return max(0, end-at)
+		return max(0, end-at), nil
 	case *bytes.Buffer:
-		return int64(body.Len())
+		return int64(body.Len()), nil
 	}
-	return -1
+	return -1, nil
 }
 
 // Get decrypts an object while it is read. The encryption context is what must hold for the
