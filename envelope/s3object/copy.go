@@ -117,7 +117,8 @@ func (c *Client) moved(ctx context.Context, from *s3.GetObjectInput, to *transfe
 	}
 	// What binds the old object is left out by its names, so that another Binding's pair
 	// cannot stay.
-	pairs := maps.Clone(o.Header.Context)
+	pairs := keyring.EncryptionContext{}
+	maps.Copy(pairs, o.Header.Context)
 	maps.DeleteFunc(pairs, func(name, _ string) bool {
 		return strings.HasPrefix(name, "aws-crypto-") || c.binding != BindNothing && (name == keyPair || name == bucketPair)
 	})
