@@ -3,6 +3,7 @@ package s3object
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -71,8 +72,8 @@ func (c *Client) Rotate(ctx context.Context, r Rotation, from string) (Progress,
 	if err == nil {
 		return so, nil
 	}
-	if of := (*Error)(nil); errors.As(err, &of) {
-		return so, of
+	if _, ok := err.(*Error); ok {
+		return so, err
 	}
 	return so, &Error{Op: "rotate", Bucket: r.Bucket, Err: err}
 }
@@ -123,6 +124,7 @@ func (c *Client) rotate(ctx context.Context, r *Rotation, from string) (Progress
 	list := s3.NewListObjectsV2Paginator(c.s3, &s3.ListObjectsV2Input{
 		Bucket: &r.Bucket, Prefix: &r.Prefix, StartAfter: optional(from),
 	})
+	last := from
 	for list.HasMorePages() {
 		page, err := list.NextPage(ctx)
 		if err != nil {
@@ -130,6 +132,10 @@ func (c *Client) rotate(ctx context.Context, r *Rotation, from string) (Progress
 		}
 		for _, o := range page.Contents {
 			key := aws.ToString(o.Key)
+			if key <= last {
+				return so, fmt.Errorf("S3 lists key %q behind %q, and not in their order: there is no place to go on from", key, last)
+			}
+			last = key
 			if strings.HasSuffix(key, "/") && aws.ToInt64(o.Size) == 0 {
 				continue
 			}
@@ -201,7 +207,9 @@ func isCut(err error) bool {
 func ofOne(err error) bool {
 	var u unreadable
 	return errors.As(err, &u) || errors.Is(err, keyring.ErrInvalidArgument) || errors.Is(err, envelope.ErrLimit) ||
-		hasCode(err, "AccessDenied", "InvalidObjectState")
+		hasCode(err, "AccessDenied", "InvalidObjectState",
+			"InvalidRequest", // of one with a key of SSE-C
+			"KMS.DisabledException", "KMS.InvalidKeyUsageException", "KMS.KMSInvalidStateException", "KMS.NotFoundException")
 }
 
 // refresh encrypts an object anew, unless it is fresh.
