@@ -40,7 +40,8 @@ type Config struct {
 
 	// Upload, if not nil, adjusts the transfer manager: the size of parts, how many are sent at
 	// once, listeners for progress. Sizes are those of the stored message. The manager holds
-	// the parts that are sent, of 8 MiB and six of them unless changed here.
+	// the parts that are sent, of 8 MiB and six of them unless changed here. A message that
+	// would take more than 10,000 parts has longer ones: of 100 MB for 1 TB.
 	Upload func(*transfermanager.Options)
 }
 
@@ -96,9 +97,11 @@ type Object struct {
 }
 
 // Put encrypts the input's Body and uploads it: in parts at once if it is long. The object is
-// there when Put has returned without error, and else what was there before: a Body that
-// fails, or that is longer or shorter than ContentLength, makes no object, and a multipart
-// upload that failed is aborted.
+// there when Put has returned without error: a Body that fails, or that is longer or shorter
+// than ContentLength, makes no object, and a multipart upload that failed is aborted. After an
+// error the object is what was there before, unless S3 has done the last request and its answer
+// was lost. An upload whose abort failed too stays, unseen, until a lifecycle rule of the
+// bucket ends it.
 //
 // ContentLength is the length of the plaintext. It can be left out: then an io.Seeker and a
 // bytes.Buffer tell it, and of any other Body Put finds out, which needs a goroutine that ends

@@ -49,13 +49,13 @@ type Progress struct {
 	Read        int64 // those that are done, in one way or another
 	Fresh       int64 // of these, those that were wrapped by the right keys already
 	Reencrypted int64 // those that were encrypted anew
-	Lost        int64 // those that another had written or deleted meanwhile
+	Lost        int64 // those that another had written or deleted meanwhile, as Reencrypt says
 	Failed      int64 // those that could not be read or written
 }
 
 // Rotate does what Reencrypt does to the objects with a prefix, in the order of their keys,
-// behind a key that Checkpoint was called with, or "" for the beginning. No write of others is
-// lost, and at no time is an object missing: so it can run, be killed and go on, while the
+// behind a key that Checkpoint was called with, or "" for the beginning. No object that others
+// write is lost, and at no time is one missing: so it can run, be killed and go on, while the
 // objects are used.
 //
 // It returns when all are done; or with the error of Checkpoint or of ctx, or one that would be
@@ -65,8 +65,9 @@ type Progress struct {
 //
 // Progress counts from the key on. Objects that were Lost, and those that a program wrote which
 // still had the old keys, may be under these: rotate again from the beginning until nothing is
-// Reencrypted, and take the old keys away then. Directory buckets, whose lists are in no order,
-// cannot be rotated. In a bucket with versions the old ones stay, under the old keys.
+// Reencrypted, Lost or Failed, and take the old keys away then. Directory buckets cannot be
+// rotated: a list that is not in the order of its keys is an error. In a bucket with versions
+// the old ones stay, under the old keys.
 func (c *Client) Rotate(ctx context.Context, r Rotation, from string) (Progress, error) {
 	so, err := c.rotate(ctx, &r, from)
 	if err == nil {
