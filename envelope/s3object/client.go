@@ -220,7 +220,7 @@ func plaintextLen(in *transfermanager.UploadObjectInput) (int64, error) {
 		}
 		// At its end it would read as empty.
 		if _, err := body.Seek(at, io.SeekStart); err != nil {
-			return 0, fmt.Errorf("Body told its length and does not seek back: %w", err)
+			return 0, fmt.Errorf("seek back to the beginning of Body: %w", err)
 		}
 		return max(0, end-at), nil
 	case *bytes.Buffer:
