@@ -40,7 +40,8 @@ type Config struct {
 
 	// Upload, if not nil, adjusts the transfer manager: the size of parts, how many are sent at
 	// once, listeners for progress. Sizes are those of the stored message. The manager holds
-	// the parts that are sent, of 8 MiB and six of them unless changed here.
+	// the parts that are sent, of 8 MiB and six of them unless changed here. A message that
+	// would take more than 10,000 parts has longer ones: of 100 MB for 1 TB.
 	Upload func(*transfermanager.Options)
 }
 
@@ -96,9 +97,11 @@ type Object struct {
 }
 
 // Put encrypts the input's Body and uploads it: in parts at once if it is long. The object is
-// there when Put has returned without error, and else what was there before: a Body that
-// fails, or that is longer or shorter than ContentLength, makes no object, and a multipart
-// upload that failed is aborted.
+// there when Put has returned without error: a Body that fails, or that is longer or shorter
+// than ContentLength, makes no object, and a multipart upload that failed is aborted. After an
+// error the object is what was there before, unless S3 has done the last request and its answer
+// was lost. An upload whose abort failed too stays, unseen, until a lifecycle rule of the
+// bucket ends it.
 //
 // ContentLength is the length of the plaintext. It can be left out: then an io.Seeker and a
 // bytes.Buffer tell it, and of any other Body Put finds out, which needs a goroutine that ends
@@ -138,8 +141,11 @@ func (c *Client) upload(ctx context.Context, in *transfermanager.UploadObjectInp
 	if in.Body == nil {
 		in.Body = bytes.NewReader(nil)
 	}
-	size := plaintextLen(in)
-	if size < 0 {
+	size, err := plaintextLen(in)
+	switch {
+	case err != nil:
+		return nil, err
+	case size < 0:
 		return c.uploadUnknown(ctx, in, ec)
 	}
 	message, err := c.envelope.NewEncryptReader(ctx, in.Body, size, ec)
@@ -197,29 +203,30 @@ func checkPut(in *transfermanager.UploadObjectInput) error {
 }
 
 // plaintextLen returns the length of an input's body, or -1 if it is not known.
-func plaintextLen(in *transfermanager.UploadObjectInput) int64 {
+func plaintextLen(in *transfermanager.UploadObjectInput) (int64, error) {
 	if in.ContentLength != nil {
-		return *in.ContentLength
+		return *in.ContentLength, nil
 	}
 	switch body := in.Body.(type) {
 	case io.Seeker:
 		// A file that is a pipe has the method, and cannot.
 		at, err := body.Seek(0, io.SeekCurrent)
 		if err != nil {
-			return -1
+			return -1, nil
 		}
 		end, err := body.Seek(0, io.SeekEnd)
 		if err != nil {
-			return -1
+			return -1, nil
 		}
+		// At its end it would read as empty.
 		if _, err := body.Seek(at, io.SeekStart); err != nil {
-			return -1
+			return 0, fmt.Errorf("seek back to the beginning of Body: %w", err)
 		}
-		return max(0, end-at)
+		return max(0, end-at), nil
 	case *bytes.Buffer:
-		return int64(body.Len())
+		return int64(body.Len()), nil
 	}
-	return -1
+	return -1, nil
 }
 
 // Get decrypts an object while it is read. The encryption context is what must hold for the

@@ -262,6 +262,27 @@ func TestSourceFails(t *testing.T) {
 	}
 }
 
+// A source that told its length and is not where it was is not read from there.
+func TestSourceDoesNotSeekBack(t *testing.T) {
+	s := newStore(t)
+	c := newClient(t, s)
+	_, err := c.Put(t.Context(), put("a", &oneWay{Reader: bytes.NewReader(randomBytes(1000))}), nil)
+	require.ErrorIs(t, err, errOneWay)
+	assert.Empty(t, s.count(), "an empty object was made")
+}
+
+// A oneWay seeks to its end, and not back.
+type oneWay struct{ *bytes.Reader }
+
+var errOneWay = errors.New("it seeks to its end only")
+
+func (r *oneWay) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekStart {
+		return 0, errOneWay
+	}
+	return r.Reader.Seek(offset, whence)
+}
+
 type failingReader struct{ err error }
 
 func (r failingReader) Read([]byte) (int, error) { return 0, r.err }

@@ -29,8 +29,10 @@ import (
 // is as for Get, and those that bind it to the new name. The input names the new object. Its
 // Body and ContentLength are the old object's and are refused; each other field that is not set
 // is taken from the old object too: content type and encoding, metadata, tags, storage class,
-// the key of SSE-KMS, locks, the kind of checksum. A Metadata that is empty but not nil leaves
-// it out. ACLs, grants and keys of SSE-C are never taken over.
+// the key of SSE-KMS, locks, the kind of checksum if it is SHA or CRC32C. A Metadata that is
+// empty but not nil leaves it out. ACLs, grants, keys of SSE-C and an encryption context of
+// SSE-KMS are never taken over; nor are tags and locks that the caller may not read, as the
+// package's Permissions say.
 //
 // To rename, copy and then delete.
 func (c *Client) Copy(ctx context.Context, from *s3.GetObjectInput, to *transfermanager.UploadObjectInput, ec keyring.EncryptionContext) (*transfermanager.UploadObjectOutput, error) {
@@ -56,7 +58,10 @@ func (c *Client) copy(ctx context.Context, from *s3.GetObjectInput, to *transfer
 // encrypts with now. What Copy keeps it keeps; an ACL is lost, unless the bucket has none, as
 // is S3's default. The object is written only if it still is the one that was read: if somebody
 // has written or deleted it meanwhile, that stands, and the error is
-// envelope.ErrSourceChanged. In a bucket with versions the old one stays, under the old keys.
+// envelope.ErrSourceChanged. It can also be that error if S3 has written the new object and its
+// answer was lost, so that the SDK tried again. Tags and locks have no part in this: those that
+// are changed meanwhile are lost. In a bucket with versions the old one stays, under the old
+// keys.
 //
 // There is no faster way that wraps the data key for other keys and keeps the body: see
 // envelope.Encrypter.Reencrypt. An input with a VersionId is refused, since it would put that
@@ -117,7 +122,8 @@ func (c *Client) moved(ctx context.Context, from *s3.GetObjectInput, to *transfe
 	}
 	// What binds the old object is left out by its names, so that another Binding's pair
 	// cannot stay.
-	pairs := maps.Clone(o.Header.Context)
+	pairs := keyring.EncryptionContext{}
+	maps.Copy(pairs, o.Header.Context)
 	maps.DeleteFunc(pairs, func(name, _ string) bool {
 		return strings.HasPrefix(name, "aws-crypto-") || c.binding != BindNothing && (name == keyPair || name == bucketPair)
 	})

@@ -265,3 +265,23 @@ func TestReencryptLosesNoWrite(t *testing.T) {
 		}
 	}
 }
+
+// A context that is not stored beside the message is that of the copy too.
+func TestCopyWithRequiredContext(t *testing.T) {
+	s := newStore(t)
+	keys, err := keyring.NewManager(rawKeyring(t, "k1"))
+	require.NoError(t, err)
+	required, err := keyring.NewRequiredContextManager(keys, "tenant")
+	require.NoError(t, err)
+	e, err := envelope.NewFromManager(required, nil)
+	require.NoError(t, err)
+	c := newClient(t, s, func(c *s3object.Config) { c.Envelope, c.Binding = e, s3object.BindNothing })
+	_, err = c.Put(t.Context(), put("a", strings.NewReader("hello")), tenant)
+	require.NoError(t, err)
+	_, err = c.Copy(t.Context(), get("a"), put("b", nil), tenant)
+	require.NoError(t, err)
+	o, err := c.Get(t.Context(), get("b"), tenant)
+	require.NoError(t, err)
+	assert.Empty(t, o.Header.Context)
+	assert.Equal(t, "hello", string(readAll(t, o)))
+}

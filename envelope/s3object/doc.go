@@ -39,6 +39,10 @@
 //
 // s3:PutObject and s3:AbortMultipartUpload to put, s3:GetObject to read. [Client.Copy],
 // [Client.Reencrypt] and [Client.Rotate] need both, s3:GetObjectTagging and s3:PutObjectTagging
-// for objects with tags, s3:PutObjectRetention and s3:PutObjectLegalHold for those that are
-// locked, and Rotate s3:ListBucket. To read a version by its ID takes s3:GetObjectVersion.
+// for objects with tags, s3:GetObjectRetention, s3:GetObjectLegalHold, s3:PutObjectRetention and
+// s3:PutObjectLegalHold for those that are locked, and Rotate s3:ListBucket. To read a version
+// by its ID takes s3:GetObjectVersion, and s3:GetObjectVersionTagging for its tags.
+//
+// Without the three that read tags, retention and legal hold, S3 does not say that an object
+// has any. Then they are lost, without an error.
 package s3object

@@ -59,5 +59,5 @@ func hasCode(err error, codes ...string) bool {
 // wasReplaced says whether a condition on the ETag did not hold: the object has another, or
 // is gone, or another write was under way.
 func wasReplaced(err error) bool {
-	return status(err) == http.StatusPreconditionFailed || hasCode(err, "PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "NotFound")
+	return status(err) == http.StatusPreconditionFailed || hasCode(err, "PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "NoSuchVersion", "NotFound")
 }

@@ -65,15 +65,9 @@ func (c *Client) open(ctx context.Context, in *s3.GetObjectInput, ec keyring.Enc
 	if err != nil {
 		return nil, c.decryptError(err)
 	}
-	f := &File{r, copyOf(first)}
-	f.Output.Body, f.Output.ContentRange = nil, nil
-	f.Output.ContentLength = aws.Int64(r.Size())
-	return f, nil
-}
-
-func copyOf[T any](v *T) *T {
-	c := *v
-	return &c
+	out := *first
+	out.Body, out.ContentRange, out.ContentLength = nil, nil, aws.Int64(r.Size())
+	return &File{r, &out}, nil
 }
 
 // getRange gets a range of what is stored, and the length of all of it. With an ETag it gets
@@ -95,7 +89,7 @@ func (c *Client) getRange(ctx context.Context, object *s3.GetObjectInput, off, n
 		return nil, 0, err
 	}
 	var start, end, size int64
-	if _, err := fmt.Sscanf(aws.ToString(out.ContentRange), "bytes %d-%d/%d", &start, &end, &size); err != nil || start != off {
+	if _, err := fmt.Sscanf(aws.ToString(out.ContentRange), "bytes %d-%d/%d", &start, &end, &size); err != nil || start != off || end < start || size <= end {
 		out.Body.Close()
 		return nil, 0, errors.New("S3 has not answered with the range that was asked for")
 	}

@@ -75,6 +75,9 @@ func TestReplaced(t *testing.T) {
 		"deleted": func(t *testing.T, s *store, c *s3object.Client) {
 			s.failing(func(r *http.Request) (*http.Response, error) { return answer(r, 404, "NoSuchKey"), nil })
 		},
+		"version deleted": func(t *testing.T, s *store, c *s3object.Client) {
+			s.failing(func(r *http.Request) (*http.Response, error) { return answer(r, 404, "NoSuchVersion"), nil })
+		},
 		"the server does not look at If-Match": func(t *testing.T, s *store, c *s3object.Client) {
 			s.failing(func(r *http.Request) (*http.Response, error) {
 				r.Header.Del("If-Match")
@@ -202,4 +205,22 @@ func TestHead(t *testing.T) {
 	s.store(t, "nothing", nil)
 	_, err := noKey.Head(t.Context(), get("nothing"))
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+}
+
+// What S3 says of the range and the length is checked before it is believed.
+func TestContentRange(t *testing.T) {
+	s := newStore(t)
+	c := newClient(t, s)
+	_, err := c.Put(t.Context(), put("a", strings.NewReader("hello")), nil)
+	require.NoError(t, err)
+	for _, says := range []string{"", "bytes 0-9/*", "bytes 1-9/10", "bytes 0-9/-10", "bytes 0-9/9", "bytes 0--9/10", "bytes 0-9/99999999999999999999"} {
+		t.Run(says, func(t *testing.T) {
+			s.altering(func(r *http.Request, answer *http.Response) { answer.Header.Set("Content-Range", says) })
+			_, openErr := c.Open(t.Context(), get("a"), nil)
+			_, headErr := c.Head(t.Context(), get("a"))
+			for _, err := range []error{openErr, headErr} {
+				require.ErrorContains(t, err, "the range that was asked for")
+			}
+		})
+	}
 }

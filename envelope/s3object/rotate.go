@@ -3,6 +3,7 @@ package s3object
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -48,13 +49,13 @@ type Progress struct {
 	Read        int64 // those that are done, in one way or another
 	Fresh       int64 // of these, those that were wrapped by the right keys already
 	Reencrypted int64 // those that were encrypted anew
-	Lost        int64 // those that another had written or deleted meanwhile
+	Lost        int64 // those that another had written or deleted meanwhile, as Reencrypt says
 	Failed      int64 // those that could not be read or written
 }
 
 // Rotate does what Reencrypt does to the objects with a prefix, in the order of their keys,
-// behind a key that Checkpoint was called with, or "" for the beginning. No write of others is
-// lost, and at no time is an object missing: so it can run, be killed and go on, while the
+// behind a key that Checkpoint was called with, or "" for the beginning. No object that others
+// write is lost, and at no time is one missing: so it can run, be killed and go on, while the
 // objects are used.
 //
 // It returns when all are done; or with the error of Checkpoint or of ctx, or one that would be
@@ -64,15 +65,16 @@ type Progress struct {
 //
 // Progress counts from the key on. Objects that were Lost, and those that a program wrote which
 // still had the old keys, may be under these: rotate again from the beginning until nothing is
-// Reencrypted, and take the old keys away then. Directory buckets, whose lists are in no order,
-// cannot be rotated. In a bucket with versions the old ones stay, under the old keys.
+// Reencrypted, Lost or Failed, and take the old keys away then. Directory buckets cannot be
+// rotated: a list that is not in the order of its keys is an error. In a bucket with versions
+// the old ones stay, under the old keys.
 func (c *Client) Rotate(ctx context.Context, r Rotation, from string) (Progress, error) {
 	so, err := c.rotate(ctx, &r, from)
 	if err == nil {
 		return so, nil
 	}
-	if of := (*Error)(nil); errors.As(err, &of) {
-		return so, of
+	if _, ok := err.(*Error); ok {
+		return so, err
 	}
 	return so, &Error{Op: "rotate", Bucket: r.Bucket, Err: err}
 }
@@ -123,6 +125,7 @@ func (c *Client) rotate(ctx context.Context, r *Rotation, from string) (Progress
 	list := s3.NewListObjectsV2Paginator(c.s3, &s3.ListObjectsV2Input{
 		Bucket: &r.Bucket, Prefix: &r.Prefix, StartAfter: optional(from),
 	})
+	last := from
 	for list.HasMorePages() {
 		page, err := list.NextPage(ctx)
 		if err != nil {
@@ -130,6 +133,10 @@ func (c *Client) rotate(ctx context.Context, r *Rotation, from string) (Progress
 		}
 		for _, o := range page.Contents {
 			key := aws.ToString(o.Key)
+			if key <= last {
+				return so, fmt.Errorf("S3 lists key %q behind %q, and not in their order: there is no place to go on from", key, last)
+			}
+			last = key
 			if strings.HasSuffix(key, "/") && aws.ToInt64(o.Size) == 0 {
 				continue
 			}
@@ -201,7 +208,9 @@ func isCut(err error) bool {
 func ofOne(err error) bool {
 	var u unreadable
 	return errors.As(err, &u) || errors.Is(err, keyring.ErrInvalidArgument) || errors.Is(err, envelope.ErrLimit) ||
-		hasCode(err, "AccessDenied", "InvalidObjectState")
+		hasCode(err, "AccessDenied", "InvalidObjectState",
+			"InvalidRequest", // of one with a key of SSE-C
+			"KMS.DisabledException", "KMS.InvalidKeyUsageException", "KMS.KMSInvalidStateException", "KMS.NotFoundException")
 }
 
 // refresh encrypts an object anew, unless it is fresh.

@@ -106,6 +106,10 @@ func TestRotateFailed(t *testing.T) {
 		switch {
 		case r.URL.Path == "/bucket/p/11":
 			return answer(r, http.StatusForbidden, "AccessDenied"), nil
+		case r.URL.Path == "/bucket/p/15": // written with a customer's key, SSE-C
+			return answer(r, http.StatusBadRequest, "InvalidRequest"), nil
+		case r.URL.Path == "/bucket/p/17": // the key of SSE-KMS is disabled
+			return answer(r, http.StatusBadRequest, "KMS.DisabledException"), nil
 		case r.URL.Path == "/bucket/p/13":
 			return answer(r, http.StatusNotFound, "NoSuchKey"), nil // deleted since it was listed
 		}
@@ -129,13 +133,15 @@ func TestRotateFailed(t *testing.T) {
 	c := rotating(t, s)
 	so, err := c.Rotate(t.Context(), r, "")
 	require.NoError(t, err)
-	assert.Equal(t, s3object.Progress{Read: 25, Reencrypted: 19, Lost: 1, Failed: 5}, so)
-	require.Len(t, failed, 5)
+	assert.Equal(t, s3object.Progress{Read: 25, Reencrypted: 17, Lost: 1, Failed: 7}, so)
+	require.Len(t, failed, 7)
 	require.ErrorIs(t, failed["p/03"], envelope.ErrAuthentication)
 	require.ErrorIs(t, failed["p/05"], envelope.ErrMalformed)
 	require.ErrorIs(t, failed["p/07"], io.ErrUnexpectedEOF)
 	require.ErrorIs(t, failed["p/09"], envelope.ErrContextMismatch)
 	require.ErrorContains(t, failed["p/11"], "AccessDenied")
+	require.ErrorContains(t, failed["p/15"], "InvalidRequest")
+	require.ErrorContains(t, failed["p/17"], "KMS.DisabledException")
 	assert.Equal(t, altered, s.stored(t, "p/03"), "it stays as it was")
 }
 
@@ -178,6 +184,11 @@ func TestRotateEnds(t *testing.T) {
 		"checkpoint": {func(t *testing.T, s *store, c *s3object.Config, r *s3object.Rotation) {
 			r.Checkpoint = func(context.Context, string, s3object.Progress) error { return broken }
 		}, broken},
+		"checkpoint that is an object": {func(t *testing.T, s *store, c *s3object.Config, r *s3object.Rotation) {
+			r.Checkpoint = func(context.Context, string, s3object.Progress) error {
+				return errors.Join(broken, &s3object.Error{Op: "put", Err: io.ErrUnexpectedEOF})
+			}
+		}, broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
@@ -204,6 +215,28 @@ func TestRotateEnds(t *testing.T) {
 			assert.LessOrEqual(t, so.Read, int64(7))
 		})
 	}
+}
+
+// A list whose keys do not ascend, and so has no place to go on from.
+type unordered struct{ s3object.API }
+
+func (u unordered) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, o ...func(*s3.Options)) (*s3.ListObjectsV2Output, error) {
+	in.ContinuationToken = nil
+	out, err := u.API.ListObjectsV2(ctx, in, o...)
+	if err == nil {
+		out.IsTruncated, out.NextContinuationToken = aws.Bool(true), aws.String("again")
+	}
+	return out, err
+}
+
+// A rotation neither goes round for ever nor has a checkpoint with objects before it undone.
+func TestRotateUnordered(t *testing.T) {
+	s := newStore(t)
+	put25(t, s)
+	c := newClient(t, s, func(c *s3object.Config) { c.Envelope, c.S3 = from(t, "k2", "k1"), unordered{s.s3} })
+	so, err := c.Rotate(t.Context(), s3object.Rotation{Bucket: bucket, Prefix: "p/"}, "")
+	require.ErrorContains(t, err, "order")
+	assert.LessOrEqual(t, so.Read, int64(25))
 }
 
 // In histories of writes, copies, rotations, kills and faults, each object is there with the

@@ -78,7 +78,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	d.name = "sealring-example-" + rand.Text()
-	defer func() { err = errors.Join(err, d.clean(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, d.clean(ctx)) }()
 	for _, step := range []func(context.Context) error{d.up, d.down, d.ranges, d.serve, d.head} {
 		if err := step(ctx); err != nil {
 			return err
@@ -90,8 +90,10 @@ func (d *demo) run(ctx context.Context) (err error) {
 func (d *demo) plainKey() string  { return d.name + "/plain" }
 func (d *demo) sealedKey() string { return d.name + "/sealed" }
 
-// clean deletes both objects.
+// clean deletes both objects, also if the context is done.
 func (d *demo) clean(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
 	var all []error
 	for _, key := range []string{d.plainKey(), d.sealedKey()} {
 		_, err := d.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &d.bucket, Key: &key})

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -138,6 +139,36 @@ func TestFlags(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), &out, []string{"-h"}))
 	assert.Contains(t, out.String(), "usage:")
+}
+
+// What was stored is deleted when the run is cancelled, and a server that does not answer
+// does not keep the program.
+func TestCleanIsLimited(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	deletes := 0
+	d := demo{out: io.Discard, bucket: "scans", size: 4 << 20}
+	kr, err := keyring.NewRawAES("test", "key", make([]byte, 32))
+	require.NoError(t, err)
+	d.keyring = counted{Keyring: kr, calls: new(calls)}
+	d.client = s3.New(s3.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String("http://none.invalid"), UsePathStyle: true, Retryer: aws.NopRetryer{},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "any", SecretAccessKey: "any"}, nil
+		}),
+		HTTPClient: doer(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodDelete {
+				deletes++
+				require.NoError(t, r.Context().Err())
+				_, limited := r.Context().Deadline()
+				assert.True(t, limited)
+			}
+			cancel()
+			return nil, errors.New("no answer")
+		}),
+	})
+	require.Error(t, d.run(ctx))
+	assert.Equal(t, 2, deletes)
 }
 
 func TestCancelled(t *testing.T) {
