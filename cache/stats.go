@@ -124,11 +124,11 @@ type EventKind int
 // The first five are how a request was answered, or failed: each request is told once, when
 // it ends. One that waited and then had to use a data key past its age is a StaleUse. One
 // that fails at once, since its context is done, the cache closed or the request malformed,
-// is not told.
+// is not told, and neither is a Bypass in which the manager panics.
 const (
 	Hit      EventKind = iota + 1 // answered from the cache, at once
 	StaleUse                      // answered with a data key past its age, in an outage
-	Waited                        // answered by a load that another caller had started
+	Waited                        // waited for a load that another caller had started, as Stats.Shared counts
 	Miss                          // answered by a load of its own
 	Bypass                        // passed on to the manager, since it may not be cached
 

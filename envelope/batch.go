@@ -79,6 +79,9 @@ func (d *Decrypter) DecryptBatch(ctx context.Context, msgs []Sealed) []Opened {
 func (r *batchRun) tell() {
 	for i, ended := range r.ended {
 		o := &r.opened[i]
+		if ended.IsZero() { // errNotDone
+			ended = time.Now()
+		}
 		e := Event{Operation: OpDecrypt, Bytes: int64(len(o.Plaintext)), Duration: ended.Sub(r.began), Err: o.Err}
 		if s := r.headers[i].Suite; s != nil {
 			e.Suite = keyring.Suite(s.ID)

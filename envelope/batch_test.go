@@ -382,7 +382,13 @@ func TestDecryptBatchManagerPanics(t *testing.T) {
 func TestDecryptBatchManagerEndsGoroutine(t *testing.T) {
 	leaktest.AtEnd(t, envelopeFuncs)
 	msgs, plaintexts := sealMany(t, newClient(t, nil), 50)
-	m, d := slow(t, &envelope.Options{MaxUnwraps: 2})
+	told := 0
+	m, d := slow(t, &envelope.Options{MaxUnwraps: 2, OnEvent: func(_ context.Context, e envelope.Event) {
+		if e.Operation == envelope.OpDecrypt { // in this goroutine
+			told++
+			assert.GreaterOrEqual(t, e.Duration, time.Duration(0))
+		}
+	}})
 	m.each = func(call int, _ keyring.DecryptionRequest) error {
 		if call%10 == 0 {
 			runtime.Goexit()
@@ -399,6 +405,7 @@ func TestDecryptBatchManagerEndsGoroutine(t *testing.T) {
 		require.Equal(t, plaintexts[i], o.Plaintext)
 	}
 	assert.Equal(t, 5, ended)
+	assert.Equal(t, len(msgs), told)
 	m.cleared(t)
 }
 

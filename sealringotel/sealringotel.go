@@ -168,6 +168,11 @@ func New(c Config) (*Observer, error) {
 	for op := range o.operations {
 		o.operations[op] = with(operationKey.String(envelope.Operation(op).String()))
 	}
+	for op := envelope.OpEncrypt; op <= envelope.OpReadAt; op++ {
+		if op != envelope.OpOpen { // which has no plaintext
+			o.bytes.Add(context.Background(), 0, o.operations[op])
+		}
+	}
 	return o, nil
 }
 

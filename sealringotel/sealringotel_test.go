@@ -302,6 +302,24 @@ func TestAllOperations(t *testing.T) {
 	}
 }
 
+// TestCountersBeginWithZero holds that the bytes of an operation are counted from zero, as
+// other counters whose attributes are known.
+func TestCountersBeginWithZero(t *testing.T) {
+	o, w := alone(t)
+	o.Cache("orders")
+	o.KMS("orders", east)
+	w.has(map[string]float64{
+		"operation.bytes{operation=encrypt}":                    0,
+		"operation.bytes{operation=read_at}":                    0,
+		"cache.requests{cache=orders,result=stale}":             0,
+		"cache.evictions{cache=orders,cause=replaced}":          0,
+		"cache.capacity_misses{cache=orders,cause=memory}":      0,
+		"kms.region.failures{keyring=orders,region=us-east-1}":  0,
+		"kms.keys_not_covered{keyring=orders,region=us-east-1}": 0,
+	})
+	assert.NotContains(t, w.metrics(), "operation.bytes{operation=new_key}", "which has no bytes")
+}
+
 // alone returns an Observer that watches nothing, and a world with its metrics and no more.
 func alone(t *testing.T) (*sealringotel.Observer, *world) {
 	w := &world{t: t, reader: sdkmetric.NewManualReader()}

@@ -2,7 +2,6 @@ package awskms
 
 import (
 	"context"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
@@ -69,8 +68,7 @@ type wrapping struct {
 // generate returns a new data key and its wrapped form.
 func (w *wrapping) generate(ctx context.Context, s keyring.Suite, ec keyring.EncryptionContext) (_ []byte, _ keyring.EncryptedDataKey, err error) {
 	const op = "GenerateDataKey"
-	began := time.Now()
-	defer func() { w.observer.called(ctx, began, op, w.region, err) }()
+	defer w.observer.calling(ctx, op, w.region, &err)()
 	n := int32(s.DataKeyLen())
 	out, err := w.client.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{
 		KeyId:             &w.id.text,
@@ -97,8 +95,7 @@ func (w *wrapping) generate(ctx context.Context, s keyring.Suite, ec keyring.Enc
 // wrap returns the wrapped form of a data key.
 func (w *wrapping) wrap(ctx context.Context, dataKey []byte, ec keyring.EncryptionContext) (_ keyring.EncryptedDataKey, err error) {
 	const op = "Encrypt"
-	began := time.Now()
-	defer func() { w.observer.called(ctx, began, op, w.region, err) }()
+	defer w.observer.calling(ctx, op, w.region, &err)()
 	out, err := w.client.Encrypt(ctx, &kms.EncryptInput{
 		KeyId:             &w.id.text,
 		Plaintext:         dataKey,
@@ -160,8 +157,7 @@ func (d *decrypting) unwrap(ctx context.Context, m *keyring.DecryptionMaterials,
 	if n := len(ciphertext); n > kmscall.MaxCiphertext {
 		return nil, tooLongForKMS(op, send, d.region, n)
 	}
-	began := time.Now()
-	defer func() { d.observer.called(ctx, began, op, d.region, err) }()
+	defer d.observer.calling(ctx, op, d.region, &err)()
 	out, err := d.client.Decrypt(ctx, &kms.DecryptInput{
 		KeyId:             &send,
 		CiphertextBlob:    ciphertext,

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -167,8 +166,7 @@ func newAgreement(ctx context.Context, c ECDHConfig) (*agreement, error) {
 
 func (a *agreement) fetchPublicKey(ctx context.Context) (_ *ecdh.PublicKey, err error) {
 	const op = "GetPublicKey"
-	began := time.Now()
-	defer func() { a.observer.called(ctx, began, op, a.region, err) }()
+	defer a.observer.calling(ctx, op, a.region, &err)()
 	out, err := a.client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &a.id.text, GrantTokens: a.grantTokens}, kmscall.Options(a.region)...)
 	if err != nil {
 		return nil, NewError(ctx, op, a.id.text, a.region, err)
@@ -206,8 +204,7 @@ func (a *agreement) derive(ctx context.Context, peer *ecdh.PublicKey) (_ []byte,
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", err)
 	}
-	began := time.Now()
-	defer func() { a.observer.called(ctx, began, op, a.region, err) }()
+	defer a.observer.calling(ctx, op, a.region, &err)()
 	out, err := a.client.DeriveSharedSecret(ctx, &kms.DeriveSharedSecretInput{
 		KeyId:                 &a.id.text,
 		KeyAgreementAlgorithm: types.KeyAgreementAlgorithmSpecEcdh,

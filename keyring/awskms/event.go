@@ -50,7 +50,7 @@ const (
 	Degraded
 
 	// Call says that a call to KMS has ended. A call that was not made, since it would
-	// have been in vain, is none.
+	// have been in vain, is none, and neither is one whose client panicked.
 	Call
 )
 
@@ -118,9 +118,9 @@ type Observer struct {
 	// request. The function that it returns, if not nil, is called when the request has
 	// ended, with its error or nil. It is not called if the request panics.
 	//
-	// A request that takes no call, as one that finds no key of its own in a message, is
-	// not told. Behind a cache, the context has the values of the caller who began the
-	// load, and none if that is in the background.
+	// A request that finds no key of its own in a message is not told. Behind a cache, the
+	// context has the values of the caller who began the load, and none if that is in the
+	// background.
 	OnRequest func(context.Context, Request) (context.Context, func(error))
 }
 
@@ -131,20 +131,28 @@ func (o *Observer) event(ctx context.Context, e Event) {
 	}
 }
 
-// called tells of a call to KMS that has ended with err.
-func (o *Observer) called(ctx context.Context, began time.Time, operation, region string, err error) {
-	if o.OnEvent == nil {
-		return
-	}
-	e := Event{Kind: Call, Region: region, Operation: operation, Duration: time.Since(began), Err: err}
-	var failed *Error
-	if errors.As(err, &failed) {
-		if failed.notSent {
+// errNotReturned is what a call to KMS has failed with for as long as it has not returned.
+var errNotReturned = errors.New("awskms: the client has not returned")
+
+// calling notes that a call to KMS begins. The function that it returns is to be deferred: it
+// tells of the call, with the error that err points to by then, unless the client panicked.
+func (o *Observer) calling(ctx context.Context, operation, region string, err *error) func() {
+	began := time.Now()
+	*err = errNotReturned
+	return func() {
+		if o.OnEvent == nil || *err == errNotReturned {
 			return
 		}
-		e.Code = failed.Code
+		e := Event{Kind: Call, Region: region, Operation: operation, Duration: time.Since(began), Err: *err}
+		var failed *Error
+		if errors.As(*err, &failed) {
+			if failed.notSent {
+				return
+			}
+			e.Code = failed.Code
+		}
+		o.OnEvent(ctx, e)
 	}
-	o.OnEvent(ctx, e)
 }
 
 // A pending request is one that has not begun, and perhaps never does.

@@ -192,6 +192,48 @@ func TestCallsThatAreNotMade(t *testing.T) {
 	assert.Empty(t, j.take())
 }
 
+// panicking is a client whose calls do not return.
+type panicking struct{ awskms.Client }
+
+func (panicking) GenerateDataKey(context.Context, *kms.GenerateDataKeyInput, ...func(*kms.Options)) (*kms.GenerateDataKeyOutput, error) {
+	panic("generate")
+}
+
+func (panicking) Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Options)) (*kms.EncryptOutput, error) {
+	panic("encrypt")
+}
+
+func (panicking) Decrypt(context.Context, *kms.DecryptInput, ...func(*kms.Options)) (*kms.DecryptOutput, error) {
+	panic("decrypt")
+}
+
+// TestCallsThatPanic holds that a call whose client panicked is not told of as one that KMS
+// answered.
+func TestCallsThatPanic(t *testing.T) {
+	s := newServer(t)
+	key := s.CreateKey(east, kmstest.SymmetricDefault)
+	good, err := awskms.New(awskms.Config{Client: newClient(s, east), KeyID: key})
+	require.NoError(t, err)
+	wrapped := &keyring.EncryptionMaterials{Suite: suite, Context: testContext}
+	require.NoError(t, good.OnEncrypt(t.Context(), wrapped))
+
+	j := &journal{t: t}
+	k, err := awskms.New(awskms.Config{Client: panicking{}, KeyID: key, Observer: j.observer()})
+	require.NoError(t, err)
+	for says, call := range map[string]func(){
+		"generate": func() { _ = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite}) },
+		"encrypt": func() {
+			_ = k.OnEncrypt(t.Context(), &keyring.EncryptionMaterials{Suite: suite, DataKey: wrapped.DataKey})
+		},
+		"decrypt": func() {
+			_ = k.OnDecrypt(t.Context(), &keyring.DecryptionMaterials{Suite: suite, Context: testContext}, wrapped.EncryptedDataKeys)
+		},
+	} {
+		assert.PanicsWithValue(t, says, call)
+		assert.Len(t, j.take(), 1, "%s: more is told than that the request began", says)
+	}
+}
+
 func TestEventNames(t *testing.T) {
 	for kind, want := range map[awskms.EventKind]string{
 		awskms.RegionFailed: "region failed", awskms.RegionDown: "region down", awskms.RegionUp: "region up",

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -236,8 +235,7 @@ func (k *RSADecrypter) unwrap(ctx context.Context, m *keyring.DecryptionMaterial
 	if n := len(ciphertext); n > kmscall.MaxCiphertext {
 		return nil, tooLongForKMS(op, keyARN, k.key.Region, n)
 	}
-	began := time.Now()
-	defer func() { k.observer.called(ctx, began, op, k.key.Region, err) }()
+	defer k.observer.calling(ctx, op, k.key.Region, &err)()
 	out, err := k.client.Decrypt(ctx, &kms.DecryptInput{
 		KeyId:               &keyARN,
 		CiphertextBlob:      ciphertext,

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"reflect"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -82,7 +83,7 @@ func TestBeaconDerive(t *testing.T) {
 	for i := range beacon {
 		beacon[i] = byte(i)
 	}
-	key, err := (&BeaconKey{newSecret(beacon), newMACs()}).Derive("ssn")
+	key, err := (&BeaconKey{secret: newSecret(beacon), macs: newMACs()}).Derive("ssn")
 	require.NoError(t, err)
 	assert.Equal(t, "e931ec6bdd8a8d7624a740bf3f413c7c801ca05556bb56b6ca86aeb53ac9370d"+
 		"4b74252465e615121f8740f97c499d6db9e4658ca0ed0d27d374ffd93d6547a9", hex.EncodeToString(key))
@@ -188,9 +189,71 @@ func TestUsedWhileDropped(t *testing.T) {
 	assert.Empty(t, keptBy(k))
 }
 
+// TestClearDrops holds that Clear drops what was derived from a beacon key that no keyring
+// keeps, and leaves to the keyring what it keeps.
+func TestClearDrops(t *testing.T) {
+	keys, err := NewKeyStore(KeyStoreConfig{Store: one{}, Name: "name", Client: one{key: 1}, KeyARN: oneARN})
+	require.NoError(t, err)
+	k, err := New(Config{KeyStore: keys, ID: "a", Limits: cache.Limits{MaxAge: time.Hour}})
+	require.NoError(t, err)
+	defer k.Close()
+	for name, c := range map[string]struct {
+		beacon func(context.Context, string) (*BeaconKey, error)
+		kept   bool
+	}{"key store": {keys.Beacon, false}, "keyring": {k.Beacon, true}} {
+		t.Run(name, func(t *testing.T) {
+			key, err := c.beacon(t.Context(), "a")
+			require.NoError(t, err)
+			_, err = key.AppendMAC(nil, "ssn", []byte("value"))
+			require.NoError(t, err)
+			key.Clear()
+			idle, dropped := key.macs().look("ssn")
+			assert.Equal(t, c.kept, idle == 1)
+			assert.Equal(t, !c.kept, dropped)
+		})
+	}
+	new(BeaconKey).Clear()
+}
+
+// TestNothingIsKeptOfTheValue looks for a value in all memory of an HMAC that was used once.
+func TestNothingIsKeptOfTheValue(t *testing.T) {
+	key := &BeaconKey{secret: newSecret([]byte("some beacon key")), macs: newMACs()}
+	value := []byte("a value of which nothing is kept")
+	for range 2 {
+		_, err := key.AppendMAC(nil, "ssn", value)
+		require.NoError(t, err)
+		idle := key.macs().idle["ssn"]
+		require.Len(t, idle, 1)
+		memory := memoryOf(reflect.ValueOf(idle[0]))
+		require.NotEmpty(t, memory)
+		assert.NotContains(t, string(memory), string(value[:8]))
+	}
+}
+
+// memoryOf returns all bytes that a value has or points to.
+func memoryOf(v reflect.Value) (all []byte) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			all = memoryOf(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			all = append(all, memoryOf(v.Field(i))...)
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			all = append(all, memoryOf(v.Index(i))...)
+		}
+	case reflect.Uint8:
+		all = []byte{byte(v.Uint())}
+	}
+	return all
+}
+
 // TestKeptAreBounded asks for many names, and for one by many goroutines.
 func TestKeptAreBounded(t *testing.T) {
-	key := &BeaconKey{newSecret([]byte("some beacon key")), newMACs()}
+	key := &BeaconKey{secret: newSecret([]byte("some beacon key")), macs: newMACs()}
 	for i := range 2 * maxBeacons {
 		_, err := key.AppendMAC(nil, fmt.Sprint(i), nil)
 		require.NoError(t, err)
@@ -211,7 +274,7 @@ func TestKeptAreBounded(t *testing.T) {
 
 // TestAppendMAC compares with the HMAC under the derived key, whichever goroutine computes it.
 func TestAppendMAC(t *testing.T) {
-	key := &BeaconKey{newSecret([]byte("some beacon key")), newMACs()}
+	key := &BeaconKey{secret: newSecret([]byte("some beacon key")), macs: newMACs()}
 	var wait sync.WaitGroup
 	for i := range 8 {
 		wait.Go(func() {

@@ -67,6 +67,7 @@ func (k Key) Format(f fmt.State, _ rune) {
 type BeaconKey struct {
 	secret secret
 	macs   kept
+	own    bool // the macs are of this key alone
 }
 
 // Derive returns the 64-byte key for the beacon of a name, as AWS's Database Encryption SDK
@@ -100,6 +101,9 @@ func (k *BeaconKey) AppendMAC(b []byte, name string, value []byte) ([]byte, erro
 		}
 		mac = hmac.New(sha512.New384, key)
 		clear(key)
+		// The first Reset notes how the hash begins, and leaves in its buffer what was written.
+		// Each further one overwrites that.
+		mac.Reset()
 	}
 	mac.Write(value)
 	b = mac.Sum(b)
@@ -116,8 +120,14 @@ func (k *BeaconKey) check(name string) error {
 	return nil
 }
 
-// Clear overwrites the key.
-func (k *BeaconKey) Clear() { k.secret.clear() }
+// Clear overwrites the key, and drops what AppendMAC has derived from it unless a [Keyring]
+// keeps that. It must not be called while AppendMAC runs.
+func (k *BeaconKey) Clear() {
+	k.secret.clear()
+	if k.own {
+		k.macs().drop()
+	}
+}
 
 // A secret returns a key in plain. It is a function since package fmt reaches through
 // every pointer, and cannot ask a field that is not exported how it wants to be shown.

@@ -139,7 +139,8 @@ func (k *Keyring) Beacon(ctx context.Context, id string) (*BeaconKey, error) {
 		return nil, fmt.Errorf("branchkey: %w", err) // which names the branch key
 	}
 	defer m.Clear()
-	return &BeaconKey{newSecret(m.DataKey), k.loads.of(m)}, nil
+	derived, own := k.loads.of(m)
+	return &BeaconKey{newSecret(m.DataKey), derived, own}, nil
 }
 
 // Stats returns counts of the branch keys and beacon keys that were used and read: a load

@@ -325,7 +325,7 @@ func (s *KeyStore) Beacon(ctx context.Context, id string) (*BeaconKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &BeaconKey{k.secret, newMACs()}, nil
+	return &BeaconKey{k.secret, newMACs(), true}, nil
 }
 
 // secondLook is how long to wait before a version that was not found is looked for again.

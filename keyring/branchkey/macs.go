@@ -79,12 +79,13 @@ func (l *loads) begin() string {
 	return number
 }
 
-// of returns the macs of materials. Of those that were dropped since, nobody else has them.
-func (l *loads) of(m *keyring.DecryptionMaterials) kept {
+// of returns the macs of materials. If those were dropped since, it returns others, which are
+// the caller's own.
+func (l *loads) of(m *keyring.DecryptionMaterials) (_ kept, own bool) {
 	if k, ok := l.kept.Load(m.Context[loadedPair]); ok {
-		return k.(kept)
+		return k.(kept), false
 	}
-	return newMACs()
+	return newMACs(), true
 }
 
 func (l *loads) end(m *keyring.DecryptionMaterials) {
