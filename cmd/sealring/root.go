@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const about = `Sealring encrypts and decrypts files and streams, under keys that AWS KMS or another
@@ -80,12 +82,32 @@ func markStarted(c *cobra.Command, started *bool) {
 	if run := c.RunE; run != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
 			*started = true
+			if err := noneEmpty(c, args); err != nil {
+				return err
+			}
 			return run(c, args)
 		}
 	}
 	for _, child := range c.Commands() {
 		markStarted(child, started)
 	}
+}
+
+// noneEmpty refuses an argument or a flag that is empty, as one of a variable is that is not
+// set. Without an output's name plaintext would go to standard output, and without that of
+// an input nothing would be encrypted.
+func noneEmpty(c *cobra.Command, args []string) error {
+	const hint = "if it is a variable, it is not set"
+	if slices.Contains(args, "") {
+		return hinted{usagef("an argument is empty"), hint}
+	}
+	var err error
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.String() == "" {
+			err = hinted{usagef("--%s is empty", f.Name), hint}
+		}
+	})
+	return err
 }
 
 func exitCodeList() string {
