@@ -37,7 +37,7 @@ var exitCodes = []struct {
 	{"2", "a command, a flag, a key's URI, what it refers to, or an encryption context that cannot be used"},
 	{"3", "the input is not a whole and authentic message: it was altered or cut short, or is none"},
 	{"4", "no key: none of those given opens the message, or the key service refuses the use of one"},
-	{"5", "a key service or a table could not be asked just then: the same command may succeed later"},
+	{"5", "a key service, a table or S3 could not be asked just then: the same command may succeed later"},
 	{"6", "the message has another encryption context than the one expected"},
 	{"7", "what is to be made is there already: the output file, without -f, or a branch key"},
 	{"8", "refused by a policy or a limit, which a flag may change"},
@@ -88,6 +88,8 @@ func exitCode(err error) int {
 		return exitContext
 	case is(envelope.ErrNoMatchingKey, branchkey.ErrNotFound), errors.As(err, &kms):
 		return exitNoKey
+	case objectsUnavailable(err):
+		return exitUnavailable
 	case is(envelope.ErrMalformed, envelope.ErrAuthentication, envelope.ErrCommitment, envelope.ErrSignature, io.ErrUnexpectedEOF), errors.As(err, &text):
 		return exitNotAuthentic
 	case is(envelope.ErrPolicy, envelope.ErrLimit, errors.ErrUnsupported):

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -63,6 +64,7 @@ const region = "us-east-1"
 //	kms-deny OPERATION           has it refuse, and kms-down has it gone
 //	moto                         starts moto for DynamoDB, or skips the script
 //	s3                           starts an S3 with the buckets one and two
+//	s3-answers STATUS CODE       has S3 answer each request so
 //	proxy                        has the go command find this repository's modules
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -86,6 +88,7 @@ func TestScripts(t *testing.T) {
 			"moto":          startMoto,
 			"proxy":         serveModules,
 			"s3":            startS3,
+			"s3-answers":    s3Answers,
 		},
 	})
 }
@@ -293,6 +296,18 @@ func startS3(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Defer(server.Close)
 	ts.Setenv("AWS_ENDPOINT_URL_S3", server.URL)
 	ts.Setenv("AWS_REGION", region)
+}
+
+func s3Answers(ts *testscript.TestScript, _ bool, args []string) {
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else the client's write may fail first
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", args[1])
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("AWS_ENDPOINT_URL_S3", server.URL)
 }
 
 func startMoto(ts *testscript.TestScript, _ bool, _ []string) {

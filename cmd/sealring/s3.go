@@ -9,16 +9,26 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/spf13/cobra"
 
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/envelope/s3object"
 	"github.com/go-sealring/sealring/keyring"
 )
+
+// objectsUnavailable says whether S3 was not reached, failed by itself or had enough of
+// requests: whether the SDK itself would have asked again. That S3 refuses, or has no such
+// object, is none of it.
+func objectsUnavailable(err error) bool {
+	var unsent *smithyhttp.RequestSendError // for a host with no address too
+	return errors.As(err, &unsent) || retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
+}
 
 const s3Scheme = "s3://"
 
