@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/keyring/awskms"
@@ -106,11 +107,22 @@ func report(w io.Writer, err error) int {
 	if err == nil {
 		return code
 	}
-	fmt.Fprintln(w, "sealring: error:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	fmt.Fprintln(w, "sealring: error:", oneLine(err))
 	for _, hint := range hints(err, code) {
 		fmt.Fprintln(w, "sealring: hint:", hint)
 	}
 	return code
+}
+
+// oneLine returns an error's text, in which may be what a service, or who made a table, wrote:
+// it does nothing to a terminal, and cannot pass for another line.
+func oneLine(err error) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
 func hints(err error, code int) []string {

@@ -19,7 +19,9 @@ Input is a FILE, or standard input if none is named or it is "-". Output is stan
 output, or the file that -o names. A message may also be an object in S3, s3://BUCKET/KEY,
 which is there only when it is whole too. A file is there only when it is whole: it is written
 aside, with mode 0600, and put in its place at the end, and after a failure or a signal
-nothing is left. A file that exists is replaced only with -f.
+nothing is left. A kill, which no program can notice, leaves nothing in Linux, on file systems
+that let a file be without a name; elsewhere it may leave a file .sealring-* with a part. A
+file that exists is replaced only with -f.
 
 No plaintext is on output before its part of the message was found authentic. With -o
 there is none before the end of the message was. Of standard output, which cannot be taken
