@@ -125,6 +125,7 @@ func setup(e *testscript.Env) error {
 	}
 	e.Setenv("MANUAL", manual)
 	e.Setenv("ESC", "\x1b") // a script cannot write it
+	e.Setenv("CSI", "\u009b")
 	e.Setenv("AWS_ACCESS_KEY_ID", "example")
 	e.Setenv("AWS_SECRET_ACCESS_KEY", "example")
 	e.Setenv("AWS_EC2_METADATA_DISABLED", "true")
