@@ -149,7 +149,7 @@ func hints(err error, code int) []string {
 			return []string{"--commitment-policy says which suites are used, and --refuse-signed that signed messages are not decrypted"}
 		}
 		if errors.Is(err, envelope.ErrLimit) {
-			return []string{"--max-memory of decrypt raises the limits of what is held in memory"}
+			return []string{"--max-memory of decrypt and reencrypt raises the limit of a frame and of a body without frames, and no other"}
 		}
 	}
 	return nil
