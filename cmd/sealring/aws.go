@@ -44,7 +44,7 @@ func warning(e awskms.Event) string {
 		text += " without " + strings.Join(e.Missing, ", ")
 	}
 	if e.Err != nil {
-		text += ": " + e.Err.Error()
+		text += ": " + oneLine(e.Err)
 	}
 	return text
 }

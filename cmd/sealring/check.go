@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -69,7 +68,7 @@ func (k *check) run(ctx context.Context) error {
 	for _, r := range results {
 		line := "ok      " + clean(r.ProviderID) + " " + clean(r.Name)
 		if r.Err != nil {
-			line = "failed  " + clean(r.ProviderID) + " " + clean(r.Name) + ": " + strings.ReplaceAll(r.Err.Error(), "\n", "; ")
+			line = "failed  " + clean(r.ProviderID) + " " + clean(r.Name) + ": " + oneLine(r.Err)
 		}
 		if _, err := fmt.Fprintln(os.Stdout, line); err != nil {
 			return err

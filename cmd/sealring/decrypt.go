@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -150,25 +149,47 @@ func release(out output, r io.WriterTo, h *envelope.Header, most int64) error {
 	if _, err := r.WriteTo(held); err != nil {
 		return err
 	}
-	_, err := out.Write(held.Bytes())
-	return err
+	for _, part := range held.parts {
+		if _, err := out.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// limited holds a signed message's plaintext.
+// limited holds a signed message's plaintext, in parts: a buffer that grows would leave
+// copies of it behind, and hold more than most.
 type limited struct {
-	bytes.Buffer
-	most int64
+	parts [][]byte
+	size  int64
+	most  int64
 }
 
 func (l *limited) Write(b []byte) (int, error) {
-	if int64(l.Len())+int64(len(b)) > l.most {
+	if int64(len(b)) > l.most-l.size {
 		return 0, hinted{fmt.Errorf("%w: the message is signed, and its plaintext longer than the %d bytes that are held for standard output", envelope.ErrLimit, l.most),
 			"-o FILE has no limit, and --max-memory raises this one"}
 	}
-	return l.Buffer.Write(b)
+	l.size += int64(len(b))
+	for rest := b; len(rest) > 0; {
+		last := len(l.parts) - 1
+		if last < 0 || len(l.parts[last]) == cap(l.parts[last]) {
+			l.parts = append(l.parts, make([]byte, 0, 64<<10))
+			last++
+		}
+		part := l.parts[last]
+		n := min(len(rest), cap(part)-len(part))
+		l.parts[last] = append(part, rest[:n]...)
+		rest = rest[n:]
+	}
+	return len(b), nil
 }
 
-func (l *limited) clear() { clear(l.Bytes()) }
+func (l *limited) clear() {
+	for _, part := range l.parts {
+		clear(part)
+	}
+}
 
 // A byteRange is what --range says, with the meaning that HTTP gives it.
 type byteRange struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/keyring/awskms"
@@ -37,7 +38,7 @@ var exitCodes = []struct {
 	{"2", "a command, a flag, a key's URI, what it refers to, or an encryption context that cannot be used"},
 	{"3", "the input is not a whole and authentic message: it was altered or cut short, or is none"},
 	{"4", "no key: none of those given opens the message, or the key service refuses the use of one"},
-	{"5", "a key service or a table could not be asked just then: the same command may succeed later"},
+	{"5", "a key service, a table or S3 could not be asked just then: the same command may succeed later"},
 	{"6", "the message has another encryption context than the one expected"},
 	{"7", "what is to be made is there already: the output file, without -f, or a branch key"},
 	{"8", "refused by a policy or a limit, which a flag may change"},
@@ -88,6 +89,8 @@ func exitCode(err error) int {
 		return exitContext
 	case is(envelope.ErrNoMatchingKey, branchkey.ErrNotFound), errors.As(err, &kms):
 		return exitNoKey
+	case objectsUnavailable(err):
+		return exitUnavailable
 	case is(envelope.ErrMalformed, envelope.ErrAuthentication, envelope.ErrCommitment, envelope.ErrSignature, io.ErrUnexpectedEOF), errors.As(err, &text):
 		return exitNotAuthentic
 	case is(envelope.ErrPolicy, envelope.ErrLimit, errors.ErrUnsupported):
@@ -104,11 +107,22 @@ func report(w io.Writer, err error) int {
 	if err == nil {
 		return code
 	}
-	fmt.Fprintln(w, "sealring: error:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	fmt.Fprintln(w, "sealring: error:", oneLine(err))
 	for _, hint := range hints(err, code) {
 		fmt.Fprintln(w, "sealring: hint:", hint)
 	}
 	return code
+}
+
+// oneLine returns an error's text, in which may be what a service, or who made a table, wrote:
+// it does nothing to a terminal, and cannot pass for another line.
+func oneLine(err error) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
 func hints(err error, code int) []string {
@@ -135,7 +149,7 @@ func hints(err error, code int) []string {
 			return []string{"--commitment-policy says which suites are used, and --refuse-signed that signed messages are not decrypted"}
 		}
 		if errors.Is(err, envelope.ErrLimit) {
-			return []string{"--max-memory of decrypt raises the limits of what is held in memory"}
+			return []string{"--max-memory of decrypt and reencrypt raises the limit of a frame and of a body without frames, and no other"}
 		}
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -69,10 +71,7 @@ func (i *inspect) run(ctx context.Context, name string) error {
 	}
 	shown := newInspection(h, size)
 	if i.json {
-		e := json.NewEncoder(os.Stdout)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		return e.Encode(shown)
+		return writeJSON(os.Stdout, shown)
 	}
 	return shown.write(os.Stdout)
 }
@@ -178,4 +177,27 @@ func clean(s string) string {
 		return s
 	}
 	return quoted
+}
+
+// writeJSON writes what a stranger may have written so that it does nothing to a terminal.
+func writeJSON(w io.Writer, v any) error {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	var out strings.Builder
+	for _, r := range b.String() {
+		if r == '\n' || unicode.IsPrint(r) {
+			out.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) { // the encoder escapes ASCII alone
+			fmt.Fprintf(&out, `\u%04x`, unit)
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -198,10 +197,7 @@ func writeVersions(versions []branchkey.VersionInfo, asJSON bool) error {
 		for i, v := range versions {
 			listed[i] = listedVersion{v.ID, v.Version, v.Active, v.Created, v.KMSKey, v.Context}
 		}
-		e := json.NewEncoder(os.Stdout)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		return e.Encode(listed)
+		return writeJSON(os.Stdout, listed)
 	}
 	t := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 	for _, v := range versions {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -63,6 +64,8 @@ const region = "us-east-1"
 //	kms-deny OPERATION           has it refuse, and kms-down has it gone
 //	moto                         starts moto for DynamoDB, or skips the script
 //	s3                           starts an S3 with the buckets one and two
+//	s3-answers STATUS CODE       has S3 answer each request so
+//	s3-cuts FILE BYTES           has S3 send so much of FILE for each object, and no more
 //	proxy                        has the go command find this repository's modules
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -86,6 +89,8 @@ func TestScripts(t *testing.T) {
 			"moto":          startMoto,
 			"proxy":         serveModules,
 			"s3":            startS3,
+			"s3-answers":    s3Answers,
+			"s3-cuts":       s3Cuts,
 		},
 	})
 }
@@ -122,6 +127,7 @@ func setup(e *testscript.Env) error {
 	}
 	e.Setenv("MANUAL", manual)
 	e.Setenv("ESC", "\x1b") // a script cannot write it
+	e.Setenv("CSI", "\u009b")
 	e.Setenv("AWS_ACCESS_KEY_ID", "example")
 	e.Setenv("AWS_SECRET_ACCESS_KEY", "example")
 	e.Setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -293,6 +299,35 @@ func startS3(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Defer(server.Close)
 	ts.Setenv("AWS_ENDPOINT_URL_S3", server.URL)
 	ts.Setenv("AWS_REGION", region)
+}
+
+func s3Answers(ts *testscript.TestScript, _ bool, args []string) {
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	replaceS3(ts, func(w http.ResponseWriter) {
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", args[1])
+	})
+}
+
+func s3Cuts(ts *testscript.TestScript, _ bool, args []string) {
+	whole := ts.ReadFile(args[0])
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	replaceS3(ts, func(w http.ResponseWriter) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
+		_, _ = io.WriteString(w, whole[:n]) // the server closes the connection, since that is less
+	})
+}
+
+// replaceS3 has all requests to S3 answered so.
+func replaceS3(ts *testscript.TestScript, answer func(http.ResponseWriter)) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else the client's write may fail first
+		answer(w)
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("AWS_ENDPOINT_URL_S3", server.URL)
 }
 
 func startMoto(ts *testscript.TestScript, _ bool, _ []string) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -65,32 +66,52 @@ func newOutput(name string, force bool, as form) (output, error) {
 		return nil, hinted{usagef("a message is binary, and standard output is a terminal"),
 			"--armor makes it text, -o FILE writes it to a file, and -o - to the terminal all the same"}
 	case terminal && as == plaintext:
-		return stdout{printable{os.Stdout}}, nil
+		return &printable{}, nil
 	}
-	return stdout{os.Stdout}, nil
+	return stdout{}, nil
 }
 
 // stdout is the standard output.
-type stdout struct{ io.Writer }
+type stdout struct{}
+
+func (stdout) Write(b []byte) (int, error) { return os.Stdout.Write(b) }
 
 func (stdout) commit() error { return nil }
 func (stdout) abort()        {}
 func (stdout) held() bool    { return false }
 
-// printable refuses what would do something to a terminal.
-type printable struct{ io.Writer }
+// printable is a terminal as the standard output. It refuses what would do something to it.
+type printable struct {
+	stdout
+	part []byte // of a character, whose other bytes come with the next call
+}
 
-func (p printable) Write(b []byte) (int, error) {
-	for rest := b; len(rest) > 0; {
+func (p *printable) Write(b []byte) (int, error) {
+	all := append(p.part, b...)
+	rest := all
+	for utf8.FullRune(rest) {
 		r, n := utf8.DecodeRune(rest)
-		if r == utf8.RuneError && n == 1 && utf8.FullRune(rest) || unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' {
-			return 0, hinted{usagef("the plaintext is binary, and standard output is a terminal"),
-				"-o FILE writes it to a file, and -o - to the terminal all the same"}
+		if r == utf8.RuneError && n == 1 || unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' {
+			return 0, errBinary
 		}
 		rest = rest[n:]
 	}
-	return p.Writer.Write(b)
+	p.part = bytes.Clone(rest)
+	if _, err := p.stdout.Write(all[:len(all)-len(rest)]); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
+
+func (p *printable) commit() error {
+	if len(p.part) > 0 {
+		return errBinary
+	}
+	return nil
+}
+
+var errBinary = hinted{usagef("the plaintext is binary, and standard output is a terminal"),
+	"-o FILE writes it to a file, and -o - to the terminal all the same"}
 
 // text is an output that is written as text: unpadded base64url, in one line.
 type text struct {
@@ -129,8 +150,8 @@ type file struct {
 func newFile(name string, force bool) (*file, error) {
 	info, err := os.Stat(name)
 	switch {
-	case err == nil && !info.Mode().IsRegular():
-		return nil, usagef("-o %s is no regular file: use -o - with a redirection", name)
+	case err == nil && (!info.Mode().IsRegular() || isStdout(info)): // a link such as /dev/stdout would be replaced
+		return nil, usagef("-o %s is no regular file, or standard output: use -o - with a redirection", name)
 	case !force:
 		if _, err := os.Lstat(name); err == nil { // a link that leads nowhere too
 			return nil, existsAs(name)
@@ -138,6 +159,11 @@ func newFile(name string, force bool) (*file, error) {
 	}
 	f := &file{name: name, force: force}
 	return f, guarded(f.open)
+}
+
+func isStdout(info fs.FileInfo) bool {
+	out, err := os.Stdout.Stat()
+	return err == nil && os.SameFile(info, out)
 }
 
 // openUnnamed is a variable for tests.
@@ -162,9 +188,10 @@ func existsAs(name string) error {
 	return hinted{fmt.Errorf("-o %s: %w", name, errExists), "-f replaces it, once the new one is whole"}
 }
 
-// beside returns a new name in the same directory.
+// beside returns a new name in the same directory. It has nothing of the other one, which
+// may be as long as a name can be.
 func beside(name string) string {
-	return filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+"."+rand.Text()[:10])
+	return filepath.Join(filepath.Dir(name), ".sealring-"+rand.Text())
 }
 
 func (f *file) held() bool { return true }

@@ -36,7 +36,14 @@ func (p *progress) reader(src io.Reader) io.Reader {
 	if p == nil {
 		return struct{ io.Reader }{src}
 	}
-	return struct{ io.Reader }{io.TeeReader(src, p.bar)}
+	return struct{ io.Reader }{io.TeeReader(src, p)}
+}
+
+// Write shows that b was read. It never fails: the bar does, if an input is longer than it
+// said, as files that grow and those in /proc are.
+func (p *progress) Write(b []byte) (int, error) {
+	_ = p.bar.Add(len(b))
+	return len(b), nil
 }
 
 // end removes the bar, so that what is written next has the line for itself.

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const about = `Sealring encrypts and decrypts files and streams, under keys that AWS KMS or another
@@ -17,7 +19,9 @@ Input is a FILE, or standard input if none is named or it is "-". Output is stan
 output, or the file that -o names. A message may also be an object in S3, s3://BUCKET/KEY,
 which is there only when it is whole too. A file is there only when it is whole: it is written
 aside, with mode 0600, and put in its place at the end, and after a failure or a signal
-nothing is left. A file that exists is replaced only with -f.
+nothing is left. A kill, which no program can notice, leaves nothing in Linux, on file systems
+that let a file be without a name; elsewhere it may leave a file .sealring-* with a part. A
+file that exists is replaced only with -f.
 
 No plaintext is on output before its part of the message was found authentic. With -o
 there is none before the end of the message was. Of standard output, which cannot be taken
@@ -80,12 +84,32 @@ func markStarted(c *cobra.Command, started *bool) {
 	if run := c.RunE; run != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
 			*started = true
+			if err := noneEmpty(c, args); err != nil {
+				return err
+			}
 			return run(c, args)
 		}
 	}
 	for _, child := range c.Commands() {
 		markStarted(child, started)
 	}
+}
+
+// noneEmpty refuses an argument or a flag that is empty, as one of a variable is that is not
+// set. Without an output's name plaintext would go to standard output, and without that of
+// an input nothing would be encrypted.
+func noneEmpty(c *cobra.Command, args []string) error {
+	const hint = "if it is a variable, it is not set"
+	if slices.Contains(args, "") {
+		return hinted{usagef("an argument is empty"), hint}
+	}
+	var err error
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.String() == "" {
+			err = hinted{usagef("--%s is empty", f.Name), hint}
+		}
+	})
+	return err
 }
 
 func exitCodeList() string {

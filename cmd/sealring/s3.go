@@ -5,20 +5,59 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/spf13/cobra"
 
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/envelope/s3object"
 	"github.com/go-sealring/sealring/keyring"
 )
+
+// objectsUnavailable says whether S3 was not reached, failed by itself or had enough of
+// requests: whether the SDK itself would have asked again. That S3 refuses, or has no such
+// object, is none of it.
+func objectsUnavailable(err error) bool {
+	var unsent *smithyhttp.RequestSendError // for a host with no address too
+	return errors.As(err, &unsent) || retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
+}
+
+// A wire tells a connection that was cut, after which the same command may succeed, from an
+// object that was.
+type wire struct{ s3.HTTPClient }
+
+func (w wire) Do(request *http.Request) (*http.Response, error) {
+	answer, err := w.HTTPClient.Do(request)
+	if err == nil {
+		answer.Body = wireBody{answer.Body}
+	}
+	return answer, err
+}
+
+type wireBody struct{ io.ReadCloser }
+
+func (b wireBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = wireCut{err}
+	}
+	return n, err
+}
+
+type wireCut struct{ error }
+
+func (c wireCut) Error() string         { return "the connection to S3 was cut: " + c.error.Error() }
+func (c wireCut) Unwrap() error         { return c.error }
+func (c wireCut) ConnectionError() bool { return true } // for the SDK, which may ask again
 
 const s3Scheme = "s3://"
 
@@ -77,6 +116,7 @@ func (f *objectFlags) open(ctx context.Context, client *envelope.Client) (*s3obj
 	}
 	return s3object.New(s3object.Config{
 		S3: s3.NewFromConfig(cfg, func(o *s3.Options) {
+			o.HTTPClient = wire{o.HTTPClient}
 			o.UsePathStyle = o.BaseEndpoint != nil // other servers than AWS's have no name for each bucket
 		}),
 		Envelope: client,
