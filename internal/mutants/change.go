@@ -94,8 +94,9 @@ func (f *finder) Visit(n ast.Node) ast.Visitor {
 	case *ast.IfStmt:
 		f.condition(&n.Cond)
 	case *ast.ForStmt:
-		if n.Cond != nil {
-			f.swap(&n.Cond, ast.NewIdent("false"))
+		if n.Cond != nil { // one that always holds would only take time
+			set[ast.Expr](f, n.Cond, f.source(n.Cond)+" -> false", &n.Cond,
+				&ast.BinaryExpr{X: &ast.ParenExpr{X: n.Cond}, Op: token.LAND, Y: ast.NewIdent("false")})
 		}
 	case *ast.SwitchStmt:
 		for _, s := range n.Body.List {
@@ -119,10 +120,14 @@ func (f *finder) Visit(n ast.Node) ast.Visitor {
 	return f
 }
 
-// condition has a condition always or never hold. What negates it is among the other
-// operators, but for single values.
+// condition has a condition always or never hold. It is evaluated all the same, so that the
+// variables in it are in use. What negates it is among the other operators, but for single
+// values.
 func (f *finder) condition(field *ast.Expr) {
-	f.swap(field, ast.NewIdent("true"), ast.NewIdent("false"))
+	paren := &ast.ParenExpr{X: *field}
+	text := f.source(*field)
+	set[ast.Expr](f, *field, text+" -> true", field, &ast.BinaryExpr{X: paren, Op: token.LOR, Y: ast.NewIdent("true")})
+	set[ast.Expr](f, *field, text+" -> false", field, &ast.BinaryExpr{X: paren, Op: token.LAND, Y: ast.NewIdent("false")})
 	switch e := (*field).(type) {
 	case *ast.UnaryExpr, *ast.BinaryExpr:
 	default:

@@ -75,11 +75,13 @@ type session struct {
 	bins    []*testBinary
 	known   map[string]result
 	skipped map[*mutant]bool // they do not compile
-	out     *os.File
+
+	replaced map[string]string // files, by those that took their place
+	out      *os.File
 }
 
 func run(paths []string) error {
-	s := &session{known: map[string]result{}, skipped: map[*mutant]bool{}}
+	s := &session{known: map[string]result{}, skipped: map[*mutant]bool{}, replaced: map[string]string{}}
 	var err error
 	if s.dir, err = os.MkdirTemp("", "mutants"); err != nil {
 		return err
@@ -237,6 +239,7 @@ func (s *session) overlay(replace map[string]string) (string, error) {
 			return "", err
 		}
 		paths[path] = to
+		s.replaced[to] = path
 	}
 	text, err := json.Marshal(map[string]any{"Replace": paths})
 	if err != nil {
@@ -271,24 +274,21 @@ func (s *session) dropUncompilable() error {
 		dirs = append(dirs, filepath.Dir(f.path))
 	}
 	slices.Sort(dirs)
+	dirs = slices.Compact(dirs)
 	for range 20 {
 		flag, lines, err := s.inAll()
 		if err != nil {
 			return err
 		}
-		args := append([]string{"build", flag, "-gcflags=-e"}, slices.Compact(dirs)...)
+		args := append([]string{"build", flag, "-gcflags=-e"}, dirs...)
 		out, err := exec.Command("go", args...).CombinedOutput()
 		if err == nil {
 			return nil
 		}
 		before := len(s.skipped)
 		for _, e := range compileError.FindAllSubmatch(out, -1) {
-			path, err := filepath.Abs(string(e[1]))
-			if err != nil {
-				return err
-			}
 			line, _ := strconv.Atoi(string(e[2]))
-			if m := lines[path][line]; m != nil && !s.skipped[m] {
+			if m := lines[s.replaced[string(e[1])]][line]; m != nil && !s.skipped[m] {
 				s.skipped[m] = true
 				if err := s.tell(m, noProgram, string(e[3])); err != nil {
 					return err
