@@ -608,3 +608,20 @@ func TestEncryptReaderCancelled(t *testing.T) {
 	_, again := r.Seek(0, io.SeekStart)
 	require.Equal(t, err, again)
 }
+
+// TestEncryptReaderDestinationEnds has a destination fail with io.EOF, as the channel of an
+// SSH connection does that the other side has closed. That is no end of the message.
+func TestEncryptReaderDestinationEnds(t *testing.T) {
+	c := newClient(t, nil)
+	plaintext := randomBytes(3 * envelope.BatchLen)
+	for _, n := range []int{0, 100, envelope.BatchLen + 1} {
+		r := newEncryptReader(t, c, bytes.NewReader(plaintext), len(plaintext))
+		dst := &limitedWriter{n: n, err: io.EOF}
+		m, err := io.Copy(dst, r)
+		require.ErrorIs(t, err, io.EOF)
+		require.EqualValues(t, n, m)
+		rest, err := io.ReadAll(r)
+		require.NoError(t, err)
+		decryptsTo(t, c, append(dst.dst.Bytes(), rest...), plaintext, testContext)
+	}
+}
