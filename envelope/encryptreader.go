@@ -270,7 +270,7 @@ func (r *EncryptReader) writeUnread(w io.Writer) error {
 	}
 	n, err := w.Write(r.unread)
 	if n < 0 || n > len(r.unread) {
-		return errors.New("envelope: destination returned an impossible count of bytes")
+		return invalid("destination: it returned an impossible count of bytes")
 	}
 	r.advance(n)
 	if err == nil && len(r.unread) > 0 {
