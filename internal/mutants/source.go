@@ -111,15 +111,6 @@ func (f *file) print(n ast.Node) string {
 	return b.String()
 }
 
-// all returns the file's mutants.
-func (f *file) all() []*mutant {
-	var all []*mutant
-	for _, fn := range f.functions {
-		all = append(all, fn.mutants...)
-	}
-	return append(all, f.constants...)
-}
-
 // overlay returns the file with all mutants of its functions in it: each function calls the
 // one whose number the program was started with. It returns in which lines each mutant
 // stands, too.
