@@ -217,3 +217,21 @@ func TestIdentityOfBadContext(t *testing.T) {
 	_, err = decryptionIdentity(nil, &keyring.DecryptionRequest{Reproduced: bad}, "", true)
 	require.ErrorIs(t, err, message.ErrMalformed)
 }
+
+// TestEntryKeepsItsRequest has callers change what they have asked with: it is asked with
+// again when the entry is replaced.
+func TestEntryKeepsItsRequest(t *testing.T) {
+	encryption := keyring.EncryptionRequest{Context: keyring.EncryptionContext{"tenant": "42"}, RequiredKeys: []string{"tenant"}, PlaintextLength: 7}
+	e := newEncryptionEntry("id", "p", encryption)
+	encryption.Context["tenant"], encryption.RequiredKeys[0] = "43", "x"
+	want := &keyring.EncryptionRequest{Context: keyring.EncryptionContext{"tenant": "42"}, RequiredKeys: []string{"tenant"}, PlaintextLength: -1}
+	assert.Equal(t, want, e.encryptReq)
+	decryption := keyring.DecryptionRequest{Stored: []byte("stored"), Reproduced: keyring.EncryptionContext{"tenant": "42"}}
+	d := newDecryptionEntry("id", "p", decryption)
+	decryption.Reproduced["tenant"], decryption.Stored[0] = "43", 'x'
+	assert.Equal(t, &keyring.DecryptionRequest{Stored: []byte("stored"), Reproduced: keyring.EncryptionContext{"tenant": "42"}}, d.decryptReq)
+	for _, made := range []*entry{e, d} {
+		again := made.again()
+		assert.Equal(t, &entry{id: "id", partition: "p", encryptReq: made.encryptReq, decryptReq: made.decryptReq}, again)
+	}
+}

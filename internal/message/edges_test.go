@@ -227,3 +227,81 @@ func TestClip(t *testing.T) {
 	require.Equal(t, strings.Repeat("x", 64), clip(strings.Repeat("x", 64)))
 	require.Equal(t, strings.Repeat("x", 64)+"...", clip(strings.Repeat("x", 65)))
 }
+
+// TestContextChecker checks that it finds what AppendContext finds, and no more.
+func TestContextChecker(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("x", n) }
+	for name, c := range map[string]struct {
+		context map[string]string
+		is      error
+	}{
+		"none":               {nil, nil},
+		"one":                {map[string]string{"k": "v"}, nil},
+		"longest key":        {map[string]string{long(MaxContextLen - 6): ""}, nil},
+		"longest value":      {map[string]string{"": long(MaxContextLen - 6)}, nil},
+		"longer key":         {map[string]string{long(MaxContextLen - 5): ""}, ErrLimit},
+		"longer value":       {map[string]string{"": long(MaxContextLen - 5)}, ErrLimit},
+		"longest of two":     {map[string]string{"a": long(30_000), "b": long(MaxContextLen - 2 - 30_000 - 4 - 1 - 4 - 1)}, nil},
+		"longer of two":      {map[string]string{"a": long(30_000), "b": long(MaxContextLen - 2 - 30_000 - 4 - 1 - 4)}, ErrLimit},
+		"key that is bad":    {map[string]string{"\xff": ""}, ErrMalformed},
+		"value that is bad":  {map[string]string{"": "\xff"}, ErrMalformed},
+		"both past 16 bits":  {map[string]string{long(MaxContextLen + 1): long(MaxContextLen + 1)}, ErrLimit},
+		"one past 16 bits":   {map[string]string{"k": long(MaxContextLen + 1)}, ErrLimit},
+		"other past 16 bits": {map[string]string{long(MaxContextLen + 1): "v"}, ErrLimit},
+	} {
+		_, err := AppendContext(nil, c.context)
+		require.ErrorIs(t, err, c.is, name)
+		require.Equal(t, err, CheckContext(c.context), name)
+		var checker ContextChecker
+		var last error
+		for k, v := range c.context {
+			if last == nil {
+				last = checker.Add(k, v)
+			}
+		}
+		require.Equal(t, err, last, name)
+	}
+}
+
+func TestSplitContext(t *testing.T) {
+	context := map[string]string{"a": "1", "b": "2", "c": ""}
+	kept := map[string]string{"a": "1", "b": "2", "c": ""}
+	stored, authenticated := SplitContext(context, nil)
+	require.Equal(t, kept, stored)
+	require.Nil(t, authenticated)
+	for _, c := range []struct {
+		required              []string
+		stored, authenticated map[string]string
+	}{
+		{[]string{"b"}, map[string]string{"a": "1", "c": ""}, map[string]string{"b": "2"}},
+		{[]string{"c"}, map[string]string{"a": "1", "b": "2"}, map[string]string{"c": ""}},
+		{[]string{"x"}, kept, map[string]string{}},
+		{[]string{"a", "b", "c"}, map[string]string{}, kept},
+	} {
+		stored, authenticated := SplitContext(context, c.required)
+		require.Equal(t, c.stored, stored)
+		require.Equal(t, c.authenticated, authenticated)
+		require.Equal(t, kept, context, "the caller's was changed")
+	}
+}
+
+// TestStoredCutShort looks into what ends early, as no header does that was parsed.
+func TestStoredCutShort(t *testing.T) {
+	pairs := map[string]string{"a": "1", "b": "2"}
+	stored, err := AppendStored(nil, pairs, make([]EncryptedDataKey, 1))
+	require.NoError(t, err)
+	end := 2 + 2 + 2*(2+1+2+1)
+	require.True(t, StoresJust(stored, pairs))
+	for n := range end {
+		require.False(t, StoresJust(stored[:n], pairs), "%d bytes", n)
+		_, ok := FindPair(stored[:n], "b")
+		require.False(t, ok, "%d bytes", n)
+	}
+	// The pairs end before their count.
+	short := slices.Clone(stored)
+	short[1] -= 6
+	require.False(t, StoresJust(short[:end-6], pairs))
+	_, ok := FindPair(short[:end-6], "b")
+	require.False(t, ok)
+	require.False(t, Stores(short[:end-6], pairs))
+}
