@@ -1,0 +1,88 @@
+package interop
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-sealring/sealring/envelope"
+)
+
+// A difference is one that is known between the library and AWS's Go release. What it
+// holds for is as narrow as can be: a difference of another kind is a failure. doc.go has
+// the list for people to read.
+type difference struct {
+	name string
+	is   func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool
+}
+
+var differences = []difference{
+	{"a limit of ours: with a greater one, both agree", func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool {
+		if !errors.Is(ours.err, envelope.ErrLimit) || theirs.err != nil {
+			return false
+		}
+		wide := r.open(t, s, s.msg, true)
+		return same2(wide, theirs)
+	}},
+	{"AWS tries a header as release 4.0.0 for .NET wrote it, unless told not to: then both agree", func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool {
+		return errors.Is(ours.err, envelope.ErrAuthentication) && strings.Contains(ours.err.Error(), "header: ") && theirs.err == nil &&
+			same2(ours, r.openAWS(t, r.awsNo400, s, s.msg))
+	}},
+}
+
+// same2 says whether both sides came to the same.
+func same2(a, b opened) bool {
+	if a.err != nil || b.err != nil {
+		return a.err != nil && b.err != nil
+	}
+	return string(a.plaintext) == string(b.plaintext) && equalContexts(a.context, b.context)
+}
+
+func equalContexts(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if got, ok := b[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+// A verdict is what became of a scene.
+type verdict struct {
+	accepted   bool   // by us
+	panicked   bool   // they
+	difference string // empty if both agree
+}
+
+// judge has both sides open a scene's message, and fails if they differ in a way that is
+// not known.
+func (r *readers) judge(t testing.TB, s *scene) verdict {
+	ours := r.open(t, s, s.msg, false)
+	theirs := r.openAWS(t, r.aws, s, s.msg)
+
+	// Nothing that was changed behind a tag may open, on either side.
+	if s.asMade != nil && string(s.asMade) != string(s.msg) && (ours.err == nil || theirs.err == nil) {
+		require.Error(t, r.open(t, s, s.asMade, false).err,
+			"%q: opened though it was changed (ours: %s, AWS: %s)", s.names(), firstLine(ours.err), firstLine(theirs.err))
+	}
+	v := verdict{accepted: ours.err == nil}
+	_, v.panicked = theirs.err.(panicked)
+	if same2(ours, theirs) {
+		return v
+	}
+	for _, d := range differences {
+		if d.is(t, r, s, ours, theirs) {
+			v.difference = d.name
+			return v
+		}
+	}
+	require.Fail(t, "the two sides differ", "mutations: %q\nsuite %v, framed %t, policy %v, expected %q, required %q\nsealring: %s, %d bytes, context %q\nAWS: %s, %d bytes, context %q",
+		s.names(), s.draft.suite.Name, s.draft.framed, s.policy, s.reproduced, s.required,
+		firstLine(ours.err), len(ours.plaintext), ours.context, firstLine(theirs.err), len(theirs.plaintext), theirs.context)
+	return v
+}
