@@ -85,18 +85,18 @@ func (a theirs) manager(t testing.TB, required []string) mpltypes.ICryptographic
 	return m
 }
 
-func privatePEM(t *testing.T, key any) []byte {
+func privatePEM(t testing.TB, key any) []byte {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(t, err)
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-func publicDER(t *testing.T, key any) []byte {
+func publicDER(t testing.TB, key any) []byte {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	require.NoError(t, err)
 	return der
 }
 
-func publicPEM(t *testing.T, key any) []byte {
+func publicPEM(t testing.TB, key any) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(t, key)})
 }
