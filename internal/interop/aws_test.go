@@ -55,7 +55,7 @@ var awsPolicies = map[keyring.CommitmentPolicy]mpltypes.ESDKCommitmentPolicy{
 	keyring.ForbidEncryptAllowDecrypt:    mpltypes.ESDKCommitmentPolicyForbidEncryptAllowDecrypt,
 }
 
-func awsClient(t testing.TB, p keyring.CommitmentPolicy) *esdk.Client {
+func awsClient(t *testing.T, p keyring.CommitmentPolicy) *esdk.Client {
 	policy, ok := awsPolicies[p]
 	require.True(t, ok)
 	c, err := esdk.NewClient(esdktypes.AwsEncryptionSdkConfig{CommitmentPolicy: &policy})
@@ -63,13 +63,13 @@ func awsClient(t testing.TB, p keyring.CommitmentPolicy) *esdk.Client {
 	return c
 }
 
-func awsProviders(t testing.TB) *mpl.Client {
+func awsProviders(t *testing.T) *mpl.Client {
 	p, err := mpl.NewClient(mpltypes.MaterialProvidersConfig{})
 	require.NoError(t, err)
 	return p
 }
 
-func (a theirs) manager(t testing.TB, required []string) mpltypes.ICryptographicMaterialsManager {
+func (a theirs) manager(t *testing.T, required []string) mpltypes.ICryptographicMaterialsManager {
 	p := awsProviders(t)
 	m, err := p.CreateDefaultCryptographicMaterialsManager(t.Context(),
 		mpltypes.CreateDefaultCryptographicMaterialsManagerInput{Keyring: a.keyring})
@@ -85,18 +85,18 @@ func (a theirs) manager(t testing.TB, required []string) mpltypes.ICryptographic
 	return m
 }
 
-func privatePEM(t testing.TB, key any) []byte {
+func privatePEM(t *testing.T, key any) []byte {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(t, err)
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-func publicDER(t testing.TB, key any) []byte {
+func publicDER(t *testing.T, key any) []byte {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	require.NoError(t, err)
 	return der
 }
 
-func publicPEM(t testing.TB, key any) []byte {
+func publicPEM(t *testing.T, key any) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(t, key)})
 }

@@ -1,4 +1,4 @@
-package interop
+package differential
 
 import (
 	"bytes"
@@ -19,9 +19,6 @@ import (
 	"slices"
 	"testing"
 
-	mpl "github.com/aws/aws-cryptographic-material-providers-library/releases/go/mpl/awscryptographymaterialproviderssmithygenerated"
-	mpltypes "github.com/aws/aws-cryptographic-material-providers-library/releases/go/mpl/awscryptographymaterialproviderssmithygeneratedtypes"
-	primitives "github.com/aws/aws-cryptographic-material-providers-library/releases/go/primitives/awscryptographyprimitivessmithygeneratedtypes"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -31,11 +28,10 @@ import (
 // An unwrapper is a keyring of both sides that unwraps, and what a wrapped key for it is
 // planned as.
 type unwrapper struct {
-	name   string
-	ours   keyring.Decrypter
-	theirs mpltypes.IKeyring
-	plan   func(b *[shapeLen]byte) *wrapPlan
-	most   int // wrapped keys that ours tries; 0 is all
+	name string // also the peer's
+	ours keyring.Decrypter
+	plan func(b *[shapeLen]byte) *wrapPlan
+	most int // wrapped keys that ours tries; 0 is all
 }
 
 // A wrapPlan is a wrapped key in the making. It has what the kinds of keyrings need.
@@ -130,7 +126,7 @@ func (w *wrapPlan) rsa() []byte {
 		if n < 0 {
 			n = max(size-3-len(w.dataKey), 0)
 		}
-		ps := bytesOf("padding", n)
+		ps := BytesOf("padding", n)
 		for i := range ps {
 			ps[i] |= 1
 		}
@@ -147,7 +143,7 @@ func (w *wrapPlan) rsa() []byte {
 			ps[n/2] = 2 // which must be zero here
 		}
 		db := slices.Concat(h.Sum(nil), ps, []byte{w.separator}, w.dataKey)
-		seed := bytesOf("seed", w.hash.Size())
+		seed := BytesOf("seed", w.hash.Size())
 		xorMGF(db, seed, w.mgf.New())
 		xorMGF(seed, db, w.mgf.New())
 		em = slices.Concat([]byte{w.lead}, seed, db)
@@ -178,35 +174,8 @@ func xorMGF(out, seed []byte, h hash.Hash) {
 	}
 }
 
-// fixedRSA makes a key that is the same each time.
-func fixedRSA() *rsa.PrivateKey {
-	prime := func(label string) *big.Int {
-		b := bytesOf(label, 128)
-		b[0] |= 0xc0
-		b[127] |= 1
-		for n := new(big.Int).SetBytes(b); ; n.Add(n, big.NewInt(2)) {
-			if n.ProbablyPrime(10) && new(big.Int).Mod(n, big.NewInt(65537)).Int64() != 1 {
-				return n
-			}
-		}
-	}
-	p, q := prime("p"), prime("q")
-	one := big.NewInt(1)
-	phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
-	k := &rsa.PrivateKey{
-		PublicKey: rsa.PublicKey{N: new(big.Int).Mul(p, q), E: 65537},
-		D:         new(big.Int).ModInverse(big.NewInt(65537), phi),
-		Primes:    []*big.Int{p, q},
-	}
-	k.Precompute()
-	must(k.Validate())
-	return k
-}
-
 func fixedECDH(c ecdh.Curve, label string) *ecdh.PrivateKey {
-	b := bytesOf(label, map[ecdh.Curve]int{ecdh.P256(): 32, ecdh.P384(): 48, ecdh.P521(): 66}[c])
-	b[0] = 0 // below the curve's order
-	k, err := c.NewPrivateKey(b)
+	k, err := FixedECDH(c, label)
 	must(err)
 	return k
 }
@@ -218,34 +187,25 @@ func compress(c elliptic.Curve, k *ecdh.PublicKey) []byte {
 
 // newUnwrappers returns keyrings of all kinds that hold their keys themselves.
 func newUnwrappers(t testing.TB) []unwrapper {
-	p := awsProviders(t)
 	var all []unwrapper
-	for _, k := range []wrappingKey{{"interop", "aes", bytesOf("16", 16)}, {"interop", "aes", bytesOf("24", 24)}, {"interop", "aes", bytesOf("32", 32)}} {
-		o, err := keyring.NewRawAES(k.namespace, k.name, k.key)
+	for _, k := range AESKeys {
+		o, err := keyring.NewRawAES(k.Namespace, k.Name, k.Key)
 		require.NoError(t, err)
-		a, err := p.CreateRawAesKeyring(context.Background(), mpltypes.CreateRawAesKeyringInput{
-			KeyNamespace: k.namespace, KeyName: k.name, WrappingKey: k.key,
-			WrappingAlg: mpltypes.AesWrappingAlg(fmt.Sprintf("ALG_AES%d_GCM_IV12_TAG16", 8*len(k.key))),
-		})
-		require.NoError(t, err)
-		all = append(all, unwrapper{fmt.Sprintf("AES-%d", 8*len(k.key)), o, a, func(*[shapeLen]byte) *wrapPlan {
-			return &wrapPlan{provider: k.namespace, name: k.name, wrapping: k.key, tagBits: 128, ivLen: 12, iv: bytesOf("iv", 12)}
+		all = append(all, unwrapper{fmt.Sprintf("AES %d", 8*len(k.Key)), o, func(*[shapeLen]byte) *wrapPlan {
+			return &wrapPlan{provider: k.Namespace, name: k.Name, wrapping: k.Key, tagBits: 128, ivLen: 12, iv: BytesOf("iv", 12)}
 		}, 0})
 	}
 
-	private := fixedRSA()
+	private, err := FixedRSA()
+	require.NoError(t, err)
 	hashes := map[keyring.RSAPadding]crypto.Hash{
-		keyring.RSAOAEPSHA1: crypto.SHA1, keyring.RSAOAEPSHA256: crypto.SHA256, keyring.RSAOAEPSHA384: crypto.SHA384, keyring.RSAOAEPSHA512: crypto.SHA512,
+		keyring.RSAPKCS1: 0, keyring.RSAOAEPSHA1: crypto.SHA1, keyring.RSAOAEPSHA256: crypto.SHA256,
+		keyring.RSAOAEPSHA384: crypto.SHA384, keyring.RSAOAEPSHA512: crypto.SHA512,
 	}
-	for _, scheme := range slices.Sorted(maps.Keys(rsaPaddings)) {
-		padding := rsaPaddings[scheme]
+	for _, padding := range slices.Sorted(maps.Keys(hashes)) {
 		o, err := keyring.NewRawRSADecrypter("interop", "rsa", private, padding)
 		require.NoError(t, err)
-		a, err := p.CreateRawRsaKeyring(context.Background(), mpltypes.CreateRawRsaKeyringInput{
-			KeyNamespace: "interop", KeyName: "rsa", PaddingScheme: scheme, PrivateKey: privatePEM(t, private),
-		})
-		require.NoError(t, err)
-		all = append(all, unwrapper{"RSA " + padding.String(), o, a, func(*[shapeLen]byte) *wrapPlan {
+		all = append(all, unwrapper{"RSA " + padding.String(), o, func(*[shapeLen]byte) *wrapPlan {
 			w := &wrapPlan{
 				provider: "interop", name: "rsa", public: &private.PublicKey, hash: hashes[padding], mgf: hashes[padding],
 				padding: -1, blockType: 2, separator: 1,
@@ -258,26 +218,16 @@ func newUnwrappers(t testing.TB) []unwrapper {
 	}
 
 	for _, c := range []struct {
-		spec     primitives.ECDHCurveSpec
+		curve    ecdh.Curve
 		elliptic elliptic.Curve
 		name     string
 	}{
-		{primitives.ECDHCurveSpecEccNistP256, elliptic.P256(), "p256"},
-		{primitives.ECDHCurveSpecEccNistP384, elliptic.P384(), "p384"},
-		{primitives.ECDHCurveSpecEccNistP521, elliptic.P521(), "p521"},
+		{ecdh.P256(), elliptic.P256(), "p256"}, {ecdh.P384(), elliptic.P384(), "p384"}, {ecdh.P521(), elliptic.P521(), "p521"},
 	} {
-		curve := curves[c.spec]
-		alice, bob := fixedECDH(curve, "alice"), fixedECDH(curve, "bob")
-		create := func(scheme mpltypes.RawEcdhStaticConfigurations) mpltypes.IKeyring {
-			k, err := p.CreateRawEcdhKeyring(context.Background(), mpltypes.CreateRawEcdhKeyringInput{CurveSpec: c.spec, KeyAgreementScheme: scheme})
-			require.NoError(t, err)
-			return k
-		}
-		o, err := keyring.NewRawECDH(bob, alice.PublicKey())
-		require.NoError(t, err)
+		alice, bob := fixedECDH(c.curve, "alice"), fixedECDH(c.curve, "bob")
 		plan := func(b *[shapeLen]byte) *wrapPlan {
 			w := &wrapPlan{
-				provider: "raw-ecdh", curve: c.elliptic, curveName: c.name, version: 1, private: alice, peer: bob.PublicKey(), salt: bytesOf("salt", 32),
+				provider: "raw-ecdh", curve: c.elliptic, curveName: c.name, version: 1, private: alice, peer: bob.PublicKey(), salt: BytesOf("salt", 32),
 			}
 			if b[5]&1 == 1 { // as the other party writes
 				w.private, w.peer = bob, alice.PublicKey()
@@ -285,16 +235,12 @@ func newUnwrappers(t testing.TB) []unwrapper {
 			w.recipient, w.sender = compress(c.elliptic, w.peer), compress(c.elliptic, w.private.PublicKey())
 			return w
 		}
-		all = append(all, unwrapper{"ECDH static " + c.name, o, create(&mpltypes.RawEcdhStaticConfigurationsMemberRawPrivateKeyToStaticPublicKey{
-			Value: mpltypes.RawPrivateKeyToStaticPublicKeyInput{
-				SenderStaticPrivateKey: privatePEM(t, bob), RecipientPublicKey: publicDER(t, alice.PublicKey()),
-			},
-		}), plan, 0})
+		o, err := keyring.NewRawECDH(bob, alice.PublicKey())
+		require.NoError(t, err)
+		all = append(all, unwrapper{"ECDH " + c.name, o, plan, 0})
 		d, err := keyring.NewRawECDHDecrypter(bob)
 		require.NoError(t, err)
-		all = append(all, unwrapper{"ECDH discovery " + c.name, d, create(&mpltypes.RawEcdhStaticConfigurationsMemberPublicKeyDiscovery{
-			Value: mpltypes.PublicKeyDiscoveryInput{RecipientStaticPrivateKey: privatePEM(t, bob)},
-		}), plan, 10})
+		all = append(all, unwrapper{"ECDH discovery " + c.name, d, plan, 10})
 	}
 	return all
 }
@@ -315,7 +261,7 @@ var keyMutations = []keyMutation{
 	}},
 	{"name", false, func(w *wrapPlan, a told) { w.name = change(w.name, a[1], a[2], a[3]) }},
 	{"data key", false, func(w *wrapPlan, a told) {
-		w.dataKey = bytesOf(string(a[2:]), []int{16, 24, 32, len(w.dataKey), len(w.dataKey), 0, 1, 31, 33, 64, 190, 214, 245, 246}[a.pick(1, 14)])
+		w.dataKey = BytesOf(string(a[2:]), []int{16, 24, 32, len(w.dataKey), len(w.dataKey), 0, 1, 31, 33, 64, 190, 214, 245, 246}[a.pick(1, 14)])
 		if a[2]&7 == 1 {
 			clear(w.dataKey)
 		}
@@ -334,7 +280,7 @@ var keyMutations = []keyMutation{
 		case 1:
 			w.ivLen = a.anyNumber()
 		case 2:
-			w.iv = bytesOf(string(a[3:]), []int{12, 12, 0, 1, 11, 13, 16}[a.pick(1, 7)])
+			w.iv = BytesOf(string(a[3:]), []int{12, 12, 0, 1, 11, 13, 16}[a.pick(1, 7)])
 			if a[2]&1 == 1 {
 				w.ivLen = uint32(len(w.iv))
 			}
@@ -342,7 +288,7 @@ var keyMutations = []keyMutation{
 	}},
 	{"AES: another key", false, func(w *wrapPlan, a told) {
 		if w.wrapping != nil {
-			w.wrapping = bytesOf([]string{"16", "24", "32", "other"}[a.pick(0, 4)], []int{16, 24, 32}[a.pick(1, 3)])
+			w.wrapping = BytesOf([]string{"16", "24", "32", "other"}[a.pick(0, 4)], []int{16, 24, 32}[a.pick(1, 3)])
 		}
 	}},
 	{"RSA: hashes", false, func(w *wrapPlan, a told) {
@@ -383,7 +329,7 @@ var keyMutations = []keyMutation{
 			w.secretTail = []byte{a[1]}
 		}
 	}},
-	{"ECDH: salt", false, func(w *wrapPlan, a told) { w.salt = bytesOf(string(a[2:]), []int{32, 32, 32, 0, 31, 33}[a.pick(1, 6)]) }},
+	{"ECDH: salt", false, func(w *wrapPlan, a told) { w.salt = BytesOf(string(a[2:]), []int{32, 32, 32, 0, 31, 33}[a.pick(1, 6)]) }},
 	{"ECDH: another sender", false, func(w *wrapPlan, a told) {
 		if w.curve == nil {
 			return
@@ -483,7 +429,7 @@ func playKeys(all []unwrapper, script []byte) *keyScene {
 	plans := make([]*wrapPlan, 1+int(shape[3])%3)
 	for i := range plans {
 		plans[i] = s.by.plan(&shape)
-		plans[i].dataKey, plans[i].bound = bytesOf("data key", s.suite.DataKeyLen()), pairs
+		plans[i].dataKey, plans[i].bound = BytesOf("data key", s.suite.DataKeyLen()), pairs
 		if i < int(shape[4])%3 { // such as to be passed over
 			plans[i].provider = "nobody"
 		}
@@ -571,51 +517,25 @@ func isECDH(k keyring.EncryptedDataKey) bool {
 	return k.ProviderID == "raw-ecdh" || k.ProviderID == "aws-kms-ecdh"
 }
 
-func awsMaterials(t testing.TB, p *mpl.Client, s keyring.Suite, context_ map[string]string) *mpltypes.DecryptionMaterials {
-	m, err := p.InitializeDecryptionMaterials(context.Background(), mpltypes.InitializeDecryptionMaterialsInput{
-		AlgorithmSuiteId:  &mpltypes.AlgorithmSuiteIdMemberESDK{Value: mpltypes.ESDKAlgorithmSuiteId(fmt.Sprintf("0x%04X", uint16(s)))},
-		EncryptionContext: context_, RequiredEncryptionContextKeys: []string{},
-	})
-	require.NoError(t, err)
-	return m
-}
-
-// unwrapAWS has AWS's keyring unwrap. A panic is a refusal.
-func (s *keyScene) unwrapAWS(t testing.TB, p *mpl.Client) (dataKey []byte, err error) {
-	m := awsMaterials(t, p, s.suite, s.context)
-	defer func() {
-		if p := recover(); p != nil {
-			dataKey, err = nil, panicked{fmt.Sprintf("%.300v", p)}
-		}
-	}()
-	in := mpltypes.OnDecryptInput{Materials: *m}
-	for _, k := range s.keys {
-		in.EncryptedDataKeys = append(in.EncryptedDataKeys, mpltypes.EncryptedDataKey{
-			KeyProviderId: k.ProviderID, KeyProviderInfo: append([]byte{}, k.ProviderInfo...), Ciphertext: append([]byte{}, k.Ciphertext...), // nil is none, there
-		})
-	}
-	out, err := s.by.theirs.OnDecrypt(in)
-	if err != nil {
-		return nil, err
-	}
-	return out.Materials.PlaintextDataKey, nil
-}
-
 // unwrap has both sides unwrap. Both may do the same, or not.
-func (s *keyScene) unwrap(t testing.TB, p *mpl.Client) (ours, theirs []byte, errOurs, errTheirs error) {
+func (s *keyScene) unwrap(t testing.TB, p *peer) (ours, theirs []byte, errOurs, errTheirs error) {
 	m := &keyring.DecryptionMaterials{Suite: s.suite, Context: s.context}
 	errOurs = s.by.ours.OnDecrypt(context.Background(), m, s.keys)
 	if errOurs != nil {
 		require.ErrorIs(t, errOurs, keyring.ErrNoMatchingKey)
 		require.Nil(t, m.DataKey)
 	}
-	theirs, errTheirs = s.unwrapAWS(t, p)
-	return m.DataKey, theirs, errOurs, errTheirs
+	req := Request{Unwrapper: s.by.name, Suite: uint16(s.suite), Context: s.context}
+	for _, k := range s.keys {
+		req.Keys = append(req.Keys, WrappedKey{k.ProviderID, k.ProviderInfo, k.Ciphertext})
+	}
+	a := p.ask(t, req)
+	return m.DataKey, a.plaintext, errOurs, a.err
 }
 
 // judgeKeys has both sides unwrap. It returns whether ours did, and what known difference
 // there is.
-func judgeKeys(t testing.TB, p *mpl.Client, s *keyScene) (accepted bool, known string) {
+func judgeKeys(t testing.TB, p *peer, s *keyScene) (accepted bool, known string) {
 	ours, theirs, errOurs, errTheirs := s.unwrap(t, p)
 	if (errOurs == nil) == (errTheirs == nil) && bytes.Equal(ours, theirs) {
 		return errOurs == nil, ""
@@ -669,7 +589,7 @@ func keyScripts(which, n int) [][]byte {
 // FuzzKeys has scripts change wrapped keys, and keyrings of both sides unwrap them. Both
 // must, and to the same data key, or neither.
 func FuzzKeys(f *testing.F) {
-	all, p := newUnwrappers(f), awsProviders(f)
+	all, p := newUnwrappers(f), startPeer(f)
 	for i := range keyMutations {
 		for _, script := range keyScripts(i, 3*len(all)) {
 			f.Add(script)
@@ -681,7 +601,7 @@ func FuzzKeys(f *testing.F) {
 // TestKeyMutations holds that FuzzKeys is not vacuous: with each mutation some keys are
 // unwrapped and some not, and with none all are.
 func TestKeyMutations(t *testing.T) {
-	all, p := newUnwrappers(t), awsProviders(t)
+	all, p := newUnwrappers(t), startPeer(t)
 	for i := range all {
 		for suiteAt := range keySuites {
 			accepted, _ := judgeKeys(t, p, playKeys(all, []byte{byte(i), byte(suiteAt), byte(i)}))

@@ -1,4 +1,4 @@
-package interop
+package differential
 
 import (
 	"bytes"
@@ -83,7 +83,7 @@ type scene struct {
 	policy     keyring.CommitmentPolicy
 	reproduced map[string]string
 	required   []string
-	reader     int // of wrappingKeys: 0 has the first, 1 both, 2 both the other way round
+	reader     int // of Orders: 0 has the first, 1 both, 2 both the other way round
 	played     []int
 }
 
@@ -155,11 +155,11 @@ func (s *scene) shape(b [shapeLen]byte) *draft {
 		n += 160 << 10
 	}
 	context, hidden := contexts[b[4]%4], hiddenPairs[b[4]/4%4]
-	d := newDraft(row, b[1]&1 == 0, frameLens[frameLen], bytesOf("plaintext", n), context, hidden)
+	d := newDraft(row, b[1]&1 == 0, frameLens[frameLen], BytesOf("plaintext", n), context, hidden)
 
 	d.addKey(int(b[5]) % 2)
 	for i := range int(b[5]) / 2 % 4 {
-		d.addKey((i + int(b[5])/8) % len(wrappingKeys))
+		d.addKey((i + int(b[5])/8) % len(WrappingKeys))
 	}
 
 	s.policy = []keyring.CommitmentPolicy{keyring.RequireEncryptAllowDecrypt, keyring.RequireEncryptRequireDecrypt, keyring.ForbidEncryptAllowDecrypt}[b[6]%3]
@@ -338,7 +338,7 @@ var planned = []mutation{
 	}, false},
 
 	{"keys: added", plan, func(d *draft, a told) {
-		d.addKey(a.pick(0, len(wrappingKeys)))
+		d.addKey(a.pick(0, len(WrappingKeys)))
 		last := d.keys[len(d.keys)-1]
 		d.keys = slices.Insert(d.keys[:len(d.keys)-1], a.pick(1, len(d.keys)), last)
 	}, false},
@@ -351,13 +351,13 @@ var planned = []mutation{
 		}
 	}, false},
 	{"key: another data key", plan, on(keysOf, func(_ *draft, k *wrapped, a told) {
-		k.dataKey = bytesOf("another data key", []int{len(k.dataKey), 0, 1, 16, 24, 31, 32, 33, 48}[a.pick(1, 9)])
+		k.dataKey = BytesOf("another data key", []int{len(k.dataKey), 0, 1, 16, 24, 31, 32, 33, 48}[a.pick(1, 9)])
 		if a[2]&1 == 1 {
 			clear(k.dataKey)
 		}
 	}), false},
 	{"key: another wrapping key", plan, on(keysOf, func(_ *draft, k *wrapped, a told) {
-		k.wrapping = wrappingKeys[a.pick(1, len(wrappingKeys))].key
+		k.wrapping = WrappingKeys[a.pick(1, len(WrappingKeys))].Key
 	}), false},
 	{"key: provider changed", plan, on(keysOf, func(_ *draft, k *wrapped, a told) {
 		k.namespace = change(k.namespace, a[1], a[2], a[3])
@@ -369,13 +369,13 @@ var planned = []mutation{
 	{"key: tag length", plan, on(keysOf, func(_ *draft, k *wrapped, a told) { k.tagBits = a.anyNumber() }), false},
 	{"key: IV length", plan, on(keysOf, func(_ *draft, k *wrapped, a told) { k.ivLen = a.anyNumber() }), false},
 	{"key: IV", plan, on(keysOf, func(_ *draft, k *wrapped, a told) {
-		k.iv = bytesOf(string(a[3:]), []int{12, 12, 0, 1, 11, 13, 16, 32}[a.pick(1, 8)])
+		k.iv = BytesOf(string(a[3:]), []int{12, 12, 0, 1, 11, 13, 16, 32}[a.pick(1, 8)])
 		if a[2]&1 == 1 {
 			k.ivLen = uint32(len(k.iv))
 		}
 	}), false},
-	{"key: more information", plan, on(keysOf, func(_ *draft, k *wrapped, a told) { k.infoTail = bytesOf("tail", sizes[a.pick(1, len(sizes))]) }), false},
-	{"key: longer", plan, on(keysOf, func(_ *draft, k *wrapped, a told) { k.secretTail = bytesOf("tail", sizes[a.pick(1, len(sizes))]) }), false},
+	{"key: more information", plan, on(keysOf, func(_ *draft, k *wrapped, a told) { k.infoTail = BytesOf("tail", sizes[a.pick(1, len(sizes))]) }), false},
+	{"key: longer", plan, on(keysOf, func(_ *draft, k *wrapped, a told) { k.secretTail = BytesOf("tail", sizes[a.pick(1, len(sizes))]) }), false},
 
 	{"header: version", plan, func(d *draft, a told) { d.version = []byte{0, 1, 2, 3, 0x41}[a.pick(0, 5)] }, false},
 	{"header: type", plan, func(d *draft, a told) { d.kind = a[0] }, false},
@@ -391,22 +391,22 @@ var planned = []mutation{
 		d.suite, d.suiteID = s, s.ID
 		if a[1]&1 == 0 {
 			d.version = s.Version
-			d.id = bytesOf("id", s.MessageIDLen())
+			d.id = BytesOf("id", s.MessageIDLen())
 		}
 		if a[1]&2 == 0 {
 			for i := range d.keys {
-				d.keys[i].dataKey = bytesOf("data key", s.KeyLen)
+				d.keys[i].dataKey = BytesOf("data key", s.KeyLen)
 			}
-			d.dataKey = bytesOf("data key", s.KeyLen)
+			d.dataKey = BytesOf("data key", s.KeyLen)
 		}
 	}, false},
-	{"header: message ID", plan, func(d *draft, a told) { d.id = bytesOf(string(a[2:]), len(d.id)) }, false},
+	{"header: message ID", plan, func(d *draft, a told) { d.id = BytesOf(string(a[2:]), len(d.id)) }, false},
 	{"header: message ID of another length", plan, func(d *draft, a told) {
 		n := a.pick(0, 48)
 		if n == d.suite.MessageIDLen() {
 			n++
 		}
-		d.id = bytesOf("id", n)
+		d.id = BytesOf("id", n)
 	}, true},
 	{"header: content type", plan, func(d *draft, a told) { d.contentType = a[0] % 5 }, false},
 	{"header: framed or not", plan, func(d *draft, a told) {
@@ -425,7 +425,7 @@ var planned = []mutation{
 	{"header: commitment", plan, func(d *draft, a told) { d.commitment = make([]byte, 32); d.commitment[a.pick(0, 32)] = a[1] }, false},
 	{"header: no commitment", plan, func(d *draft, a told) { d.noCommitment = true }, false},
 	{"header: IV", plan, func(d *draft, a told) {
-		d.headerIV = bytesOf(string(a[2:]), []int{12, 12, 0, 11, 13, 16}[a.pick(0, 6)])
+		d.headerIV = BytesOf(string(a[2:]), []int{12, 12, 0, 11, 13, 16}[a.pick(0, 6)])
 	}, false},
 	{"header: other additional data", plan, func(d *draft, a told) { d.headerTail = make([]byte, 1+a.pick(0, 3)) }, true},
 	{"header: another message key", plan, func(d *draft, a told) {
@@ -444,7 +444,7 @@ var planned = []mutation{
 		d.renumber(a)
 	}, false},
 	{"frames: added", plan, func(d *draft, a told) {
-		p := newPart(uint32(len(d.parts))+1, bytesOf("added", int(d.frameLen)%(1<<13)), a[1]&1 == 0)
+		p := newPart(uint32(len(d.parts))+1, BytesOf("added", int(d.frameLen)%(1<<13)), a[1]&1 == 0)
 		d.parts = slices.Insert(d.parts, a.pick(0, len(d.parts)+1), p)
 		d.renumber(a)
 	}, false},
@@ -472,7 +472,7 @@ var planned = []mutation{
 		}
 	}), false},
 	{"frame: IV", plan, on(partsOf, func(d *draft, p *part, a told) {
-		p.iv = bytesOf(string(a[2:]), []int{12, 12, 12, 0, 11, 13, 16}[a.pick(1, 7)])
+		p.iv = BytesOf(string(a[2:]), []int{12, 12, 12, 0, 11, 13, 16}[a.pick(1, 7)])
 		if a[2]&7 == 1 && len(d.parts) > 0 {
 			p.iv = slices.Clone(d.parts[a.pick(3, len(d.parts))].iv)
 		}
@@ -504,7 +504,7 @@ var planned = []mutation{
 		}
 	}), false},
 	{"frame: end marker", plan, on(partsOf, func(_ *draft, p *part, a told) { p.marker = a.anyNumber() }), false},
-	{"frame: of another message", plan, on(partsOf, func(_ *draft, p *part, a told) { p.aadID = append([]byte{}, bytesOf("another id", a.pick(1, 3)*16)...) }), true},
+	{"frame: of another message", plan, on(partsOf, func(_ *draft, p *part, a told) { p.aadID = append([]byte{}, BytesOf("another id", a.pick(1, 3)*16)...) }), true},
 	{"frame: under another key", plan, on(partsOf, func(_ *draft, p *part, _ told) { p.otherKey = true }), true},
 
 	{"signature: of another key", plan, func(d *draft, a told) {

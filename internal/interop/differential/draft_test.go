@@ -1,4 +1,4 @@
-package interop
+package differential
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
@@ -26,32 +25,6 @@ import (
 type pair struct{ key, value string }
 
 const publicKeyPair = "aws-crypto-public-key"
-
-// A wrappingKey is an AES key that wraps data keys.
-type wrappingKey struct {
-	namespace, name string
-	key             []byte
-}
-
-// bytesOf returns n bytes that the label decides.
-func bytesOf(label string, n int) []byte {
-	var out []byte
-	for i := byte(0); len(out) < n; i++ {
-		sum := sha256.Sum256(append([]byte(label), i))
-		out = append(out, sum[:]...)
-	}
-	return out[:n]
-}
-
-// wrappingKeys are those that a draft may have its data key wrapped by. A reader has the
-// first, or the second too.
-var wrappingKeys = []wrappingKey{
-	{"interop", "right", bytesOf("right", 32)},
-	{"interop", "second", bytesOf("second", 16)},
-	{"interop", "right", bytesOf("another key of that name", 32)},
-	{"interop", "nobody's", bytesOf("nobody's", 24)},
-	{"other", "right", bytesOf("right", 32)},
-}
 
 // A wrapped is a data key to be wrapped.
 type wrapped struct {
@@ -122,7 +95,7 @@ type draft struct {
 func newDraft(s *suite.Suite, framed bool, frameLen int, text []byte, context, hidden []pair) *draft {
 	d := &draft{
 		suite: s, framed: framed, version: s.Version, kind: 0x80, suiteID: s.ID, ivLen: 12, headerIV: make([]byte, 12),
-		id: bytesOf("id", s.MessageIDLen()), dataKey: bytesOf("data key", s.KeyLen), contentType: 1,
+		id: BytesOf("id", s.MessageIDLen()), dataKey: BytesOf("data key", s.KeyLen), contentType: 1,
 		stored: slices.Clone(context), hidden: slices.Clone(hidden), sign: rightSignature,
 	}
 	if s.Signs() {
@@ -140,9 +113,9 @@ func newDraft(s *suite.Suite, framed bool, frameLen int, text []byte, context, h
 
 // addKey has the data key wrapped by one of the keys.
 func (d *draft) addKey(i int) {
-	k := wrappingKeys[i]
+	k := WrappingKeys[i]
 	d.keys = append(d.keys, wrapped{
-		namespace: k.namespace, name: k.name, tagBits: 128, ivLen: 12, wrapping: k.key, iv: bytesOf("iv"+k.name, 12), dataKey: d.dataKey,
+		namespace: k.Namespace, name: k.Name, tagBits: 128, ivLen: 12, wrapping: k.Key, iv: BytesOf("iv"+k.Name, 12), dataKey: d.dataKey,
 	})
 }
 
@@ -294,7 +267,7 @@ func (d *draft) writeBody() {
 			id = p.aadID
 		}
 		if p.otherKey {
-			key = bytesOf("another message key", len(key))
+			key = BytesOf("another message key", len(key))
 		}
 		data := slices.Concat(id, []byte(p.aadKind), be32(p.aadSeq), be64(p.aadLen))
 		sealed := seal(key, p.iv, p.text, data)
@@ -375,7 +348,7 @@ func seal(key, iv, text, data []byte) []byte {
 
 // signingKey returns a key that the label decides.
 func signingKey(c elliptic.Curve, label string) *ecdsa.PrivateKey {
-	raw := bytesOf(label, c.Params().BitSize/8)
+	raw := BytesOf(label, c.Params().BitSize/8)
 	raw[0] = 0 // below the curve's order
 	key, err := ecdsa.ParseRawPrivateKey(c, raw)
 	must(err)

@@ -1,21 +1,24 @@
-package interop
+package differential
 
 import (
 	"bytes"
 	"context"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 
-	mpltypes "github.com/aws/aws-cryptographic-material-providers-library/releases/go/mpl/awscryptographymaterialproviderssmithygeneratedtypes"
-	esdk "github.com/aws/aws-encryption-sdk/releases/go/encryption-sdk/awscryptographyencryptionsdksmithygenerated"
-	esdktypes "github.com/aws/aws-encryption-sdk/releases/go/encryption-sdk/awscryptographyencryptionsdksmithygeneratedtypes"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
@@ -29,55 +32,70 @@ type opened struct {
 	context   map[string]string // stored pairs, and those that were reproduced
 }
 
-// The readers are clients of both sides, made once for all messages of a fuzz test.
+// The readers are clients of both sides, made once for all messages of a test.
 type readers struct {
-	ours   []keyring.Keyring // by scene.reader
-	theirs []mpltypes.IKeyring
-
+	keyrings []keyring.Keyring // by scene.reader
 	clients  map[string]*envelope.Decrypter
-	aws      map[keyring.CommitmentPolicy]*esdk.Client
-	awsNo400 map[keyring.CommitmentPolicy]*esdk.Client // that do not try .NET 4.0.0's way
-	managers map[string]mpltypes.ICryptographicMaterialsManager
+	peer     *peer
 }
 
 func newReaders(t testing.TB) *readers {
-	r := &readers{
-		clients: map[string]*envelope.Decrypter{}, aws: map[keyring.CommitmentPolicy]*esdk.Client{},
-		awsNo400: map[keyring.CommitmentPolicy]*esdk.Client{}, managers: map[string]mpltypes.ICryptographicMaterialsManager{},
-	}
-	var ours []keyring.Keyring
-	var theirs []mpltypes.IKeyring
-	for _, k := range wrappingKeys[:2] {
-		o, err := keyring.NewRawAES(k.namespace, k.name, k.key)
-		require.NoError(t, err)
-		a, err := awsProviders(t).CreateRawAesKeyring(context.Background(), mpltypes.CreateRawAesKeyringInput{
-			KeyNamespace: k.namespace, KeyName: k.name, WrappingKey: k.key,
-			WrappingAlg: mpltypes.AesWrappingAlg(fmt.Sprintf("ALG_AES%d_GCM_IV12_TAG16", 8*len(k.key))),
-		})
-		require.NoError(t, err)
-		ours, theirs = append(ours, o), append(theirs, a)
-	}
-	for _, order := range [][]int{{0}, {0, 1}, {1, 0}} {
-		o, a := ours[order[0]], theirs[order[0]]
-		if len(order) > 1 {
-			var err error
-			o, err = keyring.NewMulti(ours[order[0]], ours[order[1]])
+	r := &readers{clients: map[string]*envelope.Decrypter{}, peer: startPeer(t)}
+	for _, order := range Orders {
+		var all []keyring.Keyring
+		for _, i := range order {
+			k := WrappingKeys[i]
+			o, err := keyring.NewRawAES(k.Namespace, k.Name, k.Key)
 			require.NoError(t, err)
-			a, err = awsProviders(t).CreateMultiKeyring(context.Background(), mpltypes.CreateMultiKeyringInput{
-				Generator: theirs[order[0]], ChildKeyrings: []mpltypes.IKeyring{theirs[order[1]]},
-			})
-			require.NoError(t, err)
+			all = append(all, o)
 		}
-		r.ours, r.theirs = append(r.ours, o), append(r.theirs, a)
-	}
-	for p := range awsPolicies {
-		r.aws[p] = awsClient(t, p)
-		policy, forbid := awsPolicies[p], esdktypes.NetV4_0_0_RetryPolicyForbidRetry
-		c, err := esdk.NewClient(esdktypes.AwsEncryptionSdkConfig{CommitmentPolicy: &policy, NetV4_0_0_RetryPolicy: &forbid})
+		multi, err := keyring.NewMulti(all[0], all[1:]...)
 		require.NoError(t, err)
-		r.awsNo400[p] = c
+		r.keyrings = append(r.keyrings, multi)
 	}
 	return r
+}
+
+// A peer is AWS's release, in a process of its own.
+type peer struct {
+	out *gob.Encoder
+	in  *gob.Decoder
+}
+
+// startPeer builds awspeer and starts it. It ends when the test does.
+func startPeer(t testing.TB) *peer {
+	program := filepath.Join(t.TempDir(), "awspeer")
+	if runtime.GOOS == "windows" {
+		program += ".exe"
+	}
+	out, err := exec.Command("go", "build", "-o", program, "../awspeer").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	c := exec.Command(program)
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
+	require.NoError(t, err)
+	answers, err := c.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	t.Cleanup(func() {
+		assert.NoError(t, in.Close())
+		assert.NoError(t, c.Wait())
+	})
+	return &peer{gob.NewEncoder(in), gob.NewDecoder(answers)}
+}
+
+// ask has the peer do something.
+func (p *peer) ask(t testing.TB, req Request) opened {
+	var a Answer
+	require.NoError(t, p.out.Encode(&req), "awspeer")
+	require.NoError(t, p.in.Decode(&a), "awspeer")
+	switch {
+	case a.Panicked:
+		return opened{err: panicked{a.Refused}}
+	case a.Refused != "":
+		return opened{err: errors.New(a.Refused)}
+	}
+	return opened{plaintext: a.Plaintext, context: a.Context}
 }
 
 // client returns ours for a scene, with the default limits or with the greatest.
@@ -86,7 +104,7 @@ func (r *readers) client(t testing.TB, s *scene, concurrency int, unlimited bool
 	if c, ok := r.clients[name]; ok {
 		return c
 	}
-	m, err := keyring.NewManager(r.ours[s.reader])
+	m, err := keyring.NewManager(r.keyrings[s.reader])
 	require.NoError(t, err)
 	manager := keyring.MaterialsManager(m)
 	if len(s.required) > 0 {
@@ -219,26 +237,11 @@ func readWhole(ctx context.Context, d *envelope.Decrypter, msg []byte, ec map[st
 	return out, err
 }
 
-// openAWS has AWS's SDK open a message. A panic there is a refusal.
-func (r *readers) openAWS(t testing.TB, clients map[keyring.CommitmentPolicy]*esdk.Client, s *scene, msg []byte) (o opened) {
-	defer func() {
-		if p := recover(); p != nil {
-			o = opened{err: panicked{fmt.Sprintf("%.300v", p)}}
-		}
-	}()
-	name := fmt.Sprint(s.reader, s.required)
-	m, ok := r.managers[name]
-	if !ok {
-		m = theirs{r.theirs[s.reader]}.manager(t, s.required)
-		r.managers[name] = m
-	}
-	out, err := clients[s.policy].Decrypt(context.Background(), esdktypes.DecryptInput{
-		Ciphertext: bytes.Clone(msg), EncryptionContext: s.reproduced, MaterialsManager: m,
+// openAWS has AWS's release open a message. A panic there is a refusal.
+func (r *readers) openAWS(t testing.TB, s *scene, msg []byte, strictHeaders bool) opened {
+	return r.peer.ask(t, Request{
+		Policy: uint8(s.policy), Reader: s.reader, Required: s.required, Expected: s.reproduced, Message: msg, StrictHeaders: strictHeaders,
 	})
-	if err != nil {
-		return opened{err: err}
-	}
-	return opened{plaintext: out.Plaintext, context: out.EncryptionContext}
 }
 
 // A panicked is a panic of the peer's.

@@ -1,36 +1,38 @@
-package interop
+package differential
 
 import (
 	"errors"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
 )
 
 // A difference is one that is known between the library and AWS's Go release. What it
-// holds for is as narrow as can be: a difference of another kind is a failure. doc.go has
-// the list for people to read.
+// holds for is as narrow as can be: a difference of another kind is a failure. doc.go says
+// more of each.
 type difference struct {
-	name string
-	is   func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool
+	name  string
+	shown string // the test that shows it
+	is    func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool
 }
 
 var differences = []difference{
-	{"a limit of ours: with a greater one, both agree", func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool {
+	{"a limit of ours: with a greater one, both agree", "TestMutations", func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool {
 		if !errors.Is(ours.err, envelope.ErrLimit) || theirs.err != nil {
 			return false
 		}
 		wide := r.open(t, s, s.msg, true)
 		return same2(wide, theirs)
 	}},
-	{"AWS tries a header as release 4.0.0 for .NET wrote it, unless told not to: then both agree", func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool {
+	{"AWS tries a header as release 4.0.0 for .NET wrote it, unless told not to: then both agree", "TestMutations", func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool {
 		return errors.Is(ours.err, envelope.ErrAuthentication) && strings.Contains(ours.err.Error(), "header: ") && theirs.err == nil &&
-			same2(ours, r.openAWS(t, r.awsNo400, s, s.msg))
+			same2(ours, r.openAWS(t, s, s.msg, true))
 	}},
-	{"AWS takes an expected pair that is not stored though its key is reserved", func(_ testing.TB, _ *readers, s *scene, ours, theirs opened) bool {
+	{"AWS takes an expected pair that is not stored though its key is reserved", "TestContextSeeds", func(_ testing.TB, _ *readers, s *scene, ours, theirs opened) bool {
 		if !errors.Is(ours.err, envelope.ErrContextMismatch) || theirs.err != nil {
 			return false
 		}
@@ -74,7 +76,7 @@ type verdict struct {
 // not known.
 func (r *readers) judge(t testing.TB, s *scene) verdict {
 	ours := r.open(t, s, s.msg, false)
-	theirs := r.openAWS(t, r.aws, s, s.msg)
+	theirs := r.openAWS(t, s, s.msg, false)
 
 	// Nothing that was changed behind a tag may open, on either side.
 	if s.asMade != nil && string(s.asMade) != string(s.msg) && (ours.err == nil || theirs.err == nil) {
@@ -96,4 +98,15 @@ func (r *readers) judge(t testing.TB, s *scene) verdict {
 		s.names(), s.draft.suite.Name, s.draft.framed, s.policy, s.reproduced, s.required,
 		firstLine(ours.err), len(ours.plaintext), ours.context, firstLine(theirs.err), len(theirs.plaintext), theirs.context)
 	return v
+}
+
+// showDifferences tells how often each was found, and fails if one was not that the test is
+// to show.
+func showDifferences(t *testing.T, found map[string]int) {
+	for _, d := range differences {
+		if n := found[d.name]; n > 0 || d.shown == t.Name() {
+			t.Logf("%d: %s", n, d.name)
+			assert.NotZero(t, n, "nothing shows that this is a difference: %s", d.name)
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package interop
+package differential
 
 import (
 	"cmp"
@@ -152,12 +152,15 @@ func FuzzContexts(f *testing.F) {
 func TestContextSeeds(t *testing.T) {
 	r := newReaders(t)
 	type count struct{ accepted, refused int }
-	found := map[string]*count{}
+	found, differ := map[string]*count{}, map[string]int{}
 	names := []string{"as it should be", "length", "count", "length of a key", "length of a value", "bytes behind the last pair"}
 	for i, pairs := range contextSeeds() {
 		for wrong, name := range names {
 			for j := range uint32(6) {
 				v := r.judge(t, contextScene(written(pairs), j%3|uint32(wrong)<<2|uint32(i+int(j))%4<<5|j/2%3<<7|j<<9|(j*37+uint32(i))%128<<14))
+				if v.difference != "" {
+					differ[v.difference]++
+				}
 				c := cmp.Or(found[name], &count{})
 				found[name] = c
 				if v.accepted {
@@ -173,4 +176,5 @@ func TestContextSeeds(t *testing.T) {
 		assert.NotZero(t, found[name].accepted, name)
 		assert.NotZero(t, found[name].refused, name)
 	}
+	showDifferences(t, differ)
 }
