@@ -17,6 +17,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -461,7 +462,9 @@ func playKeys(all []unwrapper, script []byte) *keyScene {
 		s.played = append(s.played, t.which)
 	}
 	for _, w := range plans {
-		s.keys = append(s.keys, keyring.EncryptedDataKey{ProviderID: w.provider, ProviderInfo: fieldsBytes(w.infoFields), Ciphertext: fieldsBytes(w.secretFields)})
+		// What is no text, no header has: FuzzMessages tries it there.
+		provider := strings.ToValidUTF8(w.provider, "")
+		s.keys = append(s.keys, keyring.EncryptedDataKey{ProviderID: provider, ProviderInfo: fieldsBytes(w.infoFields), Ciphertext: fieldsBytes(w.secretFields)})
 	}
 	// The order, and how many.
 	if shape[6]&1 == 1 {
