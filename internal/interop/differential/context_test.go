@@ -138,7 +138,7 @@ func contextSeeds() [][]pair {
 // FuzzContexts has both sides read contexts: as they are stored, as they are bound to the
 // wrapped key and to the header, and as the caller expects them.
 func FuzzContexts(f *testing.F) {
-	r := newReaders(f)
+	r := newReaders(f, startPeer(f))
 	for i, pairs := range contextSeeds() {
 		for j := range uint32(6) {
 			f.Add(written(pairs), j<<2|uint32(i%3)|uint32(i%4)<<5|j%3<<7|uint32(i%6)<<9|j<<14)
@@ -150,7 +150,7 @@ func FuzzContexts(f *testing.F) {
 // TestContextSeeds holds that FuzzContexts begins with contexts that are accepted and some
 // that are not, whatever is done to them.
 func TestContextSeeds(t *testing.T) {
-	r := newReaders(t)
+	r := newReaders(t, startPeer(t))
 	type count struct{ accepted, refused int }
 	found, differ := map[string]*count{}, map[string]int{}
 	names := []string{"as it should be", "length", "count", "length of a key", "length of a value", "bytes behind the last pair"}

@@ -17,36 +17,37 @@ import (
 type difference struct {
 	name  string
 	shown string // the test that shows it
-	is    func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool
+
+	// without returns what both sides come to without the difference, if it is one.
+	without func(t testing.TB, r *readers, s *scene, ours, theirs opened) (opened, opened, bool)
 }
 
 var differences = []difference{
-	{"a limit of ours: with a greater one, both agree", "TestMutations", func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool {
-		if !errors.Is(ours.err, envelope.ErrLimit) || theirs.err != nil {
-			return false
+	{"a limit of ours: with a greater one, both agree", "TestMutations", func(t testing.TB, r *readers, s *scene, ours, theirs opened) (opened, opened, bool) {
+		if !errors.Is(ours.err, envelope.ErrLimit) {
+			return ours, theirs, false
 		}
-		wide := r.open(t, s, s.msg, true)
-		return same2(wide, theirs)
+		return r.open(t, s, s.msg, true), theirs, true
 	}},
-	{"AWS tries a header as release 4.0.0 for .NET wrote it, unless told not to: then both agree", "TestMutations", func(t testing.TB, r *readers, s *scene, ours, theirs opened) bool {
-		return errors.Is(ours.err, envelope.ErrAuthentication) && strings.Contains(ours.err.Error(), "header: ") && theirs.err == nil &&
-			same2(ours, r.openAWS(t, s, s.msg, true))
-	}},
-	{"AWS takes an expected pair that is not stored though its key is reserved", "TestContextSeeds", func(_ testing.TB, _ *readers, s *scene, ours, theirs opened) bool {
-		if !errors.Is(ours.err, envelope.ErrContextMismatch) || theirs.err != nil {
-			return false
+	{"AWS tries a header as release 4.0.0 for .NET wrote it, unless told not to: then both agree", "TestMutations", func(t testing.TB, r *readers, s *scene, ours, theirs opened) (opened, opened, bool) {
+		if !errors.Is(ours.err, envelope.ErrAuthentication) || !strings.Contains(ours.err.Error(), "header: ") {
+			return ours, theirs, false
 		}
+		return ours, r.openAWS(t, s, s.msg, true), true
+	}},
+	{"AWS takes an expected pair that is not stored though its key is reserved", "TestContextSeeds", func(_ testing.TB, _ *readers, s *scene, ours, theirs opened) (opened, opened, bool) {
+		stored := contextOf(s.draft.stored)
 		for k := range s.reproduced {
-			if _, stored := contextOf(s.draft.stored)[k]; !stored && strings.HasPrefix(k, "aws-crypto-") {
-				return true
+			if _, ok := stored[k]; !ok && strings.HasPrefix(k, "aws-crypto-") && errors.Is(ours.err, envelope.ErrContextMismatch) {
+				return ours, opened{err: ours.err}, true
 			}
 		}
-		return false
+		return ours, theirs, false
 	}},
 }
 
-// same2 says whether both sides came to the same.
-func same2(a, b opened) bool {
+// agree says whether both sides came to the same.
+func agree(a, b opened) bool {
 	if a.err != nil || b.err != nil {
 		return a.err != nil && b.err != nil
 	}
@@ -85,15 +86,22 @@ func (r *readers) judge(t testing.TB, s *scene) verdict {
 	}
 	v := verdict{accepted: ours.err == nil}
 	_, v.panicked = theirs.err.(panicked)
-	if same2(ours, theirs) {
+	if agree(ours, theirs) {
 		return v
 	}
+	// One may hide another.
+	first, second := ours, theirs
 	for _, d := range differences {
-		if d.is(t, r, s, ours, theirs) {
+		if theirs.err != nil {
+			break // all that are known are of messages that they open
+		}
+		var is bool
+		if ours, theirs, is = d.without(t, r, s, ours, theirs); is && agree(ours, theirs) {
 			v.difference = d.name
 			return v
 		}
 	}
+	ours, theirs = first, second
 	require.Fail(t, "the two sides differ", "mutations: %q\nsuite %v, framed %t, policy %v, expected %q, required %q\nsealring: %s, %d bytes, context %q\nAWS: %s, %d bytes, context %q",
 		s.names(), s.draft.suite.Name, s.draft.framed, s.policy, s.reproduced, s.required,
 		firstLine(ours.err), len(ours.plaintext), ours.context, firstLine(theirs.err), len(theirs.plaintext), theirs.context)

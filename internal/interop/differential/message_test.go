@@ -31,9 +31,9 @@ func scripts(which, n int) [][]byte {
 // FuzzMessages has scripts change messages, and both sides open them. They must agree, or
 // their difference be a known one.
 func FuzzMessages(f *testing.F) {
-	r := newReaders(f)
+	r := newReaders(f, startPeer(f))
 	for i := range mutations {
-		for _, script := range scripts(i, 12) {
+		for _, script := range scripts(i, 8) {
 			f.Add(script)
 		}
 	}
@@ -44,12 +44,12 @@ func FuzzMessages(f *testing.F) {
 // that open and messages that do not, or none that opens where none may.
 func TestMutations(t *testing.T) {
 	require.LessOrEqual(t, len(mutations), 256, "a byte names a mutation")
-	r := newReaders(t)
+	r := newReaders(t, startPeer(t))
 	found := map[string]int{}
 	var accepted, refused, panics int
 	for i, m := range mutations {
 		var yes, no int
-		for _, script := range scripts(i, 40) {
+		for _, script := range scripts(i, 60) {
 			v := r.judge(t, play(script))
 			if v.accepted {
 				yes++

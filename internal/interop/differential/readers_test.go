@@ -39,8 +39,9 @@ type readers struct {
 	peer     *peer
 }
 
-func newReaders(t testing.TB) *readers {
-	r := &readers{clients: map[string]*envelope.Decrypter{}, peer: startPeer(t)}
+// newReaders returns readers with a peer, or without if nil is enough.
+func newReaders(t testing.TB, p *peer) *readers {
+	r := &readers{clients: map[string]*envelope.Decrypter{}, peer: p}
 	for _, order := range Orders {
 		var all []keyring.Keyring
 		for _, i := range order {

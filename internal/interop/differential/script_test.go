@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"encoding/asn1"
 	"encoding/base64"
-	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -58,7 +57,7 @@ type mutation struct {
 	never bool // a message that it has changed is always refused
 }
 
-// mutations are all there are. Scripts name them by their place: add new ones at the end.
+// mutations are all there are. Scripts name them by their place.
 var mutations = slices.Concat(planned, fieldMutations(), byteMutations)
 
 // frameLens has one for which a body is divided among goroutines.
@@ -240,7 +239,7 @@ func storedOf(d *draft) []pair  { return d.stored }
 func keysOf(d *draft) []wrapped { return d.keys }
 func partsOf(d *draft) []part   { return d.parts }
 
-// double, drop, exchange and turn change the order and number of elements.
+// double, drop and swap change the order and number of elements.
 func double[T any](s []T, a told) []T {
 	if len(s) == 0 {
 		return s
@@ -257,7 +256,7 @@ func drop[T any](s []T, a told) []T {
 	return slices.Delete(s, i, i+1)
 }
 
-func exchange2[T any](s []T, a told) {
+func swap[T any](s []T, a told) {
 	if len(s) > 0 {
 		i, j := a.pick(0, len(s)), a.pick(1, len(s))
 		s[i], s[j] = s[j], s[i]
@@ -315,7 +314,7 @@ var planned = []mutation{
 	}, false},
 	{"context: pair doubled", plan, func(d *draft, a told) { d.stored = double(d.stored, a) }, false},
 	{"context: pair deleted", plan, func(d *draft, a told) { d.stored = drop(d.stored, a) }, false},
-	{"context: pairs swapped", plan, func(d *draft, a told) { exchange2(d.stored, a) }, false},
+	{"context: pairs swapped", plan, func(d *draft, a told) { swap(d.stored, a) }, false},
 	{"context: pair stretched", plan, on(storedOf, func(_ *draft, p *pair, a told) {
 		p.value = strings.Repeat("v", sizes[a.pick(1, len(sizes))])
 	}), false},
@@ -344,7 +343,7 @@ var planned = []mutation{
 	}, false},
 	{"keys: doubled", plan, func(d *draft, a told) { d.keys = double(d.keys, a) }, false},
 	{"keys: deleted", plan, func(d *draft, a told) { d.keys = drop(d.keys, a) }, false},
-	{"keys: swapped", plan, func(d *draft, a told) { exchange2(d.keys, a) }, false},
+	{"keys: swapped", plan, func(d *draft, a told) { swap(d.keys, a) }, false},
 	{"keys: many", plan, func(d *draft, a told) {
 		for range a.pick(0, 80) {
 			d.addKey(2 + a.pick(1, 3))
@@ -436,7 +435,7 @@ var planned = []mutation{
 	}, false},
 	{"header: as .NET 4.0.0", plan, func(d *draft, _ told) { d.net400 = true }, false},
 
-	{"frames: swapped", plan, func(d *draft, a told) { exchange2(d.parts, a); d.renumber(a) }, false},
+	{"frames: swapped", plan, func(d *draft, a told) { swap(d.parts, a); d.renumber(a) }, false},
 	{"frames: doubled", plan, func(d *draft, a told) { d.parts = double(d.parts, a); d.renumber(a) }, false},
 	{"frames: deleted", plan, func(d *draft, a told) { d.parts = drop(d.parts, a); d.renumber(a) }, false},
 	{"frames: empty one added", plan, func(d *draft, a told) {
@@ -545,7 +544,9 @@ func spell(k *ecdsa.PublicKey, a told) string {
 	std := base64.StdEncoding.EncodeToString(point)
 	switch a.pick(0, 10) {
 	case 0:
-		return base64.StdEncoding.EncodeToString(elliptic.Marshal(k.Curve, k.X, k.Y))
+		whole, err := k.Bytes() // with y
+		must(err)
+		return base64.StdEncoding.EncodeToString(whole)
 	case 1:
 		return base64.RawStdEncoding.EncodeToString(point)
 	case 2:
@@ -709,5 +710,5 @@ func contextOf(pairs []pair) map[string]string {
 	for _, p := range pairs {
 		m[p.key] = p.value
 	}
-	return maps.Clone(m)
+	return m
 }
