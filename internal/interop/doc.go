@@ -3,5 +3,6 @@
 //
 //	go -C internal/interop test ./...
 //
-// AWS's SDK takes minutes to build the first time.
+// AWS's SDK takes minutes to build the first time. Package differential changes messages at
+// random, and has the list of what the two do differently.
 package interop
