@@ -21,8 +21,10 @@ import software.amazon.awssdk.protocols.jsoncore.JsonWriter;
 import software.amazon.cryptography.materialproviders.MaterialProviders;
 
 /**
- * AWS's Encryption SDK for Java as a peer of the exchange: it reads a request from each line of
- * standard input and writes the answer as a line.
+ * Answers internal/interop/exchange with AWS's Encryption SDK for Java.
+ *
+ * <p>It reads a JSON object from each line of its input and writes one to its output. What they
+ * mean is said in exchange/peer.go.
  */
 public final class Peer {
   /** What the library has no way to do. Its message is the name of it. */
@@ -96,37 +98,40 @@ public final class Peer {
             : Keyrings.client(crypto, request);
     byte[] data = bytes(request, "data");
     boolean encrypt = request.get("op").asString().equals("encrypt");
-    switch (request.containsKey("stream") ? stream(request.get("stream")) : "") {
-      case "input":
-        try (ByteArrayInputStream from = new ByteArrayInputStream(data);
-            CryptoInputStream<?> s =
-                encrypt ? client.encrypting(from, context) : client.decrypting(from, context)) {
-          byte[] all = s.readAllBytes();
-          return new Result(all, s.getCryptoResult().getEncryptionContext());
-        }
-      case "output":
-        ByteArrayOutputStream to = new ByteArrayOutputStream();
-        CryptoOutputStream<?> s =
-            encrypt ? client.encrypting(to, context) : client.decrypting(to, context);
-        // In pieces that are no multiple of anything.
-        for (int at = 0; at < data.length; at += 1009) {
-          s.write(data, at, Math.min(1009, data.length - at));
-        }
-        s.close();
-        return new Result(to.toByteArray(), s.getCryptoResult().getEncryptionContext());
-      default:
-        CryptoResult<byte[], ?> r =
-            encrypt ? client.encrypt(data, context) : client.decrypt(data, context);
-        return new Result(r.getResult(), r.getEncryptionContext());
+    if (flag(request, "push")) {
+      return push(client, encrypt, data, context);
+    } else if (flag(request, "stream")) {
+      return pull(client, encrypt, data, context);
+    }
+    CryptoResult<byte[], ?> r =
+        encrypt ? client.encrypt(data, context) : client.decrypt(data, context);
+    return new Result(r.getResult(), r.getEncryptionContext());
+  }
+
+  /** Reads from a stream. */
+  private static Result pull(
+      Client client, boolean encrypt, byte[] data, Map<String, String> context)
+      throws IOException {
+    ByteArrayInputStream from = new ByteArrayInputStream(data);
+    try (CryptoInputStream<?> s =
+        encrypt ? client.encrypting(from, context) : client.decrypting(from, context)) {
+      byte[] all = s.readAllBytes();
+      return new Result(all, s.getCryptoResult().getEncryptionContext());
     }
   }
 
-  /** True is a stream to read from; "output" is one to write to. */
-  private static String stream(JsonNode s) {
-    if (s.isBoolean()) {
-      return s.asBoolean() ? "input" : "";
+  /** Writes to a stream, in pieces that are no multiple of anything. */
+  private static Result push(
+      Client client, boolean encrypt, byte[] data, Map<String, String> context)
+      throws IOException {
+    ByteArrayOutputStream to = new ByteArrayOutputStream();
+    CryptoOutputStream<?> s =
+        encrypt ? client.encrypting(to, context) : client.decrypting(to, context);
+    for (int at = 0; at < data.length; at += 1009) {
+      s.write(data, at, Math.min(1009, data.length - at));
     }
-    return s.asString();
+    s.close();
+    return new Result(to.toByteArray(), s.getCryptoResult().getEncryptionContext());
   }
 
   private static final Map<String, CommitmentPolicy> POLICIES =
@@ -171,6 +176,10 @@ public final class Peer {
 
   static String text(Map<String, JsonNode> of, String name, String absent) {
     return of.containsKey(name) ? of.get(name).asString() : absent;
+  }
+
+  private static boolean flag(Map<String, JsonNode> of, String name) {
+    return of.containsKey(name) && of.get(name).asBoolean();
   }
 
   private static int number(Map<String, JsonNode> of, String name, int absent) {
