@@ -91,20 +91,19 @@ final class Keyrings {
 
   static Client client(AwsCrypto crypto, Map<String, JsonNode> request) throws Peer.Unsupported {
     IKeyring keyring = keyring(request.get("keyring"));
+    ICryptographicMaterialsManager manager =
+        PROVIDERS.CreateDefaultCryptographicMaterialsManager(
+            CreateDefaultCryptographicMaterialsManagerInput.builder().keyring(keyring).build());
     List<String> required = Peer.texts(request, "required");
-    if (required.isEmpty()) {
-      return new WithKeyring(
-          crypto,
-          PROVIDERS.CreateDefaultCryptographicMaterialsManager(
-              CreateDefaultCryptographicMaterialsManagerInput.builder().keyring(keyring).build()));
+    if (!required.isEmpty()) {
+      manager =
+          PROVIDERS.CreateRequiredEncryptionContextCMM(
+              CreateRequiredEncryptionContextCMMInput.builder()
+                  .underlyingCMM(manager)
+                  .requiredEncryptionContextKeys(required)
+                  .build());
     }
-    return new WithKeyring(
-        crypto,
-        PROVIDERS.CreateRequiredEncryptionContextCMM(
-            CreateRequiredEncryptionContextCMMInput.builder()
-                .keyring(keyring)
-                .requiredEncryptionContextKeys(required)
-                .build()));
+    return new WithKeyring(crypto, manager);
   }
 
   private static IKeyring keyring(JsonNode node) throws Peer.Unsupported {
