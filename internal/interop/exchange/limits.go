@@ -1,0 +1,63 @@
+package main
+
+// A limit is of a peer's own, known and stated: cells in which it shows are kept out of the
+// count, by its name.
+type limit struct {
+	name string
+	kind kind
+
+	// lack, for the kind lacks, is what the peer says it does not have.
+	lack string
+
+	// applies says, for other kinds, in which cells it must show. Where it does not, the
+	// list is wrong, and the cell fails.
+	applies func(c *cell) bool
+}
+
+// holds says whether a limit is to show in a cell.
+func (l *limit) holds(c *cell) bool { return l.kind != lacks && l.applies(c) }
+
+// is says whether an error is the limit showing.
+func (l *limit) is(err error) bool { return err != nil && kindOf(err) == l.kind }
+
+var (
+	pythonLimits = []limit{
+		{
+			name: "writes frames only of a multiple of 128 bytes", kind: refuses,
+			applies: func(c *cell) bool { return c.theirs && c.frame%128 != 0 },
+		},
+		{
+			name: "opens a message with a byte behind it", kind: opens,
+			applies: func(c *cell) bool { return !c.theirs && c.part == partBehind },
+		},
+		{name: "has no master keys here: its keyrings are tried", kind: lacks, lack: "master-key"},
+	}
+
+	javascriptLimits = []limit{
+		{
+			name: "opens an unsigned message with a byte behind it", kind: opens,
+			applies: func(c *cell) bool { return !c.theirs && c.part == partBehind && !c.suite.Signs() },
+		},
+		{
+			name: "sorts the context by locale where a raw AES key wraps, unless told utf8Sorting", kind: unread,
+			applies: func(c *cell) bool { return c.theirs && c.group == groupSorting && sortsDifferently(c) },
+		},
+		{
+			name: "sorts the context by locale where a raw AES key unwraps, unless told utf8Sorting", kind: refuses,
+			applies: func(c *cell) bool { return !c.theirs && c.group == groupSorting && sortsDifferently(c) },
+		},
+		{name: "has no raw ECDH keyring", kind: lacks, lack: "raw-ecdh"},
+		{name: "has no keyring for RSA keys of KMS", kind: lacks, lack: "kms-rsa"},
+		{name: "has no keyring for ECDH keys of KMS", kind: lacks, lack: "kms-ecdh"},
+		{name: "has no master keys", kind: lacks, lack: "master-key"},
+		{name: "has no required contexts", kind: lacks, lack: "required context"},
+		{name: "takes no context to decrypt: its callers compare what it returns", kind: lacks, lack: "context on decrypt"},
+		{name: "writes no messages without frames", kind: lacks, lack: "non-framed"},
+	}
+)
+
+// sortsDifferently says whether a locale has another order than the format.
+func sortsDifferently(c *cell) bool {
+	_, has := c.context["Table"]
+	return has
+}

@@ -1,0 +1,166 @@
+// Command exchange exchanges messages between this library and AWS's releases of the
+// Encryption SDK in other languages: each reads what the other wrote, and refuses what it
+// must. In internal/interop:
+//
+//	go run ./exchange -peer python,javascript
+//	go run ./exchange -peer python -quick               # fewer cells
+//	go run ./exchange -peer python -only 'KMS.*P-384'   # cells that match
+//
+// The releases are installed from their registries into folders of peers/ when they are
+// first asked for, in the versions that are pinned there. A program in the peer's language
+// answers one request at a time (see request). Peers are asked side by side.
+//
+// A cell is one message: who writes it and who reads it, under which keyring, suite, frame
+// length and context. This library writes in memory or by its Writer, and reads in every way
+// that it has. KMS is an embedded one that both sides ask, and branch keys are in moto's
+// DynamoDB; without moto_server there are none.
+//
+// Where a peer is known to be limited, cells say so by name and do not count (limits.go). A
+// limit that does not show any more is a failure.
+//
+// It prints a table of the cells, and last "N passed, N failed". It exits with 1 if a cell
+// failed, and with 3 if a peer or moto is not to be had; the others are exchanged all the
+// same.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-sealring/sealring/internal/mototest"
+)
+
+func main() {
+	err := run(context.Background(), os.Args[1:], os.Stdout)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return
+	case errors.Is(err, errNoPeer), errors.Is(err, mototest.ErrNotInstalled):
+		fmt.Fprintln(os.Stderr, "exchange:", err)
+		os.Exit(3)
+	}
+	fmt.Fprintln(os.Stderr, "exchange:", err)
+	os.Exit(1)
+}
+
+// options are those of the command line.
+type options struct {
+	peers  []recipe
+	dir    string
+	within time.Duration
+	only   *regexp.Regexp
+	quick  bool
+	seed   uint64
+	write  string
+}
+
+func parse(args []string) (o options, err error) {
+	flags := flag.NewFlagSet("exchange", flag.ContinueOnError)
+	names := flags.String("peer", "python,javascript", "peers by their `names`, with commas between")
+	flags.StringVar(&o.dir, "dir", "peers", "`directory` of the peers' programs")
+	flags.DurationVar(&o.within, "within", 5*time.Minute, "how long the installation of a peer may take")
+	only := flags.String("only", "", "only cells whose names match this `regexp`")
+	flags.BoolVar(&o.quick, "quick", false, "fewer cells, for a minute or two")
+	flags.Uint64Var(&o.seed, "seed", 1, "of plaintexts, and of what is exchanged at random")
+	flags.StringVar(&o.write, "write", "", "write messages of the peers into this `directory`, and do nothing else")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if o.only, err = regexp.Compile(*only); err != nil {
+		return o, err
+	}
+	for _, name := range strings.Split(*names, ",") {
+		r, err := recipeOf(name)
+		if err != nil {
+			return o, err
+		}
+		o.peers = append(o.peers, r)
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, to io.Writer) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	var missing error
+	installed := map[string]*peer{}
+	for _, r := range o.peers {
+		start := time.Now()
+		p, err := r.install(ctx, filepath.Join(o.dir, r.name), o.within)
+		switch {
+		case errors.Is(err, errNoPeer):
+			missing = errors.Join(missing, err)
+			continue
+		case err != nil:
+			return err
+		}
+		fmt.Fprintf(to, "%s is here after %.1fs\n", r.name, time.Since(start).Seconds())
+		installed[r.name] = p
+		defer p.stop()
+	}
+	s, stop, err := startServices(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	library := newOurs()
+	defer library.close()
+	if s.moto == "" {
+		fmt.Fprintf(to, "left out: %s: %v\n", groupBranchKeys, mototest.ErrNotInstalled)
+		missing = errors.Join(missing, mototest.ErrNotInstalled)
+	}
+	fmt.Fprintf(to, "seed %d\n", o.seed)
+
+	start := time.Now()
+	var wg sync.WaitGroup
+	results := make([]*result, 0, len(installed))
+	for _, r := range o.peers {
+		p := installed[r.name]
+		if p == nil {
+			continue
+		}
+		i := len(results)
+		results = append(results, nil)
+		wg.Go(func() {
+			all := cellsFor(s, o.seed, o.quick)
+			cells := selected(all, o.only)
+			t := &table{ours: library, peer: p, name: r.name, seed: o.seed}
+			results[i] = runCells(ctx, t, r.version, r.limits, cells, !o.quick && len(cells) == len(all))
+		})
+	}
+	wg.Wait()
+	sum := report(to, results, o.seed)
+	fmt.Fprintf(to, "\n%.1fs; %d cells are named above, and not counted\n", time.Since(start).Seconds(), sum.named)
+	fmt.Fprintf(to, "%d passed, %d failed\n", sum.passed, sum.failed)
+	switch {
+	case sum.failed > 0:
+		return errors.New("not all cells passed")
+	case missing != nil:
+		return missing
+	case sum.passed == 0:
+		return errors.New("no cell passed")
+	}
+	return nil
+}
+
+// selected returns the cells whose names match.
+func selected(cells []*cell, only *regexp.Regexp) []*cell {
+	var some []*cell
+	for _, c := range cells {
+		if only.MatchString(c.String()) {
+			some = append(some, c)
+		}
+	}
+	return some
+}
