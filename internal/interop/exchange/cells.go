@@ -56,13 +56,17 @@ var unicode = keyring.EncryptionContext{
 type maker struct {
 	services *services
 	seed     uint64
-	quick    bool // fewer of each
+	quick    bool   // fewer of each
+	ways     []cell // in which what is streamed is asked
 	cells    []*cell
 }
 
 // cellsFor returns the cells for a peer. Keys are new each time.
-func cellsFor(s *services, seed uint64, quick bool) []*cell {
-	m := &maker{services: s, seed: seed, quick: quick}
+func cellsFor(s *services, seed uint64, quick, pushes bool) []*cell {
+	m := &maker{services: s, seed: seed, quick: quick, ways: streamed}
+	if pushes {
+		m.ways = pushed
+	}
 	key := aesSpec("interop", "aes", 32)
 	m.suites(key)
 	m.frames(key)
@@ -84,11 +88,11 @@ func cellsFor(s *services, seed uint64, quick bool) []*cell {
 }
 
 func (m *maker) add(group, name string, x exchange) {
-	m.cells = append(m.cells, directions(group, name, x, false)...)
+	m.cells = append(m.cells, directions(group, name, x, whole)...)
 }
 
 func (m *maker) addStreamed(group, name string, x exchange) {
-	m.cells = append(m.cells, directions(group, name, x, true)...)
+	m.cells = append(m.cells, directions(group, name, x, m.ways)...)
 }
 
 // some returns all suites, or with -quick three.
@@ -324,6 +328,9 @@ func (m *maker) masterKeys() {
 			m.add(groupMaster, fmt.Sprintf("%s, %v", k.name, s), x)
 		}
 	}
+	x := newExchange(unsigned, master(aesSpec("interop", "aes", 32)))
+	x.context, x.size = keyring.EncryptionContext{"a": strings.Repeat("v", 20_000), "b": strings.Repeat("v", 20_000)}, 10
+	m.add(groupMaster, "AES-256, a context of 40 KB", x)
 }
 
 // sorting has a keyring of a peer sort the context in another order than the message, which is

@@ -53,6 +53,7 @@ type cell struct {
 	exchange
 	theirs bool // the peer writes it, and this library reads it
 	stream bool // the peer uses its streams, and this library its Writer
+	push   bool // the peer's streams are those that one writes to
 
 	// part, if not empty, is what of the message is altered, which the reader must refuse.
 	part string
@@ -68,6 +69,9 @@ func (c *cell) String() string {
 	}
 	if c.stream {
 		way += ", streams"
+	}
+	if c.push {
+		way += " to write to"
 	}
 	if c.special != nil {
 		way = "both"
@@ -186,7 +190,7 @@ func (t *table) theirsWrite(ctx context.Context, c *cell, plaintext []byte) ([]b
 }
 
 func (t *table) request(c *cell, op string) request {
-	return request{Op: op, Stream: c.stream, Required: c.required}
+	return request{Op: op, Stream: c.stream, Push: c.push, Required: c.required}
 }
 
 // ask has the peer answer with data.
@@ -306,19 +310,23 @@ func (t *table) oursRead(ctx context.Context, c *cell, plaintext, msg []byte) er
 	return nil
 }
 
-// directions returns the cells of an exchange: one for each side that can write it, and again
-// with streams.
-func directions(group, name string, x exchange, streams bool) []*cell {
+// The ways in which a peer is asked.
+var (
+	whole    = []cell{{}}
+	streamed = []cell{{}, {stream: true}}
+	pushed   = []cell{{}, {stream: true}, {stream: true, push: true}}
+)
+
+// directions returns the cells of an exchange: one for each side that can write it, in each of
+// some ways.
+func directions(group, name string, x exchange, ways []cell) []*cell {
 	var cells []*cell
 	for _, theirs := range []bool{false, true} {
 		if x.frame == 0 && !theirs {
 			continue
 		}
-		for _, stream := range []bool{false, true} {
-			if stream && !streams {
-				continue
-			}
-			cells = append(cells, &cell{group: group, name: name, exchange: x, theirs: theirs, stream: stream})
+		for _, w := range ways {
+			cells = append(cells, &cell{group: group, name: name, exchange: x, theirs: theirs, stream: w.stream, push: w.push})
 		}
 	}
 	return cells

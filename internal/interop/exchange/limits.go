@@ -1,5 +1,11 @@
 package main
 
+import (
+	"math"
+
+	"github.com/go-sealring/sealring/keyring"
+)
+
 // A limit is of a peer's own, known and stated: cells in which it shows are kept out of the
 // count, by its name.
 type limit struct {
@@ -54,7 +60,61 @@ var (
 		{name: "takes no context to decrypt: its callers compare what it returns", kind: lacks, lack: "context on decrypt"},
 		{name: "writes no messages without frames", kind: lacks, lack: "non-framed"},
 	}
+
+	javaLimits = []limit{
+		{
+			name: "neither reads nor writes empty keys or values of a context", kind: refuses,
+			applies: func(c *cell) bool { return hasText(c.context, func(n int) bool { return n == 0 }) },
+		},
+		{
+			name: "reads no keys or values of a context above 32,767 bytes", kind: refuses,
+			applies: func(c *cell) bool {
+				return !c.theirs && hasText(c.context, func(n int) bool { return n > math.MaxInt16 })
+			},
+		},
+		{
+			name: "reads no context above 32,767 bytes with its master keys", kind: refuses,
+			applies: func(c *cell) bool {
+				return !c.theirs && c.reads.Kind == "master-key" && serialized(c.context) > math.MaxInt16
+			},
+		},
+		{
+			name: "writes no context above 32,767 bytes", kind: refuses,
+			applies: func(c *cell) bool { return c.theirs && serialized(c.context) > math.MaxInt16 },
+		},
+		{
+			name: "writes nothing at all to a stream when nothing is written to it", kind: unread,
+			applies: func(c *cell) bool { return c.theirs && c.push && c.size == 0 },
+		},
+		{
+			name: "opens an unsigned message with other sequence numbers", kind: opens,
+			applies: func(c *cell) bool { return !c.theirs && c.part == partSequence && !c.suite.Signs() },
+		},
+	}
+
+	rustLimits = []limit{
+		{
+			name: "overflows its stack on 20,000 frames", kind: dies,
+			applies: func(c *cell) bool { return c.frame > 0 && c.size/c.frame >= 20_000 },
+		},
+		{name: "has no streams", kind: lacks, lack: "stream"},
+		{name: "has no master keys: its keyrings are tried", kind: lacks, lack: "master-key"},
+		{name: "writes no messages without frames", kind: lacks, lack: "non-framed"},
+	}
 )
+
+// serialized returns how many bytes a context takes in a message.
+func serialized(ec keyring.EncryptionContext) int { return len(must(ec.AppendBinary(nil))) }
+
+// hasText says whether the length of a key or of a value is such.
+func hasText(ec keyring.EncryptionContext, such func(int) bool) bool {
+	for k, v := range ec {
+		if such(len(k)) || such(len(v)) {
+			return true
+		}
+	}
+	return false
+}
 
 // sortsDifferently says whether a locale has another order than the format.
 func sortsDifferently(c *cell) bool {

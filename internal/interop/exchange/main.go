@@ -2,7 +2,8 @@
 // Encryption SDK in other languages: each reads what the other wrote, and refuses what it
 // must. In internal/interop:
 //
-//	go run ./exchange -peer python,javascript
+//	go run ./exchange                                   # all but Rust
+//	go run ./exchange -peer rust -within 30m            # which takes long to build
 //	go run ./exchange -peer python -quick               # fewer cells
 //	go run ./exchange -peer python -only 'KMS.*P-384'   # cells that match
 //
@@ -65,7 +66,7 @@ type options struct {
 
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("exchange", flag.ContinueOnError)
-	names := flags.String("peer", "python,javascript", "peers by their `names`, with commas between")
+	names := flags.String("peer", "python,javascript,java", "peers by their `names`, with commas between")
 	flags.StringVar(&o.dir, "dir", "peers", "`directory` of the peers' programs")
 	flags.DurationVar(&o.within, "within", 5*time.Minute, "how long the installation of a peer may take")
 	only := flags.String("only", "", "only cells whose names match this `regexp`")
@@ -133,7 +134,7 @@ func run(ctx context.Context, args []string, to io.Writer) error {
 		i := len(results)
 		results = append(results, nil)
 		wg.Go(func() {
-			all := cellsFor(s, o.seed, o.quick)
+			all := cellsFor(s, o.seed, o.quick, r.pushes)
 			cells := selected(all, o.only)
 			t := &table{ours: library, peer: p, name: r.name, seed: o.seed}
 			results[i] = runCells(ctx, t, r.version, r.limits, cells, !o.quick && len(cells) == len(all))

@@ -28,6 +28,10 @@ type request struct {
 	// Stream has the peer use its streams.
 	Stream bool `json:"stream,omitempty"`
 
+	// Push, beside Stream, has it use those that one writes to, and not those that one
+	// reads from.
+	Push bool `json:"push,omitempty"`
+
 	// Context is the encryption context, or to decrypt what of it is reproduced. Required
 	// are the keys of pairs for a manager that requires them.
 	Context  map[string]string `json:"context,omitempty"`

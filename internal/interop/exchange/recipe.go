@@ -33,6 +33,9 @@ type recipe struct {
 	// slash.
 	command []string
 
+	// pushes says that the peer has streams to write to, beside those to read from.
+	pushes bool
+
 	limits []limit
 }
 
@@ -53,6 +56,32 @@ var recipes = []recipe{
 		steps:   [][]string{{"npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"}},
 		command: []string{"node", "peer.js"},
 		limits:  javascriptLimits,
+	},
+	{
+		name: "java", version: "3.0.2", tools: []string{"mvn", "java", "javac"},
+		pins: []string{
+			"pom.xml", "src/main/java/Client.java", "src/main/java/Clients.java", "src/main/java/Keyrings.java",
+			"src/main/java/MasterKeys.java", "src/main/java/Peer.java",
+		},
+		into: "target",
+		steps: [][]string{
+			{
+				// Maven waits half an hour for a silent server of its own accord.
+				"mvn", "--batch-mode", "--quiet", "-Dmaven.wagon.http.connectionTimeout=20000", "-Dmaven.wagon.rto=60000",
+				"org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies", "-DoutputDirectory=target/lib",
+			},
+			{"javac", "-encoding", "UTF-8", "-cp", "target/lib/*", "-sourcepath", "src/main/java", "-d", "target/classes", "src/main/java/Peer.java"},
+		},
+		command: []string{"java", "-Xmx2g", "-cp", "target/classes:target/lib/*", "Peer"},
+		pushes:  true,
+		limits:  javaLimits,
+	},
+	{
+		name: "rust", version: "1.2.4", tools: []string{"cargo", "cmake"},
+		pins: []string{"Cargo.toml", "Cargo.lock"}, into: "target",
+		steps:   [][]string{{"cargo", "build", "--quiet", "--locked"}},
+		command: []string{"cargo", "run", "--quiet", "--locked"},
+		limits:  rustLimits,
 	},
 }
 
