@@ -94,22 +94,15 @@ func run(ctx context.Context, args []string, to io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var missing error
-	installed := map[string]*peer{}
-	for _, r := range o.peers {
-		start := time.Now()
-		p, err := r.install(ctx, filepath.Join(o.dir, r.name), o.within)
-		switch {
-		case errors.Is(err, errNoPeer):
-			missing = errors.Join(missing, err)
-			continue
-		case err != nil:
-			return err
-		}
-		fmt.Fprintf(to, "%s is here after %.1fs\n", r.name, time.Since(start).Seconds())
-		installed[r.name] = p
+	start := time.Now()
+	installed, missing, err := install(ctx, o)
+	if err != nil {
+		return err
+	}
+	for _, p := range installed {
 		defer p.stop()
 	}
+	fmt.Fprintf(to, "%d of %d peers are here after %.1fs\n", len(installed), len(o.peers), time.Since(start).Seconds())
 	s, stop, err := startServices(ctx)
 	if err != nil {
 		return err
@@ -123,7 +116,7 @@ func run(ctx context.Context, args []string, to io.Writer) error {
 	}
 	fmt.Fprintf(to, "seed %d\n", o.seed)
 
-	start := time.Now()
+	start = time.Now()
 	var wg sync.WaitGroup
 	results := make([]*result, 0, len(installed))
 	for _, r := range o.peers {
@@ -153,6 +146,29 @@ func run(ctx context.Context, args []string, to io.Writer) error {
 		return errors.New("no cell passed")
 	}
 	return nil
+}
+
+// install installs the peers, all at once, and returns those that are there by their names.
+// Missing says why others are not.
+func install(ctx context.Context, o options) (installed map[string]*peer, missing, err error) {
+	peers, errs := make([]*peer, len(o.peers)), make([]error, len(o.peers))
+	var wg sync.WaitGroup
+	for i, r := range o.peers {
+		wg.Go(func() { peers[i], errs[i] = r.install(ctx, filepath.Join(o.dir, r.name), o.within) })
+	}
+	wg.Wait()
+	installed = map[string]*peer{}
+	for i, r := range o.peers {
+		switch {
+		case errors.Is(errs[i], errNoPeer):
+			missing = errors.Join(missing, errs[i])
+		case errs[i] != nil:
+			return nil, nil, errs[i]
+		default:
+			installed[r.name] = peers[i]
+		}
+	}
+	return installed, missing, nil
 }
 
 // selected returns the cells whose names match.

@@ -45,7 +45,7 @@ var recipes = []recipe{
 		pins: []string{"requirements.txt"}, into: ".venv",
 		steps: [][]string{
 			{"python3", "-m", "venv", ".venv"},
-			{".venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", "requirements.txt"},
+			{".venv/bin/pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "--requirement", "requirements.txt"},
 		},
 		command: []string{".venv/bin/python", "peer.py"},
 		limits:  pythonLimits,

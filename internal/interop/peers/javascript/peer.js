@@ -103,7 +103,7 @@ function collect(stream, data) {
     let header
     stream.once('MessageHeader', (h) => (header = h))
     stream.on('data', (chunk) => out.push(chunk))
-    stream.once('error', reject)
+    stream.on('error', reject) // more than once
     stream.once('end', () => resolve([Buffer.concat(out), header]))
     const pieces = []
     for (let i = 0; i < data.length; i += 1000) pieces.push(data.subarray(i, i + 1000))
