@@ -62,6 +62,7 @@ type options struct {
 	quick  bool
 	seed   uint64
 	write  string
+	faulty string
 }
 
 func parse(args []string) (o options, err error) {
@@ -73,6 +74,7 @@ func parse(args []string) (o options, err error) {
 	flags.BoolVar(&o.quick, "quick", false, "fewer cells, for a minute or two")
 	flags.Uint64Var(&o.seed, "seed", 1, "of plaintexts, and of what is exchanged at random")
 	flags.StringVar(&o.write, "write", "", "write messages of the peers into this `directory`, and do nothing else")
+	flags.StringVar(&o.faulty, "refused", "", "print which messages in this `file` the peers open, as readers.json has it, and do nothing else")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -103,6 +105,16 @@ func run(ctx context.Context, args []string, to io.Writer) error {
 		defer p.stop()
 	}
 	fmt.Fprintf(to, "%d of %d peers are here after %.1fs\n", len(installed), len(o.peers), time.Since(start).Seconds())
+	if o.faulty != "" {
+		for _, r := range o.peers {
+			if p := installed[r.name]; p != nil {
+				if err := readFaulty(ctx, to, o.faulty, p, r.pushes); err != nil {
+					return fmt.Errorf("%s: %w", r.name, err)
+				}
+			}
+		}
+		return missing
+	}
 	s, stop, err := startServices(ctx)
 	if err != nil {
 		return err

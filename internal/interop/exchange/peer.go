@@ -32,6 +32,9 @@ type request struct {
 	// reads from.
 	Push bool `json:"push,omitempty"`
 
+	// MaxKeys is the most wrapped keys that it reads.
+	MaxKeys int `json:"maxKeys,omitempty"`
+
 	// Context is the encryption context, or to decrypt what of it is reproduced. Required
 	// are the keys of pairs for a manager that requires them.
 	Context  map[string]string `json:"context,omitempty"`

@@ -121,7 +121,10 @@ async function encrypt(r, data) {
 }
 
 async function decrypt(r, data) {
-  const { decrypt, decryptStream } = sdk.buildClient(policies[r.policy])
+  const { decrypt, decryptStream } = sdk.buildClient({
+    commitmentPolicy: policies[r.policy],
+    maxEncryptedDataKeys: r.maxKeys || false,
+  })
   if (r.stream) return collect(decryptStream(keyring(r.keyring)), data)
   const { plaintext, messageHeader } = await decrypt(keyring(r.keyring), data)
   return [plaintext, messageHeader]

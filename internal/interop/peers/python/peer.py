@@ -232,7 +232,9 @@ def materials(request):
 
 
 def run(request):
-    sdk = aws_encryption_sdk.EncryptionSDKClient(commitment_policy=POLICIES[request["policy"]])
+    sdk = aws_encryption_sdk.EncryptionSDKClient(
+        commitment_policy=POLICIES[request["policy"]], max_encrypted_data_keys=request.get("maxKeys")
+    )
     options = materials(request)
     options["encryption_context"] = request.get("context", {})
     if request["op"] == "encrypt":
