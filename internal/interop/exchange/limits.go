@@ -1,5 +1,7 @@
 package main
 
+import "errors"
+
 // A limit is of a peer's own, known and stated: cells in which it shows are kept out of the
 // count, by its name.
 type limit struct {
@@ -21,8 +23,16 @@ type limit struct {
 // holds says whether a limit is to show in a cell.
 func (l *limit) holds(c *cell) bool { return l.kind != lacks && l.applies(c) }
 
-// is says whether an error is the limit showing.
-func (l *limit) is(err error) bool { return err != nil && kindOf(err) == l.kind }
+// shows says whether it is a limit why a cell ended with an error.
+func (l *limit) shows(c *cell, err error) bool {
+	switch {
+	case err == nil || kindOf(err) != l.kind:
+		return false
+	case l.kind == lacks:
+		return errors.Is(err, lack(l.lack))
+	}
+	return l.applies(c)
+}
 
 var (
 	pythonLimits = []limit{
