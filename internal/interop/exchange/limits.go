@@ -44,7 +44,6 @@ var (
 			name: "opens a message with a byte behind it", kind: opens,
 			applies: func(c *cell) bool { return !c.theirs && c.part == partBehind },
 		},
-		{name: "has no master keys here: its keyrings are tried", kind: lacks, lack: "master-key"},
 	}
 
 	javascriptLimits = []limit{
