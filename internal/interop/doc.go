@@ -3,5 +3,6 @@
 //
 //	go -C internal/interop test ./...
 //
-// AWS's SDK takes minutes to build the first time.
+// AWS's SDK takes minutes to build the first time. The program in exchange does the same
+// with AWS's releases in other languages, by the programs in peers.
 package interop

@@ -256,7 +256,8 @@ func (m *maker) required(key *peerkey.Spec) {
 
 func (m *maker) policies(key *peerkey.Spec) {
 	for _, s := range allSuites {
-		for p, name := range policies {
+		for _, p := range slices.Sorted(maps.Keys(policies)) {
+			name := policies[p]
 			x := newExchange(s, key)
 			x.readerPolicy, x.size = p, 10
 			x.readerRefuses = !s.Commits() && p == keyring.RequireEncryptRequireDecrypt

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"math"
 
 	"github.com/go-sealring/sealring/keyring"
@@ -27,8 +28,16 @@ type limit struct {
 // holds says whether a limit is to show in a cell.
 func (l *limit) holds(c *cell) bool { return l.kind != lacks && l.applies(c) }
 
-// is says whether an error is the limit showing.
-func (l *limit) is(err error) bool { return err != nil && kindOf(err) == l.kind }
+// shows says whether it is a limit why a cell ended with an error.
+func (l *limit) shows(c *cell, err error) bool {
+	switch {
+	case err == nil || kindOf(err) != l.kind:
+		return false
+	case l.kind == lacks:
+		return errors.Is(err, lack(l.lack))
+	}
+	return l.applies(c)
+}
 
 var (
 	pythonLimits = []limit{
@@ -40,7 +49,6 @@ var (
 			name: "opens a message with a byte behind it", kind: opens,
 			applies: func(c *cell) bool { return !c.theirs && c.part == partBehind },
 		},
-		{name: "has no master keys here: its keyrings are tried", kind: lacks, lack: "master-key"},
 	}
 
 	javascriptLimits = []limit{

@@ -105,6 +105,15 @@ func run(ctx context.Context, args []string, to io.Writer) error {
 		defer p.stop()
 	}
 	fmt.Fprintf(to, "%d of %d peers are here after %.1fs\n", len(installed), len(o.peers), time.Since(start).Seconds())
+	if o.write != "" {
+		for _, r := range o.peers {
+			if p := installed[r.name]; p != nil {
+				t := &table{ours: newOurs(), peer: p, name: r.name, seed: o.seed}
+				missing = errors.Join(missing, writeMessages(ctx, t, r, o.write))
+			}
+		}
+		return missing
+	}
 	if o.faulty != "" {
 		for _, r := range o.peers {
 			if p := installed[r.name]; p != nil {

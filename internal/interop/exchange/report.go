@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -84,11 +83,7 @@ func runCells(ctx context.Context, t *table, version string, limits []limit, cel
 func (r *result) count(c *cell, err error, limits []limit) {
 	var holds []string
 	for _, l := range limits {
-		shows := l.holds(c) && l.is(err)
-		if l.kind == lacks && l.is(err) {
-			shows = errors.Is(err, lack(l.lack))
-		}
-		if shows {
+		if l.shows(c, err) {
 			r.group(c.group).named++
 			r.named[l.name]++
 			return

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-
-	"github.com/go-sealring/sealring/envelope"
 )
 
 // Parts of a message that are altered: a bit of each byte of the part, one at a time.
@@ -39,7 +37,7 @@ func partsOf(x *exchange) []string {
 
 // split says which bytes of a message belong to which part.
 func split(msg []byte) (map[string][]int, error) {
-	h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
+	h, err := header(msg)
 	if err != nil {
 		return nil, err
 	}

@@ -9,16 +9,27 @@ import importlib.metadata
 import io
 import json
 import logging
+import os
 import sys
 
 import aws_encryption_sdk
 import boto3
+import botocore.session
 from aws_cryptographic_material_providers.keystore import KeyStore
 from aws_cryptographic_material_providers.keystore.config import KeyStoreConfig
 from aws_cryptographic_material_providers.keystore.models import KMSConfigurationKmsKeyArn
 from aws_cryptographic_material_providers.mpl import AwsCryptographicMaterialProviders, models
 from aws_cryptographic_material_providers.mpl.config import MaterialProvidersConfig
-from aws_encryption_sdk.identifiers import Algorithm, CommitmentPolicy
+from aws_encryption_sdk.identifiers import Algorithm, CommitmentPolicy, EncryptionKeyType, WrappingAlgorithm
+from aws_encryption_sdk.internal.crypto.wrapping_keys import WrappingKey
+from aws_encryption_sdk.key_providers.kms import (
+    DiscoveryAwsKmsMasterKeyProvider,
+    DiscoveryFilter,
+    MRKAwareDiscoveryAwsKmsMasterKeyProvider,
+    MRKAwareStrictAwsKmsMasterKeyProvider,
+    StrictAwsKmsMasterKeyProvider,
+)
+from aws_encryption_sdk.key_providers.raw import RawMasterKey
 from aws_encryption_sdk.materials_managers.mpl.cmm import CryptoMaterialsManagerFromMPL
 from botocore.config import Config
 
@@ -195,6 +206,62 @@ def branch_key(k):
     )
 
 
+def raw_master_key(k):
+    if k["of"] == "raw-aes":
+        key, of_type = binary(k["key"]), EncryptionKeyType.SYMMETRIC
+        wrapping = WrappingAlgorithm[f"AES_{8 * len(key)}_GCM_IV12_TAG16_NO_PADDING"]
+    else:
+        key, of_type = k["private"].encode(), EncryptionKeyType.PRIVATE
+        wrapping = WrappingAlgorithm["RSA_" + PADDINGS[k["padding"]]]
+    return RawMasterKey(
+        provider_id=k["namespace"], key_id=k["name"], wrapping_key=WrappingKey(wrapping, key, of_type)
+    )
+
+
+master_keys = {}
+
+
+def kms_master_key(k):
+    # A client takes long to make.
+    at = json.dumps(k, sort_keys=True)
+    if at not in master_keys:
+        master_keys[at] = new_kms_master_key(k)
+    return master_keys[at]
+
+
+def new_kms_master_key(k):
+    session = botocore.session.Session()
+    session.set_credentials("any", "any")
+    options = {"botocore_session": session}
+    if "discovery" in k["of"]:
+        options["discovery_filter"] = DiscoveryFilter(account_ids=k["accounts"], partition=k["partition"])
+    else:
+        options["key_ids"] = [k["key"]]
+    if k["of"] == "kms-mrk-discovery":
+        options["discovery_region"] = k["region"]
+    # The provider makes its client itself.
+    os.environ["AWS_ENDPOINT_URL_KMS"] = k["endpoint"]
+    try:
+        provider = KMS_PROVIDERS[k["of"]](**options)
+        provider.add_regional_client(k["region"])
+    finally:
+        del os.environ["AWS_ENDPOINT_URL_KMS"]
+    return provider
+
+
+KMS_PROVIDERS = {
+    "kms": StrictAwsKmsMasterKeyProvider,
+    "kms-mrk": MRKAwareStrictAwsKmsMasterKeyProvider,
+    "kms-discovery": DiscoveryAwsKmsMasterKeyProvider,
+    "kms-mrk-discovery": MRKAwareDiscoveryAwsKmsMasterKeyProvider,
+}
+
+
+def master_key(k):
+    """Returns what older releases had in place of a keyring."""
+    return kms_master_key(k) if k["of"] in KMS_PROVIDERS else raw_master_key(k)
+
+
 KINDS = {
     "raw-aes": raw_aes,
     "raw-rsa": raw_rsa,
@@ -217,6 +284,8 @@ def keyring(k):
 
 
 def materials(request):
+    if request["keyring"]["kind"] == "master-key":
+        return {"key_provider": master_key(request["keyring"])}
     kr = keyring(request["keyring"])
     if not request.get("required"):
         return {"keyring": kr}
@@ -236,7 +305,8 @@ def run(request):
         commitment_policy=POLICIES[request["policy"]], max_encrypted_data_keys=request.get("maxKeys")
     )
     options = materials(request)
-    options["encryption_context"] = request.get("context", {})
+    if request["op"] == "encrypt" or request.get("context"):
+        options["encryption_context"] = request.get("context", {})
     if request["op"] == "encrypt":
         if request.get("suite"):
             options["algorithm"] = Algorithm.get_by_id(request["suite"])
