@@ -139,6 +139,12 @@ func run(ctx context.Context, args []string, to io.Writer) error {
 
 	start = time.Now()
 	var wg sync.WaitGroup
+	var mu sync.Mutex
+	progress := func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintln(to, line)
+	}
 	results := make([]*result, 0, len(installed))
 	for _, r := range o.peers {
 		p := installed[r.name]
@@ -151,7 +157,7 @@ func run(ctx context.Context, args []string, to io.Writer) error {
 			all := cellsFor(s, o.seed, o.quick, r.pushes)
 			cells := selected(all, o.only)
 			t := &table{ours: library, peer: p, name: r.name, seed: o.seed}
-			results[i] = runCells(ctx, t, r.version, r.limits, cells, !o.quick && len(cells) == len(all))
+			results[i] = runCells(ctx, t, r.version, r.limits, cells, !o.quick && len(cells) == len(all), progress)
 		})
 	}
 	wg.Wait()

@@ -199,6 +199,8 @@ func fakeEncrypt(ctx context.Context, library *ours, mode string, r *request, x 
 // fakeLimits are those that the fake has when it is right.
 var fakeLimits = []limit{{name: "writes no messages without frames", kind: lacks, lack: "non-framed"}}
 
+func quiet(string) {}
+
 func fakePeer(t *testing.T, mode string) *peer {
 	p := newPeer(".", os.Args[0])
 	p.env = append(os.Environ(), fakeMode+"="+mode)
@@ -222,7 +224,7 @@ func testTable(t *testing.T, mode string) *table {
 // where no peer is installed.
 func TestRightPeer(t *testing.T) {
 	cells := cellsFor(testServices(t), 1, true, true)
-	r := runCells(t.Context(), testTable(t, right), "1", fakeLimits, cells, true)
+	r := runCells(t.Context(), testTable(t, right), "1", fakeLimits, cells, true, quiet)
 	assert.Empty(t, r.failures)
 	sum := r.total()
 	assert.Equal(t, len(cells)+1, sum.passed+sum.named)
@@ -243,7 +245,7 @@ func TestBranchKeysOfRightPeer(t *testing.T) {
 		t.Skip("moto_server is not installed")
 	}
 	cells := selected(cellsFor(s, 1, true, false), regexp.MustCompile("^branch keys"))
-	r := runCells(t.Context(), testTable(t, right), "1", fakeLimits, cells, false)
+	r := runCells(t.Context(), testTable(t, right), "1", fakeLimits, cells, false, quiet)
 	assert.Empty(t, r.failures)
 	assert.Equal(t, len(cells)+1, r.total().passed)
 }
@@ -401,18 +403,18 @@ func TestLimitsAreShown(t *testing.T) {
 	x := newExchange(unsigned, aesSpec("n", "k", 32))
 	cells := []*cell{{group: groupSuites, exchange: x}}
 	never := []limit{{name: "never shows", kind: lacks, lack: "wheel"}}
-	r := runCells(t.Context(), testTable(t, right), "1", never, cells, false)
+	r := runCells(t.Context(), testTable(t, right), "1", never, cells, false, quiet)
 	assert.Equal(t, tally{passed: 2}, r.total())
-	r = runCells(t.Context(), testTable(t, right), "1", never, cells, true)
+	r = runCells(t.Context(), testTable(t, right), "1", never, cells, true, quiet)
 	assert.Equal(t, tally{passed: 2, failed: 1}, r.total())
 	assert.Contains(t, r.failures[0], "no cell shows that it never shows")
-	r = runCells(t.Context(), testTable(t, right), "2", nil, cells, true)
+	r = runCells(t.Context(), testTable(t, right), "2", nil, cells, true, quiet)
 	assert.Equal(t, tally{passed: 1, failed: 1}, r.total())
 	assert.Contains(t, r.failures[0], `it is version "1"`)
 
 	table := testTable(t, right)
 	table.peer.command = []string{filepath.Join(t.TempDir(), "none")}
-	r = runCells(t.Context(), table, "1", nil, cells, true)
+	r = runCells(t.Context(), table, "1", nil, cells, true, quiet)
 	assert.Equal(t, tally{failed: 1}, r.total())
 }
 
@@ -476,7 +478,7 @@ func TestSameCells(t *testing.T) {
 func TestFailureTellsNoKey(t *testing.T) {
 	table := testTable(t, refusesReading)
 	key := aesSpec("n", "k", 32)
-	r := runCells(t.Context(), table, "1", nil, []*cell{{group: groupSuites, name: "one", exchange: newExchange(unsigned, key)}}, false)
+	r := runCells(t.Context(), table, "1", nil, []*cell{{group: groupSuites, name: "one", exchange: newExchange(unsigned, key)}}, false, quiet)
 	require.Len(t, r.failures, 1)
 	assert.NotContains(t, r.failures[0], key.Key)
 	assert.Contains(t, r.failures[0], "suites: one: ours to theirs: it refuses: it does")

@@ -16,6 +16,8 @@ type tally struct {
 	spent                 time.Duration
 }
 
+func (t tally) String() string { return fmt.Sprintf("%d/%d/%d", t.passed, t.failed, t.named) }
+
 // groupRelease is the group of what is asked of a peer itself.
 const groupRelease = "release and limits"
 
@@ -49,7 +51,8 @@ func (r *result) total() (t tally) {
 }
 
 // runCells runs cells against a peer. If they are all, each of its limits must show in one.
-func runCells(ctx context.Context, t *table, version string, limits []limit, cells []*cell, all bool) *result {
+// It tells progress of each group that is done.
+func runCells(ctx context.Context, t *table, version string, limits []limit, cells []*cell, all bool, progress func(string)) *result {
 	r := &result{peer: t.name, groups: map[string]*tally{}, named: map[string]int{}}
 	about, err := t.peer.about(ctx)
 	switch {
@@ -62,10 +65,14 @@ func runCells(ctx context.Context, t *table, version string, limits []limit, cel
 		r.group(groupRelease).passed++
 	}
 	r.peer = about.Name + " " + about.Version
-	for _, c := range cells {
+	for i, c := range cells {
 		start := time.Now()
 		r.count(c, t.run(ctx, c), limits)
-		r.group(c.group).spent += time.Since(start)
+		g := r.group(c.group)
+		g.spent += time.Since(start)
+		if i == len(cells)-1 || cells[i+1].group != c.group {
+			progress(fmt.Sprintf("%s: %s: %v in %.1fs", t.name, c.group, g, g.spent.Seconds()))
+		}
 	}
 	for _, l := range limits {
 		if all && r.named[l.name] == 0 && !l.sometimes {
@@ -111,14 +118,13 @@ func report(to io.Writer, results []*result, seed uint64) (sum tally) {
 		fmt.Fprintf(to, " %18s", fmt.Sprintf("[%d]", i+1))
 	}
 	fmt.Fprintln(to)
-	show := func(t tally) string { return fmt.Sprintf("%d/%d/%d", t.passed, t.failed, t.named) }
 	for _, g := range append([]string{groupRelease}, groups...) {
 		ran := false
 		line := fmt.Sprintf("%-*s", width, g)
 		for _, r := range results {
 			shown := "-"
 			if t := r.groups[g]; t != nil {
-				shown, ran = show(*t), true
+				shown, ran = t.String(), true
 			}
 			line += fmt.Sprintf(" %18s", shown)
 		}
@@ -128,7 +134,7 @@ func report(to io.Writer, results []*result, seed uint64) (sum tally) {
 	}
 	line := fmt.Sprintf("%-*s", width, "all")
 	for _, r := range results {
-		line += fmt.Sprintf(" %18s", show(r.total()))
+		line += fmt.Sprintf(" %18s", r.total())
 	}
 	fmt.Fprintln(to, line)
 	for i, r := range results {
