@@ -26,7 +26,8 @@ var root = filepath.Join("..", "..")
 //   - .ci/run and what it calls.
 //
 // A block "whole" is all of its file: -update copies it. Of a block "from", leading and
-// trailing space of lines do not matter, and … stands for what is left out.
+// trailing space of lines do not matter, and … stands for what is left out. A block "run" is
+// what a command of .ci/run has printed once; nothing compares it.
 func TestBlocks(t *testing.T) {
 	for _, page := range pages(t) {
 		t.Run(filepath.Base(page), func(t *testing.T) {
@@ -36,15 +37,18 @@ func TestBlocks(t *testing.T) {
 				require.NoError(t, os.WriteFile(page, []byte(text), 0o666))
 			}
 			for _, b := range blocks(t, text) {
-				file := read1(t, filepath.Join(root, b.path))
-				if b.whole {
-					assert.Equal(t, file, b.code, "%s: run go test ./internal/docs -update", b.path)
-					continue
-				}
-				file = "\n" + trimLines(file)
-				for _, part := range strings.Split(b.code, "…\n") {
-					part = trimLines(part)
-					assert.True(t, strings.Contains(file, "\n"+part), "%s does not have these lines:\n%s", b.path, part)
+				switch b.kind {
+				case "whole":
+					file := read1(t, filepath.Join(root, filepath.FromSlash(b.of)))
+					assert.Equal(t, file, b.code, "%s: run go test ./internal/docs -update", b.of)
+				case "from":
+					file := "\n" + trimLines(read1(t, filepath.Join(root, filepath.FromSlash(b.of))))
+					for _, part := range strings.Split(b.code, "…\n") {
+						part = trimLines(part)
+						assert.True(t, strings.Contains(file, "\n"+part), "%s does not have these lines:\n%s", b.of, part)
+					}
+				case "run":
+					assert.Contains(t, read1(t, filepath.Join(root, ".ci", "run")), "\n"+b.of+"\n")
 				}
 			}
 		})
@@ -65,22 +69,22 @@ func read1(t *testing.T, path string) string {
 }
 
 type block struct {
-	path  string // of the file that it is from
-	whole bool
-	code  string
+	kind string // whole, from or run
+	of   string // the file, or the command
+	code string
 }
 
 var (
 	fence   = regexp.MustCompile("(?m)^```")
-	blockRE = regexp.MustCompile("(?ms)^<!-- (whole|from): (\\S+) -->\n\n?```[a-z]+\n(.*?)^```$")
+	blockRE = regexp.MustCompile("(?ms)^<!-- (whole|from|run): ([^\n]+) -->\n\n?```[a-z]+\n(.*?)^```$")
 )
 
 // blocks returns the blocks of code in a page, and fails if one does not say its file.
 func blocks(t *testing.T, text string) (all []block) {
 	for _, m := range blockRE.FindAllStringSubmatch(text, -1) {
-		all = append(all, block{path: filepath.FromSlash(m[2]), whole: m[1] == "whole", code: m[3]})
+		all = append(all, block{m[1], m[2], m[3]})
 	}
-	assert.Len(t, fence.FindAllString(text, -1), 2*len(all), "each block has a language, and before it <!-- from: FILE --> or <!-- whole: FILE -->")
+	assert.Len(t, fence.FindAllString(text, -1), 2*len(all), "each block has a language, and before it <!-- whole: FILE -->, <!-- from: FILE --> or <!-- run: COMMAND -->")
 	return all
 }
 
