@@ -66,9 +66,23 @@ func TestRawAESFormat(t *testing.T) {
 				got, err := gcm(t, key).Open(nil, info, edk.Ciphertext, []byte(serializedContext))
 				require.NoError(t, err)
 				assert.Equal(t, dataKey, got)
+
+				// And the other way round, with an IV that is no random one.
+				iv, dataKey := bytes.Repeat([]byte{9}, 12), bytes.Repeat([]byte{8}, 32)
+				edk.ProviderInfo = append([]byte("kek\x00\x00\x00\x80\x00\x00\x00\x0c"), iv...)
+				edk.Ciphertext = gcm(t, key).Seal(nil, iv, dataKey, []byte(serializedContext))
+				unwrapsTo(t, k, edk, dataKey)
 			}
 		})
 	}
+}
+
+// unwrapsTo has a keyring unwrap what a test has wrapped by itself.
+func unwrapsTo(t *testing.T, k keyring.Decrypter, edk keyring.EncryptedDataKey, dataKey []byte) {
+	t.Helper()
+	d := &keyring.DecryptionMaterials{Suite: commit, Context: formatContext}
+	require.NoError(t, k.OnDecrypt(t.Context(), d, []keyring.EncryptedDataKey{edk}))
+	assert.Equal(t, dataKey, d.DataKey)
 }
 
 var oaepHashes = map[keyring.RSAPadding]crypto.Hash{
@@ -112,6 +126,8 @@ func TestRawECDHFormat(t *testing.T) {
 		require.NoError(t, err)
 		ephemeral, err := keyring.NewRawECDHEncrypter(bob.PublicKey())
 		require.NoError(t, err)
+		asBob, err := keyring.NewRawECDHDecrypter(bob)
+		require.NoError(t, err)
 		compress := func(k *ecdh.PublicKey) string {
 			point := k.Bytes()[1:]
 			x, y := new(big.Int).SetBytes(point[:len(point)/2]), new(big.Int).SetBytes(point[len(point)/2:])
@@ -139,9 +155,15 @@ func TestRawECDHFormat(t *testing.T) {
 				derived = h.Sum(derived)
 			}
 			assert.Equal(t, derived[:32], commitment)
-			got, err := gcm(t, derived[32:64]).Open(nil, make([]byte, 12), sealed, []byte(fixed))
+			aead, iv := gcm(t, derived[32:64]), make([]byte, 12)
+			got, err := aead.Open(nil, iv, sealed, []byte(fixed))
 			require.NoError(t, err)
 			assert.Equal(t, dataKey, got)
+
+			// And the other way round.
+			other := bytes.Repeat([]byte{8}, 32)
+			edk.Ciphertext = aead.Seal(slices.Concat(salt, commitment), iv, other, []byte(fixed))
+			unwrapsTo(t, asBob, edk, other)
 		}
 		t.Run(name, func(t *testing.T) {
 			dataKey, edk := wrapOne(t, static)

@@ -1,6 +1,7 @@
 package branchkey
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
@@ -59,9 +60,17 @@ func TestWrappedKeyFormat(t *testing.T) {
 	require.NoError(t, err)
 	aead, err := cipher.NewGCM(block)
 	require.NoError(t, err)
-	got, err := aead.Open(nil, iv, sealed, []byte("aws-kms-hierarchytenant-42"+string(version)+"\x00\x02\x00\x01a\x00\x011\x00\x01b\x00\x012"))
+	aad := []byte("aws-kms-hierarchytenant-42" + string(version) + "\x00\x02\x00\x01a\x00\x011\x00\x01b\x00\x012")
+	got, err := aead.Open(nil, iv, sealed, aad)
 	require.NoError(t, err)
 	assert.Equal(t, m.DataKey, got)
+
+	// And the other way round.
+	other := bytes.Repeat([]byte{8}, 32)
+	edk.Ciphertext = aead.Seal(slices.Concat(salt, iv, version), iv, other, aad)
+	d := &keyring.DecryptionMaterials{Suite: carrier, Context: m.Context}
+	require.NoError(t, k.OnDecrypt(t.Context(), d, []keyring.EncryptedDataKey{edk}))
+	assert.Equal(t, other, d.DataKey)
 }
 
 // TestContextThatCannotBeSerialized has a context which the format does not hold.
