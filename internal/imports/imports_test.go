@@ -48,6 +48,7 @@ var layers = []struct {
 	prefix string
 	layer  int
 }{
+	{"internal/erase", 0},
 	{"internal/suite", 0},
 	{"internal/ecdhwrap", 1},
 	{"internal/message", 1},
