@@ -99,6 +99,17 @@ func TestImportsRunOneWay(t *testing.T) {
 	}
 }
 
+// TestPlainGo holds that no package needs cgo, and that only one uses unsafe: to see whether
+// two slices overlap.
+func TestPlainGo(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		assert.NotContains(t, p.Imports, "C", p.ImportPath)
+		if p.ImportPath != module+"envelope" {
+			assert.NotContains(t, p.Imports, "unsafe", p.ImportPath)
+		}
+	}
+}
+
 // TestFewDependencies holds what the core is built with.
 func TestFewDependencies(t *testing.T) {
 	core := []string{"./envelope", "./envelope/field", "./keyring", "./cache"}
