@@ -13,7 +13,8 @@
 // many show which difference.
 //
 // AWS's release runs in a process of its own, awspeer: so what it is made of is not built anew
-// for fuzzing, which takes long, and its coverage does not hide the library's.
+// for fuzzing, which takes long, and its coverage does not hide the library's. The tests build
+// it, unless SEALRING_AWSPEER names one that is there.
 //
 // # Known differences
 //

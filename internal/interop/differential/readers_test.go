@@ -63,14 +63,18 @@ type peer struct {
 	in  *gob.Decoder
 }
 
-// startPeer builds awspeer and starts it. It ends when the test does.
+// startPeer starts awspeer, the program that SEALRING_AWSPEER names or one that it builds. It
+// ends when the test does.
 func startPeer(t testing.TB) *peer {
-	program := filepath.Join(t.TempDir(), "awspeer")
-	if runtime.GOOS == "windows" {
-		program += ".exe"
+	program := os.Getenv("SEALRING_AWSPEER")
+	if program == "" {
+		program = filepath.Join(t.TempDir(), "awspeer")
+		if runtime.GOOS == "windows" {
+			program += ".exe"
+		}
+		out, err := exec.Command("go", "build", "-o", program, "../awspeer").CombinedOutput()
+		require.NoError(t, err, "%s", out)
 	}
-	out, err := exec.Command("go", "build", "-o", program, "../awspeer").CombinedOutput()
-	require.NoError(t, err, "%s", out)
 	c := exec.Command(program)
 	c.Stderr = os.Stderr
 	in, err := c.StdinPipe()
