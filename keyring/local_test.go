@@ -254,6 +254,32 @@ func TestRawECDHHostileSender(t *testing.T) {
 	}
 }
 
+// TestRawECDHPassesOverOthers has wrapped keys of other pairs, for which no secret is agreed
+// on: there is no reason why they do not unwrap, but that they are not this keyring's.
+func TestRawECDHPassesOverOthers(t *testing.T) {
+	alice, bob, carol := newECDHKey(t, ecdh.P256()), newECDHKey(t, ecdh.P256()), newECDHKey(t, ecdh.P256())
+	between := func(sender *ecdh.PrivateKey, recipient *ecdh.PublicKey) keyring.Keyring {
+		k, err := keyring.NewRawECDH(sender, recipient)
+		require.NoError(t, err)
+		return k
+	}
+	asCarol, err := keyring.NewRawECDHDecrypter(carol)
+	require.NoError(t, err)
+	m := &keyring.EncryptionMaterials{Suite: commit}
+	require.NoError(t, between(alice, bob.PublicKey()).OnEncrypt(t.Context(), m))
+	for name, k := range map[string]keyring.Decrypter{
+		"another sender":    between(carol, bob.PublicKey()),
+		"another recipient": between(alice, carol.PublicKey()),
+		"discovery":         asCarol,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var noMatch *keyring.NoMatchError
+			require.ErrorAs(t, k.OnDecrypt(t.Context(), &keyring.DecryptionMaterials{Suite: commit}, m.EncryptedDataKeys), &noMatch)
+			assert.Empty(t, noMatch.Reasons)
+		})
+	}
+}
+
 func TestMultiArguments(t *testing.T) {
 	k := newRawAES(t, "kek", 256)
 	for name, make := range map[string]func() error{

@@ -190,6 +190,11 @@ func TestManyKeys(t *testing.T) {
 			assert.Equal(t, 10, s.Calls(kmstest.Match{}))
 			assert.ErrorContains(t, err, "MaxCalls")
 			assert.Less(t, len(err.Error()), 10_000)
+			if name != "regions" { // whose reasons are those of regions
+				var noMatch *keyring.NoMatchError
+				require.ErrorAs(t, err, &noMatch)
+				assert.Len(t, noMatch.Reasons, 1+10, "what was not tried, and the reason of each key that was")
+			}
 
 			// Other providers' keys cost nothing, however many.
 			foreign := keyring.EncryptedDataKey{ProviderID: "other", ProviderInfo: good.ProviderInfo, Ciphertext: good.Ciphertext}
