@@ -892,3 +892,56 @@ func TestFaultsOfKeyrings(t *testing.T) {
 		}
 	}
 }
+
+// A givingManager counts the requests to decrypt, and remembers the data key it has given.
+type givingManager struct {
+	keyring.MaterialsManager
+	asked int
+	given []byte
+	spoil func(*keyring.DecryptionMaterials)
+}
+
+func (m *givingManager) DecryptionMaterials(ctx context.Context, req keyring.DecryptionRequest) (*keyring.DecryptionMaterials, error) {
+	m.asked++
+	d, err := m.MaterialsManager.DecryptionMaterials(ctx, req)
+	if err == nil {
+		m.given = d.DataKey
+		m.spoil(d)
+	}
+	return d, err
+}
+
+// TestRefusedBeforeTheKeyIsAsked has messages that are refused whatever their key is: no
+// manager is asked for them, though it may keep no policy itself.
+func TestRefusedBeforeTheKeyIsAsked(t *testing.T) {
+	for name, refused := range map[string]struct {
+		suite keyring.Suite
+		o     *envelope.Options
+	}{
+		"policy": {keyring.SuiteAES256GCMHKDFSHA256, nil},
+		"signed": {signed, &envelope.Options{RefuseSigned: true}},
+	} {
+		inner, err := keyring.NewManager(zeroKey(t))
+		require.NoError(t, err)
+		m := &givingManager{MaterialsManager: inner}
+		c, err := envelope.NewFromManager(m, refused.o)
+		require.NoError(t, err)
+		msg := encrypt(t, newClient(t, optionsFor(refused.suite, 16)), []byte("plaintext"))
+		_, err = c.Decrypt(t.Context(), msg, testContext)
+		require.ErrorIs(t, err, envelope.ErrPolicy, name)
+		require.Zero(t, m.asked, name)
+	}
+}
+
+// TestRefusedMaterialsAreCleared has a manager give materials that cannot be used.
+func TestRefusedMaterialsAreCleared(t *testing.T) {
+	inner, err := keyring.NewManager(zeroKey(t))
+	require.NoError(t, err)
+	m := &givingManager{MaterialsManager: inner, spoil: func(d *keyring.DecryptionMaterials) { d.Suite = signed }}
+	c, err := envelope.NewFromManager(m, nil)
+	require.NoError(t, err)
+	_, err = c.Decrypt(t.Context(), encrypt(t, newClient(t, nil), []byte("plaintext")), testContext)
+	require.ErrorIs(t, err, envelope.ErrInvalidMaterials)
+	require.Len(t, m.given, 32)
+	require.Equal(t, make([]byte, 32), m.given)
+}
