@@ -1,11 +1,16 @@
 package cache
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -97,4 +102,136 @@ func TestIdentity(t *testing.T) {
 		other := newTestCache(t, m, Limits{}, nil)
 		misses(t, func() { encrypt(t, other, request("42")) })
 	})
+}
+
+// parts takes an identity that was not hashed apart, by code that shares nothing with what
+// made it: so what makes different parts makes different identities.
+type parts struct {
+	kind, policy byte
+	suite        uint64
+	partition    string
+	rest         []string
+}
+
+func partsOf(t *testing.T, id []byte, withKeys bool) parts {
+	number := func() uint64 {
+		require.GreaterOrEqual(t, len(id), 8)
+		n := binary.BigEndian.Uint64(id)
+		id = id[8:]
+		return n
+	}
+	part := func() string {
+		n := number()
+		require.LessOrEqual(t, n, uint64(len(id)))
+		s := string(id[:n])
+		id = id[n:]
+		return s
+	}
+	p := parts{kind: id[0], policy: id[1]}
+	id = id[2:]
+	p.suite, p.partition = number(), part()
+	p.rest = append(p.rest, part())
+	if withKeys {
+		for range number() {
+			p.rest = append(p.rest, part())
+		}
+	} else {
+		p.rest = append(p.rest, part())
+	}
+	require.Empty(t, id)
+	return p
+}
+
+func TestIdentityHasAllParts(t *testing.T) {
+	ec := keyring.EncryptionContext{"tenant": "42", "table": "t"}
+	serialized, err := ec.AppendBinary(nil)
+	require.NoError(t, err)
+	for _, req := range []keyring.EncryptionRequest{
+		{},
+		{Context: ec},
+		{Context: ec, RequiredKeys: []string{"tenant"}},
+		{Context: ec, RequiredKeys: []string{"tenant", "table"}},
+		{Context: ec, Suite: signed, CommitmentPolicy: keyring.ForbidEncryptAllowDecrypt},
+	} {
+		want := parts{kind: 1, policy: byte(req.CommitmentPolicy), suite: uint64(req.Suite), partition: "p", rest: []string{""}}
+		if req.Context != nil {
+			want.rest[0] = string(serialized)
+		}
+		want.rest = append(want.rest, slices.Sorted(slices.Values(req.RequiredKeys))...)
+		id, err := encryptionIdentity(nil, &req, "p")
+		require.NoError(t, err)
+		assert.Equal(t, want, partsOf(t, id, true))
+	}
+	for _, reproduced := range []bool{false, true} {
+		req := keyring.DecryptionRequest{Suite: unsigned, CommitmentPolicy: keyring.RequireEncryptAllowDecrypt, Stored: []byte("stored"), Reproduced: ec}
+		want := parts{kind: 2, policy: byte(req.CommitmentPolicy), suite: uint64(unsigned), partition: "p", rest: []string{"stored", ""}}
+		if reproduced {
+			want.rest[1] = string(serialized)
+		}
+		id, err := decryptionIdentity(nil, &req, "p", reproduced)
+		require.NoError(t, err)
+		assert.Equal(t, want, partsOf(t, id, false))
+	}
+}
+
+// TestLongIdentity has identities around the length from which they are hashed.
+func TestLongIdentity(t *testing.T) {
+	req := keyring.DecryptionRequest{Suite: unsigned, Stored: []byte("x")}
+	identity := func(n int) []byte {
+		req.Stored = bytes.Repeat([]byte{'x'}, n)
+		id, err := decryptionIdentity(make([]byte, 0, 16), &req, "p", false)
+		require.NoError(t, err)
+		return id
+	}
+	const beside = 2 + 8 + 8 + 1 + 8 + 8
+	longest := identity(maxIdentity - beside)
+	require.Len(t, longest, maxIdentity)
+	require.Equal(t, byte(forDecryption), longest[0])
+	seen := map[string]bool{string(longest): true}
+	for n := maxIdentity - beside + 1; n < maxIdentity+100; n++ {
+		id := identity(n)
+		require.Len(t, id, 1+sha256.Size)
+		require.Equal(t, byte(hashed), id[0], "it could be that of a short one")
+		require.False(t, seen[string(id)])
+		seen[string(id)] = true
+	}
+}
+
+// TestIdentityOfBadContext has contexts that have no serialized form. Without an error all of
+// them would have one identity.
+func TestIdentityOfBadContext(t *testing.T) {
+	c := newTestCache(t, newManager(t), Limits{}, nil)
+	bad := keyring.EncryptionContext{"tenant": "\xff"}
+	_, err := c.EncryptionMaterials(t.Context(), keyring.EncryptionRequest{Context: bad})
+	require.ErrorIs(t, err, keyring.ErrInvalidArgument)
+	for _, reproduced := range []bool{false, true} {
+		c.ignoresStoredPairs = !reproduced
+		req := toDecrypt(encrypt(t, c, request("42")))
+		req.Reproduced = bad
+		_, err = c.DecryptionMaterials(t.Context(), req)
+		require.ErrorIs(t, err, message.ErrMalformed)
+		require.False(t, c.Holds(req))
+	}
+	_, err = encryptionIdentity(nil, &keyring.EncryptionRequest{Context: bad}, "")
+	require.ErrorIs(t, err, message.ErrMalformed)
+	_, err = decryptionIdentity(nil, &keyring.DecryptionRequest{Reproduced: bad}, "", true)
+	require.ErrorIs(t, err, message.ErrMalformed)
+}
+
+// TestEntryKeepsItsRequest has callers change what they have asked with: it is asked with
+// again when the entry is replaced.
+func TestEntryKeepsItsRequest(t *testing.T) {
+	encryption := keyring.EncryptionRequest{Context: keyring.EncryptionContext{"tenant": "42"}, RequiredKeys: []string{"tenant"}, PlaintextLength: 7}
+	e := newEncryptionEntry("id", "p", encryption)
+	encryption.Context["tenant"], encryption.RequiredKeys[0] = "43", "x"
+	want := &keyring.EncryptionRequest{Context: keyring.EncryptionContext{"tenant": "42"}, RequiredKeys: []string{"tenant"}, PlaintextLength: -1}
+	assert.Equal(t, want, e.encryptReq)
+	decryption := keyring.DecryptionRequest{Stored: []byte("stored"), Reproduced: keyring.EncryptionContext{"tenant": "42"}}
+	d := newDecryptionEntry("id", "p", decryption)
+	decryption.Reproduced["tenant"], decryption.Stored[0] = "43", 'x'
+	assert.Equal(t, &keyring.DecryptionRequest{Stored: []byte("stored"), Reproduced: keyring.EncryptionContext{"tenant": "42"}}, d.decryptReq)
+	for _, made := range []*entry{e, d} {
+		again := made.again()
+		assert.Equal(t, &entry{id: "id", partition: "p", encryptReq: made.encryptReq, decryptReq: made.decryptReq}, again)
+	}
 }

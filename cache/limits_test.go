@@ -15,6 +15,11 @@ import (
 	"github.com/go-sealring/sealring/internal/leaktest"
 )
 
+func TestDefaults(t *testing.T) {
+	c := newTestCache(t, newManager(t), Limits{MaxAge: time.Minute}, nil)
+	assert.Equal(t, Limits{MaxAge: time.Minute, MaxMessages: 1 << 32, MaxMemory: 64 << 20, LoadTimeout: 10 * time.Second, MaxRefreshes: 4}, c.limits)
+}
+
 func TestMaxMessages(t *testing.T) {
 	m := newManager(t)
 	c := newTestCache(t, m, Limits{MaxMessages: 3}, nil)

@@ -5,6 +5,7 @@ import (
 	"crypto/hkdf"
 	"encoding/binary"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/suite"
 )
 
@@ -14,7 +15,12 @@ import (
 //
 // Source: framework/transitive-requirements.md and framework/algorithm-suites.md
 // of the AWS Encryption SDK specification.
-func messageCipher(s *suite.Suite, dataKey, messageID, dst []byte) (cipher.AEAD, []byte, error) {
+func messageCipher(s *suite.Suite, dataKey, messageID, dst []byte) (aead cipher.AEAD, commitment []byte, err error) {
+	erase.After(func() { aead, commitment, err = deriveCipher(s, dataKey, messageID, dst) })
+	return aead, commitment, err
+}
+
+func deriveCipher(s *suite.Suite, dataKey, messageID, dst []byte) (cipher.AEAD, []byte, error) {
 	switch {
 	case s.Commits:
 		d := derivations.Get().(*derivation)

@@ -216,14 +216,14 @@ func (r *EncryptReader) WriteTo(w io.Writer) (int64, error) {
 	defer unlessReturned(&returned, r.failPanicked)
 	start := r.pos
 	err := r.reach()
-	if err == nil {
+	switch err {
+	case nil:
 		start = r.pos
 		err = r.writeTo(w)
-	}
-	returned = true
-	if err == io.EOF {
+	case io.EOF:
 		err = nil
 	}
+	returned = true
 	return r.pos - start, err
 }
 
@@ -239,7 +239,11 @@ func (r *EncryptReader) writeTo(w io.Writer) error {
 		}
 		if r.in == nil {
 			// The source is opened, or comes to its end.
-			if err := r.prepare(everything); err != nil {
+			err := r.prepare(everything)
+			if err == io.EOF { // not one of w's
+				return nil
+			}
+			if err != nil {
 				return err
 			}
 			defer r.in.settle()
@@ -266,7 +270,7 @@ func (r *EncryptReader) writeUnread(w io.Writer) error {
 	}
 	n, err := w.Write(r.unread)
 	if n < 0 || n > len(r.unread) {
-		return errors.New("envelope: destination returned an impossible count of bytes")
+		return invalid("destination: it returned an impossible count of bytes")
 	}
 	r.advance(n)
 	if err == nil && len(r.unread) > 0 {

@@ -162,7 +162,7 @@ func TestEncryptReaderSourceFails(t *testing.T) {
 	_, err := io.ReadAll(newEncryptReader(t, c, lazyReader{}, 100))
 	require.ErrorIs(t, err, io.ErrNoProgress)
 	_, err = io.ReadAll(newEncryptReader(t, c, liar(-1), 100))
-	require.ErrorContains(t, err, "impossible count")
+	require.ErrorIs(t, err, envelope.ErrInvalidArgument)
 
 	src := &failingSeeker{ReadSeeker: bytes.NewReader(randomBytes(100))}
 	r := newEncryptReader(t, c, src, 100)
@@ -515,7 +515,7 @@ func TestEncryptReaderDestinationFails(t *testing.T) {
 	}
 	r := newEncryptReader(t, c, bytes.NewReader(plaintext), len(plaintext))
 	_, err := r.WriteTo(liar(1 << 30))
-	require.ErrorContains(t, err, "impossible count")
+	require.ErrorIs(t, err, envelope.ErrInvalidArgument)
 }
 
 func TestEncryptReaderClose(t *testing.T) {
@@ -607,4 +607,21 @@ func TestEncryptReaderCancelled(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	_, again := r.Seek(0, io.SeekStart)
 	require.Equal(t, err, again)
+}
+
+// TestEncryptReaderDestinationEnds has a destination fail with io.EOF, as the channel of an
+// SSH connection does that the other side has closed. That is no end of the message.
+func TestEncryptReaderDestinationEnds(t *testing.T) {
+	c := newClient(t, nil)
+	plaintext := randomBytes(3 * envelope.BatchLen)
+	for _, n := range []int{0, 100, envelope.BatchLen + 1} {
+		r := newEncryptReader(t, c, bytes.NewReader(plaintext), len(plaintext))
+		dst := &limitedWriter{n: n, err: io.EOF}
+		m, err := io.Copy(dst, r)
+		require.ErrorIs(t, err, io.EOF)
+		require.EqualValues(t, n, m)
+		rest, err := io.ReadAll(r)
+		require.NoError(t, err)
+		decryptsTo(t, c, append(dst.dst.Bytes(), rest...), plaintext, testContext)
+	}
 }

@@ -60,7 +60,8 @@ var (
 	ErrPolicy = keyring.ErrPolicy
 
 	// ErrInvalidArgument says that what the caller gave cannot be used: an
-	// option, or an encryption context that may not be encrypted with.
+	// option, an encryption context that may not be encrypted with, or a source, a
+	// destination or a FetchFunc that returns what it must not.
 	ErrInvalidArgument = keyring.ErrInvalidArgument
 
 	// ErrInvalidMaterials says that a keyring or materials manager returned

@@ -13,6 +13,9 @@ func SetBatchLen(n int) (was int) {
 	return was
 }
 
+// BatchLenNow returns how long batches are.
+func BatchLenNow() int { return batchLen }
+
 // FramesPerBatch returns how many frames of so many bytes of content make a batch.
 var FramesPerBatch = framesPerBatch
 

@@ -88,6 +88,23 @@ func TestMaterialsAreChecked(t *testing.T) {
 			decryptFails(t, &envelope.Client{Decrypter: d}, msg, []byte("plaintext"), testContext, envelope.ErrInvalidMaterials)
 		})
 	}
+	// Sound materials, of a suite that was not asked for.
+	t.Run("encrypt: sound, of another suite", func(t *testing.T) {
+		e, err := envelope.NewEncrypterFromManager(signingManager{manager}, &envelope.Options{Suite: unsigned})
+		require.NoError(t, err)
+		_, err = e.Encrypt(t.Context(), []byte("plaintext"), testContext)
+		require.ErrorIs(t, err, envelope.ErrInvalidMaterials)
+		require.ErrorContains(t, err, "was asked for")
+	})
+	t.Run("decrypt: sound, of another suite", func(t *testing.T) {
+		msg := encrypt(t, newClient(t, &envelope.Options{Suite: unsigned}), []byte("plaintext"))
+		tamper := func(m *keyring.DecryptionMaterials) { m.Suite = keyring.SuiteAES256GCMHKDFSHA256 }
+		d, err := envelope.NewDecrypterFromManager(tamperingManager{manager, nil, tamper},
+			&envelope.Options{CommitmentPolicy: keyring.RequireEncryptAllowDecrypt})
+		require.NoError(t, err)
+		decryptFails(t, &envelope.Client{Decrypter: d}, msg, []byte("plaintext"), testContext, envelope.ErrInvalidMaterials)
+	})
+
 	t.Run("another data key", func(t *testing.T) {
 		tamper := func(m *keyring.DecryptionMaterials) { m.DataKey[0] ^= 1 }
 		d, err := envelope.NewDecrypterFromManager(tamperingManager{manager, nil, tamper}, nil)
@@ -109,6 +126,14 @@ func TestMaterialsAreChecked(t *testing.T) {
 		_, err = required.DecryptionMaterials(t.Context(), keyring.DecryptionRequest{Reproduced: testContext})
 		require.ErrorIs(t, err, envelope.ErrInvalidMaterials)
 	})
+}
+
+// signingManager always signs.
+type signingManager struct{ keyring.MaterialsManager }
+
+func (m signingManager) EncryptionMaterials(ctx context.Context, req keyring.EncryptionRequest) (*keyring.EncryptionMaterials, error) {
+	req.Suite = signed
+	return m.MaterialsManager.EncryptionMaterials(ctx, req)
 }
 
 type emptyManager struct{}

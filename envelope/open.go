@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
@@ -87,7 +88,8 @@ func (d *Decrypter) verifyHeader(o *opener, m *keyring.DecryptionMaterials) erro
 	if err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
-	if _, err := aead.Open(nil, h.IV, h.Tag, aad); err != nil {
+	erase.After(func() { _, err = aead.Open(nil, h.IV, h.Tag, aad) })
+	if err != nil {
 		err = fmt.Errorf("header: %w", ErrAuthentication)
 		if len(m.RequiredKeys) > 0 {
 			err = message.NotStored(err, m.RequiredKeys)
@@ -204,7 +206,12 @@ func (o *opener) wholeFrames(b []byte) int {
 // appends their content to dst. On error it has appended that of the frames before. Its
 // caller adds the frames to the signature, in their order. It only reads the opener, so
 // that several goroutines may call it, each with a state of its own.
-func (o *opener) openFrames(dst, wire []byte, seq uint32, state *frameState) ([]byte, error) {
+func (o *opener) openFrames(dst, wire []byte, seq uint32, state *frameState) (_ []byte, err error) {
+	erase.After(func() { dst, err = o.openEach(dst, wire, seq, state) })
+	return dst, err
+}
+
+func (o *opener) openEach(dst, wire []byte, seq uint32, state *frameState) ([]byte, error) {
 	length := o.wireLen()
 	for ; len(wire) > 0; wire = wire[length:] {
 		f, _ := message.ParseFramePrefix(wire)
@@ -283,7 +290,9 @@ func (o *opener) openPart(dst, b []byte, p part) ([]byte, error) {
 	default:
 		aad = o.state.aad.Regular(p.seq, p.n)
 	}
-	out, err := o.aead.Open(dst, p.iv, b[p.prefix:p.need], aad)
+	var out []byte
+	var err error
+	erase.After(func() { out, err = o.aead.Open(dst, p.iv, b[p.prefix:p.need], aad) })
 	if err != nil {
 		return dst, fmt.Errorf("%s: %w", o.name(p), ErrAuthentication)
 	}

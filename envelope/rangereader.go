@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -145,7 +144,7 @@ func (r *RangeReader) get(ctx context.Context, off, n int64) (io.ReadCloser, err
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
 	if res == nil || res.Body == nil {
-		return nil, errors.New("fetch: there is no body, and no error")
+		return nil, fmt.Errorf("fetch: %w: there is no body, and no error", ErrInvalidArgument)
 	}
 	body := struct {
 		io.Reader
@@ -156,7 +155,7 @@ func (r *RangeReader) get(ctx context.Context, off, n int64) (io.ReadCloser, err
 		r.length, r.version, r.fetched = res.Size, res.Version, true
 		return body, nil
 	case !r.fetched:
-		err = fmt.Errorf("fetch: message of %d bytes", res.Size)
+		err = fmt.Errorf("fetch: %w: message of %d bytes", ErrInvalidArgument, res.Size)
 	case res.Version != r.version:
 		err = fmt.Errorf("fetch: %w: it has another version than when it was opened", ErrSourceChanged)
 	case res.Size != r.length:

@@ -310,7 +310,7 @@ func (r *Reader) writeUnread(w io.Writer) (int, error) {
 	}
 	n, err := w.Write(r.unread)
 	if n < 0 || n > len(r.unread) {
-		return 0, errors.New("envelope: destination returned an impossible count of bytes")
+		return 0, invalid("destination: it returned an impossible count of bytes")
 	}
 	r.unread = r.unread[n:]
 	if err == nil && len(r.unread) > 0 {

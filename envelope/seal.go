@@ -12,6 +12,7 @@ import (
 	"hash"
 	"math"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
@@ -125,7 +126,7 @@ func (s *sealer) appendHeader(dst []byte, m *keyring.EncryptionMaterials, length
 	if h.Suite.Version == 1 {
 		dst = append(dst, h.IV...)
 	}
-	dst = s.aead.Seal(dst, h.IV, nil, aad)
+	erase.After(func() { dst = s.aead.Seal(dst, h.IV, nil, aad) })
 	h.Raw = dst[start:]
 	if h.Suite.Signs() {
 		s.hash = h.Suite.SigHash.New()
@@ -170,14 +171,16 @@ func (s *sealer) reserveNumbers(n int) (seq uint32, err error) {
 // the frames to the signature, in their order. It only reads the sealer, so that several
 // goroutines may call it, each with a state of its own.
 func (s *sealer) sealFrames(dst, plaintext []byte, seq uint32, state *frameState) []byte {
-	for len(plaintext) > 0 {
-		frame := plaintext[:s.frameLen]
-		plaintext = plaintext[s.frameLen:]
-		seq++
-		iv := state.frameIV(seq)
-		dst = message.AppendRegularPrefix(dst, seq, iv)
-		dst = s.aead.Seal(dst, iv, frame, state.aad.Regular(seq, len(frame)))
-	}
+	erase.After(func() {
+		for len(plaintext) > 0 {
+			frame := plaintext[:s.frameLen]
+			plaintext = plaintext[s.frameLen:]
+			seq++
+			iv := state.frameIV(seq)
+			dst = message.AppendRegularPrefix(dst, seq, iv)
+			dst = s.aead.Seal(dst, iv, frame, state.aad.Regular(seq, len(frame)))
+		}
+	})
 	return dst
 }
 
@@ -233,7 +236,8 @@ func (s *sealer) appendFinal(dst, plaintext []byte) ([]byte, error) {
 func (s *sealer) sealFinal(dst, plaintext []byte, seq uint32) []byte {
 	iv := s.state.frameIV(seq)
 	dst = message.AppendFinalPrefix(dst, seq, iv, len(plaintext))
-	return s.aead.Seal(dst, iv, plaintext, s.state.aad.Final(seq, len(plaintext)))
+	erase.After(func() { dst = s.aead.Seal(dst, iv, plaintext, s.state.aad.Final(seq, len(plaintext))) })
+	return dst
 }
 
 // appendFooter appends the footer to dst, if the message is signed: all before it has been

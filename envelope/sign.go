@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/suite"
 )
 
@@ -17,7 +18,9 @@ func sign(s *suite.Suite, key *ecdsa.PrivateKey, h hash.Hash) ([]byte, error) {
 	// Every second signature has the length; that none of so many has means
 	// that something is broken.
 	for range 256 {
-		sig, err := ecdsa.SignASN1(rand.Reader, key, digest)
+		var sig []byte
+		var err error
+		erase.After(func() { sig, err = ecdsa.SignASN1(rand.Reader, key, digest) })
 		if err != nil {
 			return nil, fmt.Errorf("signature: %w", err)
 		}

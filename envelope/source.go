@@ -2,7 +2,7 @@ package envelope
 
 import (
 	"bytes"
-	"errors"
+	"fmt"
 	"io"
 )
 
@@ -112,7 +112,7 @@ func (c careful) Read(p []byte) (int, error) {
 	for range 100 {
 		n, err := c.Reader.Read(p)
 		if n < 0 || n > len(p) {
-			return 0, errors.New("source returned an impossible count of bytes")
+			return 0, fmt.Errorf("%w: it returned an impossible count of bytes", ErrInvalidArgument)
 		}
 		if n > 0 || err != nil || len(p) == 0 {
 			return n, err

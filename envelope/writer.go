@@ -218,7 +218,10 @@ func (w *Writer) writeOut(p []byte) error {
 	defer unlessReturned(&returned, w.failPanicked)
 	n, err := w.dst.Write(p)
 	returned = true
-	if err == nil && n != len(p) {
+	switch {
+	case n < 0 || n > len(p):
+		return fmt.Errorf("destination: %w: it returned an impossible count of bytes", ErrInvalidArgument)
+	case err == nil && n < len(p):
 		err = io.ErrShortWrite
 	}
 	if err != nil {

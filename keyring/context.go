@@ -11,6 +11,11 @@ import (
 // Keys and values are UTF-8. The serialized context, which takes 2 bytes and
 // 4 bytes a pair beside the text, is at most 65,535 bytes. Keys that begin with
 // "aws-crypto-" are reserved.
+//
+// AWS's Encryption SDK for Java (3.0.2) reads no message with an empty key or
+// value in its context, nor one with a key or value above 32,767 bytes. Its
+// older master key providers read none whose serialized context is longer than
+// that.
 type EncryptionContext map[string]string
 
 const (

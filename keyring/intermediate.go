@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 )
@@ -167,6 +168,11 @@ func checkIntermediate(s Suite, key []byte) error {
 // sealUnder wraps a data key under an intermediate key, which must never wrap another. It
 // returns the signing key too.
 func sealUnder(intermediate, dataKey, aad []byte) (sealed, signing []byte, err error) {
+	erase.After(func() { sealed, signing, err = deriveAndSeal(intermediate, dataKey, aad) })
+	return sealed, signing, err
+}
+
+func deriveAndSeal(intermediate, dataKey, aad []byte) (sealed, signing []byte, err error) {
 	wrapping, signing, err := deriveIntermediate(intermediate)
 	if err != nil {
 		return nil, nil, err
@@ -183,6 +189,11 @@ func sealUnder(intermediate, dataKey, aad []byte) (sealed, signing []byte, err e
 // openUnder unwraps the data key that an intermediate key has wrapped, whichever of keys
 // has it.
 func openUnder(intermediate []byte, keys []EncryptedDataKey, aad []byte) (dataKey, signing []byte, err error) {
+	erase.After(func() { dataKey, signing, err = deriveAndOpen(intermediate, keys, aad) })
+	return dataKey, signing, err
+}
+
+func deriveAndOpen(intermediate []byte, keys []EncryptedDataKey, aad []byte) (dataKey, signing []byte, err error) {
 	wrapping, signing, err := deriveIntermediate(intermediate)
 	if err != nil {
 		return nil, nil, err

@@ -2,6 +2,7 @@ package keyring_test
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ed25519"
@@ -253,6 +254,32 @@ func TestRawECDHHostileSender(t *testing.T) {
 	}
 }
 
+// TestRawECDHPassesOverOthers has wrapped keys of other pairs, for which no secret is agreed
+// on: there is no reason why they do not unwrap, but that they are not this keyring's.
+func TestRawECDHPassesOverOthers(t *testing.T) {
+	alice, bob, carol := newECDHKey(t, ecdh.P256()), newECDHKey(t, ecdh.P256()), newECDHKey(t, ecdh.P256())
+	between := func(sender *ecdh.PrivateKey, recipient *ecdh.PublicKey) keyring.Keyring {
+		k, err := keyring.NewRawECDH(sender, recipient)
+		require.NoError(t, err)
+		return k
+	}
+	asCarol, err := keyring.NewRawECDHDecrypter(carol)
+	require.NoError(t, err)
+	m := &keyring.EncryptionMaterials{Suite: commit}
+	require.NoError(t, between(alice, bob.PublicKey()).OnEncrypt(t.Context(), m))
+	for name, k := range map[string]keyring.Decrypter{
+		"another sender":    between(carol, bob.PublicKey()),
+		"another recipient": between(alice, carol.PublicKey()),
+		"discovery":         asCarol,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var noMatch *keyring.NoMatchError
+			require.ErrorAs(t, k.OnDecrypt(t.Context(), &keyring.DecryptionMaterials{Suite: commit}, m.EncryptedDataKeys), &noMatch)
+			assert.Empty(t, noMatch.Reasons)
+		})
+	}
+}
+
 func TestMultiArguments(t *testing.T) {
 	k := newRawAES(t, "kek", 256)
 	for name, make := range map[string]func() error{
@@ -328,6 +355,33 @@ func TestMultiReportsAllReasons(t *testing.T) {
 	require.NoError(t, err)
 	err = d.OnDecrypt(t.Context(), &keyring.DecryptionMaterials{Suite: commit}, m.EncryptedDataKeys)
 	require.ErrorIs(t, err, keyring.ErrInvalidMaterials)
+}
+
+// spoiling is a keyring that fails and leaves the materials changed.
+type spoiling struct{ keyring.Keyring }
+
+func (spoiling) OnDecrypt(_ context.Context, m *keyring.DecryptionMaterials, _ []keyring.EncryptedDataKey) error {
+	m.Suite, m.DataKey = keyring.SuiteAES128GCM, make([]byte, 16)
+	return errors.New("spoiled")
+}
+
+// TestMultiSparesChildren has a child change the materials. Those after it get them as they
+// were, and so does the caller.
+func TestMultiSparesChildren(t *testing.T) {
+	good := newRawAES(t, "kek", 256)
+	m := &keyring.EncryptionMaterials{Suite: commit}
+	require.NoError(t, good.OnEncrypt(t.Context(), m))
+	d, err := keyring.NewMultiDecrypter(spoiling{}, good)
+	require.NoError(t, err)
+	got := &keyring.DecryptionMaterials{Suite: commit}
+	require.NoError(t, d.OnDecrypt(t.Context(), got, m.EncryptedDataKeys))
+	assert.Equal(t, m.DataKey, got.DataKey)
+
+	d, err = keyring.NewMultiDecrypter(spoiling{})
+	require.NoError(t, err)
+	got = &keyring.DecryptionMaterials{Suite: commit}
+	require.ErrorIs(t, d.OnDecrypt(t.Context(), got, m.EncryptedDataKeys), keyring.ErrNoMatchingKey)
+	assert.Equal(t, &keyring.DecryptionMaterials{Suite: commit}, got)
 }
 
 func TestNoMatchErrorStaysShort(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/message"
 )
 
@@ -180,7 +181,9 @@ func (d *defaultEncryptionManager) EncryptionMaterials(ctx context.Context, req 
 		RequiredKeys: slices.Clone(req.RequiredKeys),
 	}
 	if curve := s.row().Curve; curve != nil {
-		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		var key *ecdsa.PrivateKey
+		var err error
+		erase.After(func() { key, err = ecdsa.GenerateKey(curve, rand.Reader) })
 		if err != nil {
 			return nil, fmt.Errorf("signing key: %w", err)
 		}

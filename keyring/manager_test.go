@@ -73,6 +73,26 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// TestCheckPolicy has sound materials, of a suite that the policy refuses, answer requests
+// that leave the suite to the policy, or have that suite themselves.
+func TestCheckPolicy(t *testing.T) {
+	m := newManager(t, newRawAES(t, "kek", 256))
+	e, err := m.EncryptionMaterials(t.Context(), keyring.EncryptionRequest{CommitmentPolicy: keyring.ForbidEncryptAllowDecrypt})
+	require.NoError(t, err)
+	require.NoError(t, e.Check(keyring.EncryptionRequest{CommitmentPolicy: keyring.ForbidEncryptAllowDecrypt}))
+	for _, policy := range []keyring.CommitmentPolicy{keyring.RequireEncryptRequireDecrypt, keyring.RequireEncryptAllowDecrypt} {
+		require.ErrorIs(t, e.Check(keyring.EncryptionRequest{CommitmentPolicy: policy}), keyring.ErrPolicy)
+	}
+	req := keyring.DecryptionRequest{
+		Suite: e.Suite, CommitmentPolicy: keyring.RequireEncryptAllowDecrypt, Stored: stored(t, e.Context, e.EncryptedDataKeys),
+	}
+	d, err := m.DecryptionMaterials(t.Context(), req)
+	require.NoError(t, err)
+	require.NoError(t, d.Check(req))
+	req.CommitmentPolicy = keyring.RequireEncryptRequireDecrypt
+	require.ErrorIs(t, d.Check(req), keyring.ErrPolicy)
+}
+
 func TestManagerRoundTrip(t *testing.T) {
 	m := newManager(t, newRawAES(t, "kek", 256))
 	ec := keyring.EncryptionContext{"tenant": "42"}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/go-sealring/sealring/internal/erase"
 )
 
 // wrap is the OnEncrypt of the local keyrings. It generates a data key if m has none, has
@@ -19,7 +21,9 @@ func wrap(ctx context.Context, m *EncryptionMaterials, k fmt.Stringer, seal func
 	if generated {
 		m.GenerateDataKey()
 	}
-	edk, err := seal(m.DataKey)
+	var edk EncryptedDataKey
+	var err error
+	erase.After(func() { edk, err = seal(m.DataKey) })
 	if err != nil {
 		if generated {
 			clear(m.DataKey)
@@ -57,7 +61,9 @@ func unwrap(ctx context.Context, m *DecryptionMaterials, keys []EncryptedDataKey
 		if matching++; most > 0 && matching > most {
 			continue // said once, below
 		}
-		dataKey, err := open(edk)
+		var dataKey []byte
+		var err error
+		erase.After(func() { dataKey, err = open(edk) })
 		if err == nil && len(dataKey) != m.Suite.DataKeyLen() {
 			clear(dataKey)
 			err = fmt.Errorf("holds %d bytes, suite %v takes %d", len(dataKey), m.Suite, m.Suite.DataKeyLen())

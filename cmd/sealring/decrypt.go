@@ -123,7 +123,7 @@ func (d *decrypt) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return out.commit()
+	return finish(in, out)
 }
 
 // copyAll decrypts all of the message.

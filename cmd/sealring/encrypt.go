@@ -106,5 +106,5 @@ func (e *encrypt) run(ctx context.Context, name string) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	return out.commit()
+	return finish(in, out)
 }

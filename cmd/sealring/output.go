@@ -32,6 +32,15 @@ type output interface {
 	held() bool
 }
 
+// finish ends the input, which is nil if there is none, and puts the output in its place. That
+// may be the input's, and Windows replaces no file that is open.
+func finish(in *input, out output) error {
+	if in != nil {
+		in.close()
+	}
+	return out.commit()
+}
+
 // A form is what is written to an output.
 type form int
 
@@ -166,8 +175,11 @@ func isStdout(info fs.FileInfo) bool {
 	return err == nil && os.SameFile(info, out)
 }
 
-// openUnnamed is a variable for tests.
-var openUnnamed = unnamed
+// Variables for tests.
+var (
+	openUnnamed = unnamed
+	rename      = os.Rename
+)
 
 // open returns what undoes it.
 func (f *file) open() (func(), error) {
@@ -239,7 +251,7 @@ func (f *file) place() error {
 		return err
 	}
 	if f.force {
-		return os.Rename(f.aside, f.name)
+		return rename(f.aside, f.name)
 	}
 	err := os.Link(f.aside, f.name)
 	switch {

@@ -122,5 +122,5 @@ func (r *reencrypt) run(ctx context.Context, name string) error {
 	if err := encrypter.Reencrypt(ctx, out, decrypter, bar.reader(in), ec); err != nil {
 		return err
 	}
-	return out.commit()
+	return finish(in, out)
 }

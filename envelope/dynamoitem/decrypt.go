@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -256,7 +257,9 @@ func (v verified) open(t *Table, out map[string]types.AttributeValue) error {
 			t.onOpen(f.name)
 		}
 		sealed := w.fields[f.typeAt+typeIDLen : f.end]
-		if _, err := aead.Open(sealed[:0], nonce, sealed, w.pathOf(f)); err != nil {
+		var err error
+		erase.After(func() { _, err = aead.Open(sealed[:0], nonce, sealed, w.pathOf(f)) })
+		if err != nil {
 			return envelope.ErrAuthentication
 		}
 		value, err := parseTyped(w.fields[f.typeAt : f.end-suite.TagLen])

@@ -11,6 +11,8 @@ import (
 	"encoding"
 	"hash"
 	"slices"
+
+	"github.com/go-sealring/sealring/internal/erase"
 )
 
 // Info of HKDF, before the message ID.
@@ -96,7 +98,12 @@ func restore(h hash.Hash, state []byte) {
 }
 
 // derive sets the commit key and the root key of an item, whose message ID is in d.
-func (d *derivation) derive(dataKey []byte) error {
+func (d *derivation) derive(dataKey []byte) (err error) {
+	erase.After(func() { err = d.deriveKeys(dataKey) })
+	return err
+}
+
+func (d *derivation) deriveKeys(dataKey []byte) error {
 	if fips140.Enabled() {
 		return d.deriveValidated(dataKey)
 	}
@@ -160,6 +167,11 @@ func (d *derivation) pad(key, pad []byte) {
 
 // mac appends HMAC of a message to dst, with one of the derivation's hashes.
 func (d *derivation) mac(dst []byte, h hash.Hash, key, message []byte) []byte {
+	erase.After(func() { dst = d.appendMAC(dst, h, key, message) })
+	return dst
+}
+
+func (d *derivation) appendMAC(dst []byte, h hash.Hash, key, message []byte) []byte {
 	if fips140.Enabled() {
 		newHash := sha512.New
 		if h.Size() == sha512.Size384 {
@@ -189,14 +201,16 @@ func (d *derivation) appendCommitment(dst, body []byte) []byte {
 
 // fieldKeys makes the keys and nonces of n attributes.
 func (d *derivation) fieldKeys(n int) error {
-	block, err := aes.NewCipher(d.rootKey[:])
-	if err != nil {
-		return err
-	}
 	d.stream = slices.Grow(d.stream[:0], n*fieldStep)[:n*fieldStep]
 	clear(d.stream)
-	cipher.NewCTR(block, fieldIV).XORKeyStream(d.stream, d.stream)
-	return nil
+	var err error
+	erase.After(func() {
+		var block cipher.Block
+		if block, err = aes.NewCipher(d.rootKey[:]); err == nil {
+			cipher.NewCTR(block, fieldIV).XORKeyStream(d.stream, d.stream)
+		}
+	})
+	return err
 }
 
 // field returns the key and the nonce of the i-th encrypted attribute in canonical order.

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
@@ -297,7 +298,7 @@ func (t *Table) appendHead(w *work, m *keyring.EncryptionMaterials, ec keyring.E
 func (w *work) seal() error {
 	return w.eachEncrypted(func(f *field, aead cipher.AEAD, nonce []byte) error {
 		value := w.fields[f.typeAt+typeIDLen : f.end-suite.TagLen]
-		aead.Seal(value[:0], nonce, value, w.pathOf(f))
+		erase.After(func() { aead.Seal(value[:0], nonce, value, w.pathOf(f)) })
 		return nil
 	})
 }
@@ -309,7 +310,9 @@ func sign(key *ecdsa.PrivateKey, hash []byte) ([]byte, error) {
 	// Every second signature has the length; that none of so many has means that something
 	// is broken.
 	for range 256 {
-		sig, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+		var sig []byte
+		var err error
+		erase.After(func() { sig, err = ecdsa.SignASN1(rand.Reader, key, digest[:]) })
 		if err != nil {
 			return nil, fmt.Errorf("signature: %w", err)
 		}

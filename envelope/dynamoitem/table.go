@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -218,7 +219,9 @@ func (w *work) eachEncrypted(do func(f *field, aead cipher.AEAD, nonce []byte) e
 		}
 		key, nonce := w.field(next)
 		next++
-		aead, err := suite.NewAEAD(key)
+		var aead cipher.AEAD
+		var err error
+		erase.After(func() { aead, err = suite.NewAEAD(key) })
 		if err == nil {
 			err = do(f, aead, nonce)
 		}

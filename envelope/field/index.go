@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -84,6 +85,12 @@ func (x *index) normalize(encoding []byte) []byte {
 // term returns the term of what normalize returned, under one key. Context is the
 // record's pairs, as recordContext.key has them.
 func (x *index) term(k indexKey, context string, normalized []byte) Index {
+	term := append(make(Index, 0, 1+sha256.Size), k.version)
+	erase.After(func() { term = x.appendMAC(term, k, context, normalized) })
+	return term[:1+x.length]
+}
+
+func (x *index) appendMAC(b []byte, k indexKey, context string, normalized []byte) []byte {
 	mac := hmac.New(sha256.New, k.secret())
 	mac.Write(x.info)
 	mac.Write([]byte(context))
@@ -91,7 +98,7 @@ func (x *index) term(k indexKey, context string, normalized []byte) Index {
 	mac = hmac.New(sha256.New, mac.Sum(derived[:0]))
 	clear(derived[:])
 	mac.Write(normalized)
-	return mac.Sum(append(make([]byte, 0, 1+sha256.Size), k.version))[:1+x.length]
+	return mac.Sum(b)
 }
 
 // Terms returns the terms by which records are found whose column has this value: one for

@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/suite"
 )
 
@@ -120,16 +121,28 @@ func (c *Curve) Wrap(secret []byte, info Info, context, dataKey []byte) ([]byte,
 	out := make([]byte, saltLen, saltLen+commitmentLen+len(dataKey)+suite.TagLen)
 	rand.Read(out)
 	fixed := c.fixedInfo(info, context)
-	commitment, aead, err := derive(secret, out[:saltLen], fixed)
+	var err error
+	erase.After(func() {
+		var commitment []byte
+		var aead cipher.AEAD
+		if commitment, aead, err = derive(secret, out, fixed); err == nil {
+			out = append(out, commitment...)
+			out = aead.Seal(out, make([]byte, aead.NonceSize()), dataKey, fixed)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	out = append(out, commitment...)
-	return aead.Seal(out, make([]byte, aead.NonceSize()), dataKey, fixed), nil
+	return out, nil
 }
 
 // Unwrap returns the data key that Wrap was given.
-func (c *Curve) Unwrap(secret []byte, info Info, context, ciphertext []byte) ([]byte, error) {
+func (c *Curve) Unwrap(secret []byte, info Info, context, ciphertext []byte) (dataKey []byte, err error) {
+	erase.After(func() { dataKey, err = c.unwrap(secret, info, context, ciphertext) })
+	return dataKey, err
+}
+
+func (c *Curve) unwrap(secret []byte, info Info, context, ciphertext []byte) ([]byte, error) {
 	if len(ciphertext) < saltLen+commitmentLen+suite.TagLen {
 		return nil, fmt.Errorf("wrapped key of %d bytes is too short", len(ciphertext))
 	}

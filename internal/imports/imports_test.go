@@ -48,6 +48,7 @@ var layers = []struct {
 	prefix string
 	layer  int
 }{
+	{"internal/erase", 0},
 	{"internal/suite", 0},
 	{"internal/ecdhwrap", 1},
 	{"internal/message", 1},
@@ -94,6 +95,17 @@ func TestImportsRunOneWay(t *testing.T) {
 			if strings.HasPrefix(path, "keyring/") {
 				assert.False(t, strings.HasPrefix(imported, "envelope"), "%s imports %s", path, imported)
 			}
+		}
+	}
+}
+
+// TestPlainGo holds that no package needs cgo, and that only one uses unsafe: to see whether
+// two slices overlap.
+func TestPlainGo(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		assert.NotContains(t, p.Imports, "C", p.ImportPath)
+		if p.ImportPath != module+"envelope" {
+			assert.NotContains(t, p.Imports, "unsafe", p.ImportPath)
 		}
 	}
 }

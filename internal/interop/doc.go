@@ -3,5 +3,7 @@
 //
 //	go -C internal/interop test ./...
 //
-// AWS's SDK takes minutes to build the first time.
+// AWS's SDK takes minutes to build the first time. Package differential changes messages at
+// random, and has the list of what the two do differently. The program in exchange does the
+// same as the tests here with AWS's releases in other languages, by the programs in peers.
 package interop

@@ -85,9 +85,8 @@ func (s *Suite) MessageIDLen() int {
 //     internal/message/header.go, and sealer.id in envelope/seal.go, which has 32 bytes.
 //   - no derivation: SECURITY.md and keyring/suite.go count those suites.
 //
-// Tests that go through all suites take IDs, and so the new one; a message of another
-// SDK must be added for it (CONTRIBUTING.md, Vectors; the list of suites in
-// envelope/testdata/python/make.py).
+// Tests that go through all suites take IDs, and so the new one; messages of other SDKs
+// must be made anew with it (CONTRIBUTING.md, Vectors).
 var table = [...]Suite{
 	{ID: 0x0014, Name: "AES-128-GCM, no key derivation", Version: 1, KeyLen: 16},
 	{ID: 0x0046, Name: "AES-192-GCM, no key derivation", Version: 1, KeyLen: 24},

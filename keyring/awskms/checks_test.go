@@ -190,6 +190,11 @@ func TestManyKeys(t *testing.T) {
 			assert.Equal(t, 10, s.Calls(kmstest.Match{}))
 			assert.ErrorContains(t, err, "MaxCalls")
 			assert.Less(t, len(err.Error()), 10_000)
+			if name != "regions" { // whose reasons are those of regions
+				var noMatch *keyring.NoMatchError
+				require.ErrorAs(t, err, &noMatch)
+				assert.Len(t, noMatch.Reasons, 1+10, "what was not tried, and the reason of each key that was")
+			}
 
 			// Other providers' keys cost nothing, however many.
 			foreign := keyring.EncryptedDataKey{ProviderID: "other", ProviderInfo: good.ProviderInfo, Ciphertext: good.Ciphertext}
@@ -207,13 +212,20 @@ func TestMalformedProviderInfo(t *testing.T) {
 	s := newServer(t)
 	k, err := awskms.New(awskms.Config{Client: newClient(s, east), KeyID: s.CreateKey(east, kmstest.SymmetricDefault)})
 	require.NoError(t, err)
+	good := wrapNew(t, k).EncryptedDataKeys[0]
 	s.ResetCalls()
-	for _, info := range []string{"", "arn", "alias/orders", "arn:aws:kms:us-east-1:111122223333:alias/orders", "\xff\xfe", "arn:aws:kms:us-east-1:111122223333:key/a\nlevel=INFO", strings.Repeat("arn:", 10_000)} {
-		err := refuses(t, k, []keyring.EncryptedDataKey{{ProviderID: "aws-kms", ProviderInfo: []byte(info), Ciphertext: []byte("x")}})
+	for _, info := range []string{"", "arn", "alias/orders", "arn:aws:kms:us-east-1:111122223333:alias/orders", "arn:aws:kms:us-east-1:111122223333:key/a/b", "\xff\xfe", "arn:aws:kms:us-east-1:111122223333:key/a\nlevel=INFO", strings.Repeat("arn:", 10_000)} {
+		malformed := keyring.EncryptedDataKey{ProviderID: "aws-kms", ProviderInfo: []byte(info), Ciphertext: []byte("x")}
+		err := refuses(t, k, []keyring.EncryptedDataKey{malformed})
 		assert.ErrorContains(t, err, "is not the ARN of a KMS key")
 		assert.Less(t, len(err.Error()), 1000)
+		assert.Zero(t, s.Calls(kmstest.Match{}))
+
+		// The others are tried all the same.
+		_, err = unwrap(t, k, []keyring.EncryptedDataKey{malformed, good})
+		require.NoError(t, err)
+		s.ResetCalls()
 	}
-	assert.Zero(t, s.Calls(kmstest.Match{}))
 }
 
 func TestSignedSuitesRefusedByRSA(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -192,7 +193,8 @@ func (k *RSAEncrypter) OnEncrypt(ctx context.Context, m *keyring.EncryptionMater
 	plaintext = append(make([]byte, 0, len(plaintext)+len(m.DataKey)), plaintext...)
 	plaintext = append(plaintext, m.DataKey...)
 	defer clear(plaintext)
-	ciphertext, err := rsa.EncryptOAEP(k.hash.New(), rand.Reader, k.public, plaintext, nil)
+	var ciphertext []byte
+	erase.After(func() { ciphertext, err = rsa.EncryptOAEP(k.hash.New(), rand.Reader, k.public, plaintext, nil) })
 	if err != nil {
 		if generated {
 			clear(m.DataKey)

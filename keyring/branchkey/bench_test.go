@@ -23,7 +23,9 @@ type one struct {
 const oneARN = "arn:aws:kms:us-east-1:111122223333:key/01234567-89ab-4cde-8f01-23456789abcd"
 
 func (one) Get(_ context.Context, id, itemType string) (Item, error) {
-	it := Item{ID: id, Type: itemType, Enc: []byte("enc"), Attributes: map[string]string{hierarchyAttribute: "1", kmsAttribute: oneARN}}
+	it := Item{ID: id, Type: itemType, Enc: []byte("enc"), Attributes: map[string]string{
+		hierarchyAttribute: "1", kmsAttribute: oneARN, createdAttribute: "2026-01-02T03:04:05.678901Z",
+	}}
 	if itemType == typeActive {
 		it.Attributes[versionAttribute] = versionPrefix + "01234567-89ab-4cde-8f01-23456789abcd"
 	}

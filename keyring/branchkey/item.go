@@ -84,6 +84,7 @@ func (s *KeyStore) check(it Item, id, itemType string) error {
 		}
 	}
 	hierarchy, ok := it.Attributes[hierarchyAttribute]
+	_, hasCreated := it.Attributes[createdAttribute]
 	_, hasVersion := it.Attributes[versionAttribute]
 	switch {
 	case !ok:
@@ -91,6 +92,8 @@ func (s *KeyStore) check(it Item, id, itemType string) error {
 	case hierarchy != hierarchyVersion:
 		return &Error{ID: id, Type: itemType, Attributes: []string{hierarchyAttribute},
 			err: fmt.Errorf("it is %q: %w", kmscall.Clip(hierarchy), ErrHierarchyVersion)}
+	case !hasCreated:
+		return foreign(it, createdAttribute, "is missing")
 	case total > maxKMSPairs:
 		return &Error{ID: id, Type: itemType,
 			err: fmt.Errorf("%w: its attributes are %d bytes, KMS takes %d", ErrForeignItem, total, maxKMSPairs)}

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/kmscall"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -77,7 +78,9 @@ func (k *BeaconKey) Derive(name string) ([]byte, error) {
 	if err := k.check(name); err != nil {
 		return nil, err
 	}
-	key, err := hkdf.Key(sha512.New, k.secret()[:], nil, "AWS_DBE_SCAN_BEACON"+name, 64)
+	var key []byte
+	var err error
+	erase.After(func() { key, err = hkdf.Key(sha512.New, k.secret()[:], nil, "AWS_DBE_SCAN_BEACON"+name, 64) })
 	if err != nil {
 		return nil, fmt.Errorf("branchkey: key of beacon %q: %w", name, err)
 	}
@@ -99,7 +102,7 @@ func (k *BeaconKey) AppendMAC(b []byte, name string, value []byte) ([]byte, erro
 		if err != nil {
 			return nil, err
 		}
-		mac = hmac.New(sha512.New384, key)
+		erase.After(func() { mac = hmac.New(sha512.New384, key) })
 		clear(key)
 		// The first Reset notes how the hash begins, and leaves in its buffer what was written.
 		// Each further one overwrites that.

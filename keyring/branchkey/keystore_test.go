@@ -236,7 +236,7 @@ func TestAlteredItem(t *testing.T) {
 				changed = "branch:version:01234567-89ab-4cde-8f01-23456789abcd"
 			}
 			alter(name, name, w.keys, func(it *branchkey.Item) { it.Attributes[name] = changed })
-			if name != "version" {
+			if name != "version" && name != "create-time" {
 				alter("without "+name, "kms-arn", w.keys, func(it *branchkey.Item) { delete(it.Attributes, name) })
 				alter("renamed "+name, name+"y", w.keys, func(it *branchkey.Item) {
 					delete(it.Attributes, name)
@@ -295,6 +295,8 @@ func TestForeignItem(t *testing.T) {
 			branchkey.ErrHierarchyVersion, `"01"`},
 		"no hierarchy-version": {func(it *branchkey.Item) { delete(it.Attributes, "hierarchy-version") }, "hierarchy-version",
 			branchkey.ErrForeignItem, "hierarchy-version is missing"},
+		"no create-time": {func(it *branchkey.Item) { delete(it.Attributes, "create-time") }, "create-time",
+			branchkey.ErrForeignItem, "create-time is missing"},
 		"no version": {func(it *branchkey.Item) { delete(it.Attributes, "version") }, "version", branchkey.ErrForeignItem, "version is missing"},
 		"version not a UUID": {func(it *branchkey.Item) { it.Attributes["version"] = "branch:version:x" }, "version",
 			branchkey.ErrForeignItem, `version is "branch:version:x", not`},
@@ -380,7 +382,7 @@ func TestForeignItem(t *testing.T) {
 	})
 	t.Run("in a list", func(t *testing.T) {
 		require.NoError(t, w.store.Put(t.Context(), branchkey.Put{Item: branchkey.Item{
-			ID: "a", Type: "something", Enc: []byte("x"), Attributes: map[string]string{"hierarchy-version": "1"},
+			ID: "a", Type: "something", Enc: []byte("x"), Attributes: map[string]string{"hierarchy-version": "1", "create-time": "x"},
 		}}))
 		_, err := w.keys.List(t.Context(), "a")
 		require.ErrorIs(t, err, branchkey.ErrForeignItem)
@@ -420,7 +422,7 @@ func TestHostileNames(t *testing.T) {
 	}
 	for what, itemType := range map[string]string{"type in a list": name, "long type in a list": strings.Repeat("\n", 255)} {
 		t.Run(what, func(t *testing.T) {
-			it := branchkey.Item{ID: what, Type: itemType, Enc: []byte("x"), Attributes: map[string]string{"hierarchy-version": "1"}}
+			it := branchkey.Item{ID: what, Type: itemType, Enc: []byte("x"), Attributes: map[string]string{"hierarchy-version": "1", "create-time": "x"}}
 			require.NoError(t, w.store.Put(t.Context(), branchkey.Put{Item: it}))
 			_, err := w.keys.List(t.Context(), what)
 			holds(t, err)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-sealring/sealring/internal/erase"
 	"github.com/go-sealring/sealring/internal/suite"
 )
 
@@ -38,6 +39,12 @@ func appendAAD(b []byte, id string, version []byte) []byte {
 func wrap(out, branchKey, version, dataKey, aad []byte) error {
 	rand.Read(out[:versionAt]) // salt and IV; never fails: it ends the program instead
 	copy(out[versionAt:], version)
+	var err error
+	erase.After(func() { err = seal(out, branchKey, dataKey, aad) })
+	return err
+}
+
+func seal(out, branchKey, dataKey, aad []byte) error {
 	key := wrappingKey(branchKey, out[:saltLen])
 	defer clear(key[:])
 	aead, err := suite.NewAEAD(key[:])
@@ -49,10 +56,15 @@ func wrap(out, branchKey, version, dataKey, aad []byte) error {
 }
 
 // unwrap returns the data key that wrap was given. It checks the length of the wrapped one.
-func unwrap(branchKey, wrapped, aad []byte, dataKeyLen int) ([]byte, error) {
+func unwrap(branchKey, wrapped, aad []byte, dataKeyLen int) (dataKey []byte, err error) {
 	if err := checkLength(wrapped, dataKeyLen); err != nil {
 		return nil, err
 	}
+	erase.After(func() { dataKey, err = open(branchKey, wrapped, aad) })
+	return dataKey, err
+}
+
+func open(branchKey, wrapped, aad []byte) ([]byte, error) {
 	key := wrappingKey(branchKey, wrapped[:saltLen])
 	defer clear(key[:])
 	aead, err := suite.NewAEAD(key[:])
