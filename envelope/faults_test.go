@@ -945,3 +945,16 @@ func TestRefusedMaterialsAreCleared(t *testing.T) {
 	require.Len(t, m.given, 32)
 	require.Equal(t, make([]byte, 32), m.given)
 }
+
+// TestAlteredHeaderBlamesNoContext has a header that was altered, of a message that stores all
+// pairs: the encryption context has nothing to do with it.
+func TestAlteredHeaderBlamesNoContext(t *testing.T) {
+	c := newClient(t, nil)
+	msg := encrypt(t, c, []byte("plaintext"))
+	h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
+	require.NoError(t, err)
+	msg[h.Length-1] ^= 1
+	_, err = c.Decrypt(t.Context(), msg, testContext)
+	require.ErrorIs(t, err, envelope.ErrAuthentication)
+	require.NotErrorIs(t, err, envelope.ErrContextMismatch)
+}
