@@ -61,5 +61,5 @@ func TestMutants(t *testing.T) {
 			assert.Equal(t, m, lines[line], head)
 		}
 	}
-	assert.Equal(t, sample, f.print(f.tree)+"\n", "a change was not taken back")
+	assert.Equal(t, sample, f.print(f.tree), "a change was not taken back")
 }
