@@ -358,6 +358,9 @@ var keyMutations = []keyMutation{
 			of, key = &w.recipient, w.peer
 		}
 		b := slices.Clone(*of)
+		if len(b) < 2 {
+			return // an earlier step made it so
+		}
 		switch a.pick(1, 7) {
 		case 0:
 			b = key.Bytes()
