@@ -235,3 +235,70 @@ func TestEntryKeepsItsRequest(t *testing.T) {
 		assert.Equal(t, &entry{id: "id", partition: "p", encryptReq: made.encryptReq, decryptReq: made.decryptReq}, again)
 	}
 }
+
+// TestCopiesShareNoKey has a caller clear what it was given, as every client does.
+func TestCopiesShareNoKey(t *testing.T) {
+	key := func(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
+	e := &entry{encrypt: &keyring.EncryptionMaterials{DataKey: key(1), SymmetricSigningKeys: [][]byte{key(2), key(3)}}}
+	d := &entry{decrypt: &keyring.DecryptionMaterials{DataKey: key(4), SymmetricSigningKey: key(5)}}
+	for range 2 {
+		one, other := e.copy(), d.copy()
+		require.Equal(t, e.encrypt, one.e)
+		require.Equal(t, d.decrypt, other.d)
+		one.clear()
+		other.clear()
+		for _, cleared := range [][]byte{one.e.DataKey, other.d.DataKey} {
+			require.NotContains(t, [][]byte{key(1), key(4)}, cleared)
+		}
+	}
+	require.Equal(t, &keyring.EncryptionMaterials{DataKey: key(1), SymmetricSigningKeys: [][]byte{key(2), key(3)}}, e.encrypt)
+	require.Equal(t, &keyring.DecryptionMaterials{DataKey: key(4), SymmetricSigningKey: key(5)}, d.decrypt)
+}
+
+// TestSpending has an entry at the edges of its limits.
+func TestSpending(t *testing.T) {
+	limits := &Limits{MaxMessages: 3, MaxBytes: 10}
+	e := &entry{encrypt: &keyring.EncryptionMaterials{}}
+	require.True(t, e.holds(10, limits))
+	require.False(t, e.holds(11, limits))
+	require.True(t, e.spend(4, limits))
+	require.True(t, e.holds(6, limits))
+	require.False(t, e.holds(7, limits))
+	require.False(t, e.spend(7, limits), "more bytes than are left")
+	require.True(t, e.spend(6, limits))
+	require.True(t, e.holds(0, limits))
+	require.True(t, e.spend(0, limits))
+	require.False(t, e.holds(0, limits), "no message is left")
+	require.False(t, e.spend(0, limits))
+
+	unlimited := &Limits{MaxMessages: 3}
+	e = &entry{encrypt: &keyring.EncryptionMaterials{}}
+	require.True(t, e.holds(1<<40, unlimited))
+	require.True(t, e.spend(1<<40, unlimited))
+	d := &entry{decrypt: &keyring.DecryptionMaterials{}}
+	require.True(t, d.holds(1<<40, limits))
+	require.True(t, d.spend(1<<40, limits))
+	require.False(t, d.nearlySpent(limits))
+
+	for _, c := range []struct {
+		limits          Limits
+		messages, bytes int64
+		nearly          bool
+	}{
+		{Limits{MaxMessages: 16}, 14, 0, false},
+		{Limits{MaxMessages: 16}, 15, 0, true},
+		{Limits{MaxMessages: 15}, 15, 0, false}, // so few that it would be at once
+		{Limits{MaxMessages: 800}, 700, 0, false},
+		{Limits{MaxMessages: 800}, 701, 0, true},
+		{Limits{MaxMessages: 1 << 30, MaxBytes: 16}, 1, 14, false},
+		{Limits{MaxMessages: 1 << 30, MaxBytes: 16}, 1, 15, true},
+		{Limits{MaxMessages: 1 << 30, MaxBytes: 15}, 1, 15, false},
+		{Limits{MaxMessages: 1 << 30, MaxBytes: 800}, 1, 700, false},
+		{Limits{MaxMessages: 1 << 30, MaxBytes: 800}, 1, 701, true},
+	} {
+		e := &entry{encrypt: &keyring.EncryptionMaterials{}}
+		e.messages.Store(c.messages)
+		e.bytes.Store(c.bytes)
+		require.Equal(t, c.nearly, e.nearlySpent(&c.limits), "%+v", c.limits)
+	}
+}

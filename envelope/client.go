@@ -1,8 +1,8 @@
 // Package envelope encrypts bytes and streams under data keys that a keyring
 // makes, in the AWS Encryption SDK's message format. AWS's releases for Go (v0.4.0), Python
-// (4.0.7), JavaScript (5.0.2) and Java (3.0.2) and this package read each other's messages,
-// and AWS's official test vectors are read: tests hold that. AWS's other SDKs have the same
-// format by specification.
+// (4.0.7), JavaScript (5.0.2), Java (3.0.2) and Rust (1.2.4) and this package read each
+// other's messages, and AWS's official test vectors are read: tests hold that. AWS's other
+// SDKs have the same format by specification.
 //
 //	kr, err := keyring.NewRawAES("payments", "kek-2026", key)
 //	if err != nil {

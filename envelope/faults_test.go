@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -506,12 +507,15 @@ func TestFaultsOfPlaintextDestinations(t *testing.T) {
 
 // A faultyAt is a source of ranges that fails at its n-th call, after at bytes of that.
 type faultyAt struct {
+	mu sync.Mutex // a ReaderAt reads in several goroutines
 	*faulty
 	msg   []byte
 	calls int // before the one that fails
 }
 
 func (f *faultyAt) ReadAt(p []byte, off int64) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	whole := bytes.NewReader(f.msg)
 	if f.calls--; f.calls >= 0 || f.n >= len(p) || f.n >= len(f.msg)-int(off) {
 		return whole.ReadAt(p, off)
@@ -537,7 +541,7 @@ func TestFaultsOfReaderAt(t *testing.T) {
 		for calls := range 12 {
 			// The longest read is that of the header.
 			eachFault(t, c, nil, len(msg), 1+calls*5, func(ctx context.Context, f *faulty, at int, where string) {
-				src := &faultyAt{f, msg, calls}
+				src := &faultyAt{faulty: f, msg: msg, calls: calls}
 				var r *envelope.ReaderAt
 				_, err, panicked := outcome(func() (_ []byte, err error) {
 					r, err = c.NewReaderAt(ctx, src, int64(len(msg)), testContext)
@@ -944,4 +948,17 @@ func TestRefusedMaterialsAreCleared(t *testing.T) {
 	require.ErrorIs(t, err, envelope.ErrInvalidMaterials)
 	require.Len(t, m.given, 32)
 	require.Equal(t, make([]byte, 32), m.given)
+}
+
+// TestAlteredHeaderBlamesNoContext has a header that was altered, of a message that stores all
+// pairs: the encryption context has nothing to do with it.
+func TestAlteredHeaderBlamesNoContext(t *testing.T) {
+	c := newClient(t, nil)
+	msg := encrypt(t, c, []byte("plaintext"))
+	h, err := envelope.ParseHeader(bytes.NewReader(msg), nil)
+	require.NoError(t, err)
+	msg[h.Length-1] ^= 1
+	_, err = c.Decrypt(t.Context(), msg, testContext)
+	require.ErrorIs(t, err, envelope.ErrAuthentication)
+	require.NotErrorIs(t, err, envelope.ErrContextMismatch)
 }

@@ -260,7 +260,7 @@ func reproduce(s Suite, stored, reproduced EncryptionContext) (whole EncryptionC
 		got, ok := stored[k]
 		switch {
 		case ok && got != v:
-			return nil, nil, fmt.Errorf("%w: the message has another value for key %q", ErrContextMismatch, k)
+			return nil, nil, message.AnotherValue(k)
 		case !ok && s.reserves(k):
 			return nil, nil, fmt.Errorf("%w: reserved key %q is not in the message", ErrContextMismatch, k)
 		case !ok:

@@ -323,7 +323,7 @@ func (m *DecryptionMaterials) Check(req DecryptionRequest) error {
 	for k, v := range req.Reproduced {
 		stored, isStored := message.FindPair(req.Stored, k)
 		if isStored && string(stored) != v {
-			return fmt.Errorf("%w: the message has another value for key %q", ErrContextMismatch, k)
+			return message.AnotherValue(k)
 		}
 		if got, ok := m.Context[k]; !ok || got != v {
 			return badMaterials("the caller's pair %q is missing from the encryption context or changed", k)

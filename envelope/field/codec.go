@@ -237,7 +237,7 @@ func checkFields(t reflect.Type, seen map[reflect.Type]bool) (encoded int, err e
 	return encoded, nil
 }
 
-var errEmptyPart = errors.New("is empty")
+var errEmptyPart = errors.New("is empty or zero")
 
 // appendPart appends the text of a value that is part of a binding or of the encryption
 // context: a string, a number, bytes, or what has a MarshalText, as UUIDs do. A pointer
@@ -295,7 +295,7 @@ func checkPart(t reflect.Type, text bool) error {
 		t = t.Elem()
 	}
 	if t == timeType {
-		return errors.New("a time cannot be a part: databases round it")
+		return errors.New("a time cannot be a context pair or part of the row's key: databases round it")
 	}
 	if t.Implements(textMarshaler) {
 		return nil
@@ -313,7 +313,7 @@ func checkPart(t reflect.Type, text bool) error {
 	if !text {
 		kinds = "a string, an integer, bytes, or a type with MarshalText"
 	}
-	return fmt.Errorf("a %v cannot be a part: it must be %s", t, kinds)
+	return fmt.Errorf("a %v cannot be a context pair or part of the row's key: it must be %s", t, kinds)
 }
 
 // validText says whether b can be in an encryption context.

@@ -47,9 +47,22 @@
 // for good: a value that was sealed under one name does not open under another. The names
 // of Go's types and fields may change.
 //
-// A row's key is a string, an integer, bytes, or a type with MarshalText. It must be set:
-// an empty one, and zero, are refused. If the database makes it, seal after the insert, or
-// set Options.WithoutRow.
+// A row's key is a string, an integer, bytes, or a type with MarshalText. A context pair is
+// a string, an integer, which becomes its decimal digits, or a type with MarshalText. Both may
+// be pointers to these; neither is a bool, a float or a time. They must be set: an empty one,
+// a nil pointer, and zero, are refused; a pointer to zero is not. If the database makes the
+// row's key, seal after the insert, or set Options.WithoutRow.
+//
+// The normalizers are for fields of strings. Two are built in:
+//
+//	fold    takes white space from both ends, newlines too, and makes letters alike that
+//	        differ in case alone, by Unicode's simple folding: JÜRGEN is found by Jürgen. White
+//	        space within stays, accents stay, and ß is not ss.
+//	digits  leaves the digits 0 to 9 and drops all else, digits of other scripts, signs and
+//	        decimal points too: -1.5 and 15 are one.
+//
+// Options.Normalizers adds others. A value of which a normalizer leaves nothing has no index
+// term: its index is NULL. Without a normalizer values must be equal to the byte.
 //
 // # What is shared, and what it costs
 //

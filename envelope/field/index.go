@@ -107,6 +107,7 @@ func (x *index) appendMAC(b []byte, k indexKey, context string, normalized []byt
 //
 // The value has the type of the column's field. Context has the pairs that the record's
 // tags add to the encryption context, by name, such as the tenant: nil if there are none.
+// The pair of an integer field is its decimal digits: "42".
 // If the column has several indexes, name the Go field of one after a dot: "ssn.SSNIdx".
 // What is wrong with an argument is [ErrInvalidArgument]. Terms asks no key service.
 func (t *Table[T]) Terms(column string, value any, context keyring.EncryptionContext) ([][]byte, error) {

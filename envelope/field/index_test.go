@@ -163,7 +163,7 @@ func TestTermsMistakes(t *testing.T) {
 		"no index":          {"b", "v", ec, "no index"},
 		"several":           {"a", "v", ec, `"a.IA"`},
 		"no such index":     {"a.IX", "v", ec, "a.IA"},
-		"another type":      {"a.IA", 5, ec, "int"},
+		"another type":      {"a.IA", 5, ec, "the value has type int, and the field string"},
 		"an untyped number": {"n", 5, ec, "int64"},
 		"nil":               {"a.IA", nil, ec, "nil"},
 		"NULL":              {"a.IA", field.Sealed[string]{}, ec, "no value"},

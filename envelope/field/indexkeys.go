@@ -20,6 +20,11 @@ import (
 // it; rotate the records (see [Table.Rotate]); Remove the old one. While both are there, a
 // unique constraint holds within each version.
 //
+// Add, Use and Remove change nothing, neither the keys that they are called on nor what is
+// stored: they return other keys. So each step ends in the same way: Seal what was returned,
+// store that in the place of what Seal returned before, and have every process open it with
+// [OpenIndexKeys] and make its table anew, with NewTable.
+//
 // Without them no index can be searched, and with them every index can be tested for a
 // value that is guessed: keep them sealed. IndexKeys do not change and are safe for
 // concurrent use.
@@ -59,7 +64,7 @@ func (k *IndexKeys) Versions() []byte {
 // Current returns the version that terms are written with.
 func (k *IndexKeys) Current() byte { return k.current }
 
-// Add returns k with one key more, which is not current yet. There are no more than 255
+// Add returns new keys: those of k and one more, which is not current yet. There are no more than 255
 // versions; a number is never used again.
 func (k *IndexKeys) Add() (*IndexKeys, error) {
 	if k.last == 255 {
@@ -71,7 +76,7 @@ func (k *IndexKeys) Add() (*IndexKeys, error) {
 	return &more, nil
 }
 
-// Use returns k with another current version.
+// Use returns new keys: those of k with another current version.
 func (k *IndexKeys) Use(version byte) (*IndexKeys, error) {
 	if k.find(version) < 0 {
 		return nil, fmt.Errorf("field: index keys: %w", invalid("there is no version %d: Add makes one", version))
@@ -81,7 +86,7 @@ func (k *IndexKeys) Use(version byte) (*IndexKeys, error) {
 	return &used, nil
 }
 
-// Remove returns k without a version, by which nothing is found any more. The current
+// Remove returns new keys: those of k without a version, by which nothing is found any more. The current
 // one cannot be removed.
 func (k *IndexKeys) Remove(version byte) (*IndexKeys, error) {
 	i := k.find(version)

@@ -154,5 +154,5 @@ func (s *Sealed[T]) encodeAs(dst []byte, v any) ([]byte, error) {
 		}
 		return nil, errors.New("the field has no value")
 	}
-	return nil, fmt.Errorf("the value is a %T, and the field a %T", v, *new(T))
+	return nil, fmt.Errorf("the value has type %T, and the field %T", v, *new(T))
 }

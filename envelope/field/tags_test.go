@@ -150,7 +150,8 @@ func TestTagMistakes(t *testing.T) {
 			E bool                 `seal:",row=5"`
 			F any                  `seal:",row=6"`
 			V field.Sealed[string] `seal:"v"`
-		}](t, nil), []string{"field A", "field B", "field C", "field D", "field E", "field F"}},
+		}](t, nil), []string{"field A", "field B: a time cannot be a context pair or part of the row's key", "field C", "field D",
+			"field E: a bool cannot be a context pair or part of the row's key", "field F"}},
 		"a context of bytes": {mistake[struct {
 			ID string               `seal:",row"`
 			A  []byte               `seal:",context=a"`
@@ -505,6 +506,6 @@ func testPart[T any](t *testing.T, name string, value, empty T, want string) {
 		p.V.Set("w")
 		err := table.Seal(t.Context(), &p)
 		assert.ErrorIs(t, err, field.ErrInvalidArgument)
-		assert.ErrorContains(t, err, "field ID, part of the row's key, is empty")
+		assert.ErrorContains(t, err, "field ID, part of the row's key, is empty or zero")
 	})
 }

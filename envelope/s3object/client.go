@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -230,7 +232,11 @@ func plaintextLen(in *transfermanager.UploadObjectInput) (int64, error) {
 }
 
 // Get decrypts an object while it is read. The encryption context is what must hold for the
-// message, as envelope.Decrypter.Decrypt says, besides the pairs that bind the object.
+// message, as envelope.Decrypter.Decrypt says, besides the pairs that bind the object. A pair
+// that it leaves out is not compared: with nil, any tenant's object opens. So always give the
+// tenant.
+//
+// Close Body on every path, also if it was read to its end.
 //
 // Body releases nothing that is not authentic, and io.EOF only at the end of the whole
 // message: an object that was cut short, or a connection, is an error such as
@@ -293,9 +299,12 @@ func checkWhole(in *s3.GetObjectInput) error {
 	return nil
 }
 
-// decryptError adds to an error what the binding may have to do with it.
+// decryptError adds to an error what the binding may have to do with it, if a pair that it
+// adds is among those that may not match.
 func (c *Client) decryptError(err error) error {
-	if c.binding != BindNothing && errors.Is(err, envelope.ErrContextMismatch) {
+	pairs := c.binding.pairs("", "")
+	var mismatch *message.Mismatch
+	if errors.As(err, &mismatch) && slices.ContainsFunc(mismatch.Keys, func(name string) bool { _, is := pairs[name]; return is }) {
 		return fmt.Errorf("%w (Config.Binding expects the object's own name in its encryption context: "+
 			"was it copied or renamed by other means than Copy, or written with another Binding?)", err)
 	}

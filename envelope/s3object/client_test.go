@@ -154,6 +154,56 @@ func TestBinding(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// The error points at the binding only if a pair that the binding adds does not match.
+func TestBindingHint(t *testing.T) {
+	const hint = "Config.Binding expects"
+	s := newStore(t)
+	inBucket := func(c *s3object.Config) { c.Binding = s3object.BindBucketAndKey }
+	for name, test := range map[string]struct {
+		binding s3object.Binding
+		bucket  string
+		key     string
+		expect  keyring.EncryptionContext
+		hint    bool
+	}{
+		"wrong tenant":                {s3object.BindKey, bucket, "a", keyring.EncryptionContext{"tenant": "43"}, false},
+		"pair that it never had":      {s3object.BindKey, bucket, "a", keyring.EncryptionContext{"table": "x"}, false},
+		"renamed":                     {s3object.BindKey, bucket, "b", tenant, true},
+		"other bucket":                {s3object.BindBucketAndKey, "other", "a", tenant, true},
+		"wrong tenant, bucket bound":  {s3object.BindBucketAndKey, bucket, "a", keyring.EncryptionContext{"tenant": "43"}, false},
+		"wrong tenant, nothing bound": {s3object.BindNothing, bucket, "a", keyring.EncryptionContext{"tenant": "43"}, false},
+		"written without the binding": {s3object.BindKey, bucket, "plain", tenant, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := newClient(t, s, inBucket).Put(t.Context(), put("a", strings.NewReader("hello")), tenant)
+			require.NoError(t, err)
+			plain, err := newEnvelope(t, rawKeyring(t, "k1"), nil).Encrypt(t.Context(), []byte("hello"), tenant)
+			require.NoError(t, err)
+			s.store(t, "plain", plain)
+			stored := s.stored(t, "a")
+			if test.key == "plain" {
+				stored = plain
+			}
+			_, err = s.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &test.bucket, Key: &test.key, Body: bytes.NewReader(stored)})
+			require.NoError(t, err)
+
+			c := newClient(t, s, func(c *s3object.Config) { c.Binding = test.binding })
+			in := &s3.GetObjectInput{Bucket: &test.bucket, Key: &test.key}
+			_, getErr := c.Get(t.Context(), in, test.expect)
+			_, openErr := c.Open(t.Context(), in, test.expect)
+			_, copyErr := c.Copy(t.Context(), in, put("c", nil), test.expect)
+			for _, err := range []error{getErr, openErr, copyErr} {
+				require.ErrorIs(t, err, envelope.ErrContextMismatch)
+				if test.hint {
+					assert.ErrorContains(t, err, hint)
+				} else {
+					assert.NotContains(t, err.Error(), hint)
+				}
+			}
+		})
+	}
+}
+
 func TestRefused(t *testing.T) {
 	s := newStore(t)
 	c := newClient(t, s)

@@ -34,7 +34,8 @@ type File struct {
 // deleted meanwhile is envelope.ErrSourceChanged, and never a mixture. With a VersionId in the
 // input, it is that version which is read.
 //
-// What Decrypter.NewRangeReader says of the context and of messages that are refused holds.
+// What Decrypter.NewRangeReader says of the context and of messages that are refused holds. As
+// for Get, a pair that the context leaves out is not compared: always give the tenant.
 // Range and PartNumber are refused.
 func (c *Client) Open(ctx context.Context, input *s3.GetObjectInput, ec keyring.EncryptionContext) (*File, error) {
 	in := copied(input)

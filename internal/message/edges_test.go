@@ -20,13 +20,14 @@ import (
 // change of the code that no other test noticed.
 
 func TestRegularFrames(t *testing.T) {
-	for _, c := range [][3]int64{{0, 10, 0}, {1, 10, 0}, {10, 10, 0}, {11, 10, 1}, {20, 10, 1}, {21, 10, 2}, {5, 1, 4}} {
+	for _, c := range [][3]int64{{0, 10, 0}, {1, 10, 0}, {10, 10, 0}, {11, 10, 1}, {20, 10, 1}, {21, 10, 2}, {5, 1, 4}, {0, 1, 0}, {1, 1, 0}, {2, 1, 1}} {
 		assert.Equal(t, c[2], RegularFrames(c[0], c[1]), "%d bytes in frames of %d", c[0], c[1])
 	}
 }
 
 func TestConstants(t *testing.T) {
 	assert.Equal(t, 20, NonFramedPrefix)
+	assert.Equal(t, 65535, MaxContextLen)
 	assert.EqualValues(t, math.MaxUint32, int64(EndMarker))
 	assert.EqualValues(t, math.MaxUint32, int64(MaxFrames))
 	assert.EqualValues(t, 68_719_476_704, int64(MaxNonFramed))
@@ -304,4 +305,29 @@ func TestStoredCutShort(t *testing.T) {
 	_, ok := FindPair(short[:end-6], "b")
 	require.False(t, ok)
 	require.False(t, Stores(short[:end-6], pairs))
+}
+
+// TestLongFieldsReadNoMore has fields that are read in several steps.
+func TestLongFieldsReadNoMore(t *testing.T) {
+	for _, n := range []int{511, 512, 513, 1000, 1537, 5000, math.MaxUint16} {
+		h := newHeader(suite.ByID(0x0478))
+		h.EncryptedDataKeys[0].Ciphertext = make([]byte, n)
+		wire := marshal(t, h)
+		r := bytes.NewReader(append(slices.Clone(wire), make([]byte, 100_000)...))
+		got, err := ReadHeader(r, wide)
+		require.NoError(t, err)
+		require.Equal(t, wire, got.Raw)
+		require.Equal(t, 100_000, r.Len(), "a field of %d bytes", n)
+	}
+}
+
+func TestStoresEmptyKey(t *testing.T) {
+	pairs := map[string]string{"": "1", "b": ""}
+	stored, err := AppendStored(nil, pairs, make([]EncryptedDataKey, 1))
+	require.NoError(t, err)
+	require.True(t, Stores(stored, pairs))
+	require.True(t, StoresJust(stored, pairs))
+	v, ok := FindPair(stored, "")
+	require.True(t, ok)
+	require.Equal(t, "1", string(v))
 }

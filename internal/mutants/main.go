@@ -41,6 +41,7 @@ var (
 	only    = flag.String("run", ".", "run only tests whose names match this `pattern`")
 	slowest = flag.Duration("slowest", time.Minute, "leave out tests that take longer")
 	until   = flag.Duration("for", 0, "stop after this time; another run with the same -results goes on")
+	untried = flag.Bool("new", false, "try only mutants that are not in the file of -results")
 	list    = flag.Bool("list", false, "print the mutants, and run none")
 )
 
@@ -127,7 +128,8 @@ func run(paths []string) error {
 		deadline = time.Now().Add(*until)
 	}
 	for _, m := range s.all() {
-		if s.known[m.key()].Verdict == killed || s.known[m.key()].Verdict == noProgram {
+		switch was, tried := s.known[m.key()]; {
+		case was.Verdict == killed, was.Verdict == noProgram, tried && *untried:
 			continue
 		}
 		if time.Now().After(deadline) {
@@ -295,6 +297,9 @@ func (s *session) dropUncompilable() error {
 			line, _ := strconv.Atoi(string(e[2]))
 			if m := lines[s.replaced[string(e[1])]][line]; m != nil && !s.skipped[m] {
 				s.skipped[m] = true
+				if s.known[m.key()].Verdict == noProgram {
+					continue
+				}
 				if err := s.tell(m, noProgram, string(e[3])); err != nil {
 					return err
 				}

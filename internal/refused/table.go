@@ -17,7 +17,7 @@ type reading struct {
 }
 
 // readers are the columns of the table.
-var readers = []string{"sealring", "AWS Go 0.4.0", "AWS Python 4.0.7", "AWS JavaScript 5.0.2", "AWS Java 3.0.2", "AWS Java 3.0.2, streams"}
+var readers = []string{"sealring", "AWS Go 0.4.0", "AWS Python 4.0.7", "AWS JavaScript 5.0.2", "AWS Java 3.0.2", "AWS Java 3.0.2, streams", "AWS Rust 1.2.4"}
 
 // table returns who opens what as a table in Markdown, from the results in a file. It has a
 // row for each fault with which some reader opens a message, and for each verdict a sum.

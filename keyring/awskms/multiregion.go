@@ -42,8 +42,11 @@ type MultiRegionConfig struct {
 	// its siblings has wrapped the data key.
 	MinRegions int
 
-	// AttemptTimeout is how long one region may take to answer. Zero is 2s. The
-	// error of a region that took longer wraps context.DeadlineExceeded.
+	// AttemptTimeout is how long one region may take to answer a call. Zero is 2s. It
+	// covers all of the call: connecting, the answer and, where the SDK tries twice, its
+	// wait and its second try. The error of a region that took longer wraps
+	// context.DeadlineExceeded and says that it timed out. If the SDK was waiting for its
+	// second try by then, that error does not say why the first one failed.
 	AttemptTimeout time.Duration
 
 	// HedgeAfter, if positive, is how long a region may take to unwrap before the next
@@ -107,7 +110,8 @@ var _ keyring.Keyring = (*MultiRegion)(nil)
 // was answered.
 //
 // The SDK's own retries are switched off, except to wrap with a key that has no replica
-// in another region: there the SDK tries twice.
+// in another region: there the SDK tries twice. This holds whatever RetryMaxAttempts the
+// clients have.
 func NewMultiRegion(c MultiRegionConfig) (*MultiRegion, error) {
 	if len(c.Regions) == 0 {
 		return nil, invalid("MultiRegionConfig.Regions is empty")

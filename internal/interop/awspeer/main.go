@@ -128,7 +128,8 @@ func (p *peer) do(req *differential.Request) (a *differential.Answer, err error)
 		return nil, err
 	}
 	out, err := client.Decrypt(context.Background(), esdktypes.DecryptInput{
-		Ciphertext: req.Message, EncryptionContext: req.Expected, MaterialsManager: manager,
+		Ciphertext:        append([]byte{}, req.Message...), // nil is none, there
+		EncryptionContext: req.Expected, MaterialsManager: manager,
 	})
 	if err != nil {
 		return nil, err

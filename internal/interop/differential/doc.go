@@ -39,12 +39,14 @@
 //   - AWS refuses all wrapped keys of a message if one of them, with the provider raw-ecdh or
 //     aws-kms-ecdh, has provider information that is not as long as that of some curve, of
 //     another version, or with a recipient that leaves no room: before it tries those that are
-//     its own. The library passes such a key over, as the specification has it for keys that
-//     do not match. So whoever adds a key of another keyring to a message can make it one that
-//     AWS does not open.
+//     its own. The library passes such a key over, as any other that it cannot unwrap.
 //   - AWS does not look at the length of the sender's key in that information, and takes what
 //     is left. The library refuses a wrapped key with a wrong one. In a message the header's tag
 //     covers it: only who has the data key can write such a message.
+//   - AWS panics in a raw ECDH keyring that takes any sender if the sender's key in that
+//     information is no point of the curve: a fault of DecompressPublicKey in ECDH/externs.go of
+//     its module primitives, release 0.4.0, in Go that was not translated. Whoever can send a
+//     message can have it panic. The library passes the key over.
 //   - The library tries ten wrapped keys of a message with a private key (RSA, and ECDH with
 //     any sender), since each try takes long. AWS tries all.
 //

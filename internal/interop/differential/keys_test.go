@@ -33,6 +33,8 @@ type unwrapper struct {
 	ours keyring.Decrypter
 	plan func(b *[shapeLen]byte) *wrapPlan
 	most int // wrapped keys that ours tries; 0 is all
+
+	discovery elliptic.Curve // of a keyring that takes any sender
 }
 
 // A wrapPlan is a wrapped key in the making. It has what the kinds of keyrings need.
@@ -196,7 +198,7 @@ func newUnwrappers(t testing.TB) []unwrapper {
 		require.NoError(t, err)
 		all = append(all, unwrapper{fmt.Sprintf("AES %d", 8*len(k.Key)), o, func(*[shapeLen]byte) *wrapPlan {
 			return &wrapPlan{provider: k.Namespace, name: k.Name, wrapping: k.Key, tagBits: 128, ivLen: 12, iv: BytesOf("iv", 12)}
-		}, 0})
+		}, 0, nil})
 	}
 
 	private, err := FixedRSA()
@@ -217,7 +219,7 @@ func newUnwrappers(t testing.TB) []unwrapper {
 				w.separator = 0
 			}
 			return w
-		}, 10})
+		}, 10, nil})
 	}
 
 	for _, c := range []struct {
@@ -240,10 +242,10 @@ func newUnwrappers(t testing.TB) []unwrapper {
 		}
 		o, err := keyring.NewRawECDH(bob, alice.PublicKey())
 		require.NoError(t, err)
-		all = append(all, unwrapper{"ECDH " + c.name, o, plan, 0})
+		all = append(all, unwrapper{"ECDH " + c.name, o, plan, 0, nil})
 		d, err := keyring.NewRawECDHDecrypter(bob)
 		require.NoError(t, err)
-		all = append(all, unwrapper{"ECDH discovery " + c.name, d, plan, 10})
+		all = append(all, unwrapper{"ECDH discovery " + c.name, d, plan, 10, c.elliptic})
 	}
 	return all
 }
@@ -356,6 +358,9 @@ var keyMutations = []keyMutation{
 			of, key = &w.recipient, w.peer
 		}
 		b := slices.Clone(*of)
+		if len(b) < 2 {
+			return // an earlier step made it so
+		}
 		switch a.pick(1, 7) {
 		case 0:
 			b = key.Bytes()
@@ -490,25 +495,34 @@ type keyDifference struct {
 var keyDifferences = []keyDifference{
 	{"AWS refuses all wrapped keys if one that is ECDH's has information of a form that no curve has", func(s *keyScene) []keyring.EncryptedDataKey {
 		return slices.DeleteFunc(slices.Clone(s.keys), func(k keyring.EncryptedDataKey) bool {
-			// The lengths are those of three curves, and the recipient's must leave room.
+			// The lengths are those of three curves.
 			n := len(k.ProviderInfo)
-			return isECDH(k) && (n != 75 && n != 107 && n != 143 || k.ProviderInfo[0] != 1 ||
-				uint64(binary.BigEndian.Uint32(k.ProviderInfo[1:]))+9 >= uint64(n))
+			return isECDH(k) && (n != 75 && n != 107 && n != 143 || k.ProviderInfo[0] != 1 || senderAt(k) < 0)
 		})
 	}},
 	{"AWS does not look at the length of an ECDH sender's key", func(s *keyScene) []keyring.EncryptedDataKey {
 		keys := slices.Clone(s.keys)
 		for i, k := range keys {
-			if !isECDH(k) || len(k.ProviderInfo) < 9 {
-				continue
-			}
-			if n := uint64(binary.BigEndian.Uint32(k.ProviderInfo[1:])) + 9; n < uint64(len(k.ProviderInfo)) {
+			if n := senderAt(k); isECDH(k) && n > 0 {
 				info := bytes.Clone(k.ProviderInfo)
-				binary.BigEndian.PutUint32(info[n-4:], uint32(uint64(len(info))-n))
+				binary.BigEndian.PutUint32(info[n-4:], uint32(len(info)-n))
 				keys[i].ProviderInfo = info
 			}
 		}
 		return keys
+	}},
+	{"AWS panics if any sender is taken and an ECDH sender's key is no point", func(s *keyScene) []keyring.EncryptedDataKey {
+		if s.by.discovery == nil {
+			return s.keys
+		}
+		return slices.DeleteFunc(slices.Clone(s.keys), func(k keyring.EncryptedDataKey) bool {
+			n := senderAt(k)
+			if !isECDH(k) || n < 0 {
+				return false
+			}
+			x, _ := elliptic.UnmarshalCompressed(s.by.discovery, k.ProviderInfo[n:])
+			return x == nil
+		})
 	}},
 	{"a limit of ours: of the keys that take a private key to try, ten", func(s *keyScene) []keyring.EncryptedDataKey {
 		if s.by.most == 0 {
@@ -516,6 +530,19 @@ var keyDifferences = []keyDifference{
 		}
 		return s.keys[max(len(s.keys)-s.by.most, 0):]
 	}},
+}
+
+// senderAt returns where the sender's key is in the information of ECDH's, or -1 if there is
+// no room for it behind the recipient's.
+func senderAt(k keyring.EncryptedDataKey) int {
+	if len(k.ProviderInfo) < 9 {
+		return -1
+	}
+	n := uint64(binary.BigEndian.Uint32(k.ProviderInfo[1:])) + 9
+	if n >= uint64(len(k.ProviderInfo)) {
+		return -1
+	}
+	return int(n)
 }
 
 func isECDH(k keyring.EncryptedDataKey) bool {
@@ -538,11 +565,17 @@ func (s *keyScene) unwrap(t testing.TB, p *peer) (ours, theirs []byte, errOurs, 
 	return m.DataKey, a.plaintext, errOurs, a.err
 }
 
+// agreeOnKeys says whether both sides came to the same. A panic is none of ours.
+func agreeOnKeys(ours, theirs []byte, errOurs, errTheirs error) bool {
+	_, stopped := errTheirs.(panicked)
+	return !stopped && (errOurs == nil) == (errTheirs == nil) && bytes.Equal(ours, theirs)
+}
+
 // judgeKeys has both sides unwrap. It returns whether ours did, and what known difference
 // there is.
 func judgeKeys(t testing.TB, p *peer, s *keyScene) (accepted bool, known string) {
 	ours, theirs, errOurs, errTheirs := s.unwrap(t, p)
-	if (errOurs == nil) == (errTheirs == nil) && bytes.Equal(ours, theirs) {
+	if agreeOnKeys(ours, theirs, errOurs, errTheirs) {
 		return errOurs == nil, ""
 	}
 	// One difference, or several at once.
@@ -555,7 +588,7 @@ func judgeKeys(t testing.TB, p *peer, s *keyScene) (accepted bool, known string)
 			}
 		}
 		ours, theirs, errOurs, errTheirs := mended.unwrap(t, p)
-		if (errOurs == nil) == (errTheirs == nil) && bytes.Equal(ours, theirs) {
+		if agreeOnKeys(ours, theirs, errOurs, errTheirs) {
 			return errOurs == nil, name
 		}
 	}

@@ -248,7 +248,7 @@ func readWhole(ctx context.Context, d *envelope.Decrypter, msg []byte, ec map[st
 	return out, err
 }
 
-// openAWS has AWS's release open a message. A panic there is a refusal.
+// openAWS has AWS's release open a message.
 func (r *readers) openAWS(t testing.TB, s *scene, msg []byte, strictHeaders bool) opened {
 	return r.peer.ask(t, Request{
 		Policy: uint8(s.policy), Reader: s.reader, Required: s.required, Expected: s.reproduced, Message: msg, StrictHeaders: strictHeaders,

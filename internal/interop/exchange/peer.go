@@ -82,8 +82,9 @@ func (l lack) Error() string { return "it has no " + string(l) }
 // errBroken is for all else that goes wrong with a peer: it refuses nothing then.
 var errBroken = errors.New("the program failed")
 
-// callLimit is far more than any call takes.
-const callLimit = 2 * time.Minute
+// callLimit is far more than any call takes. Rust's release, not optimised, takes half a minute
+// for a context of 500 pairs.
+const callLimit = 10 * time.Minute
 
 // A peer is a program with one of AWS's releases, which answers one request at a time. It is
 // started when it is first asked, and again after it died.

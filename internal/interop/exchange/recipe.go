@@ -78,8 +78,9 @@ var recipes = []recipe{
 	},
 	{
 		name: "rust", version: "1.2.4", tools: []string{"cargo", "cmake"},
-		pins: []string{"Cargo.toml", "Cargo.lock"}, into: "target",
-		steps:   [][]string{{"cargo", "build", "--quiet", "--locked"}},
+		// Cargo knows itself what in target is still good.
+		pins: []string{"Cargo.toml", "Cargo.lock"}, into: "target/pinned",
+		steps:   [][]string{{"cargo", "build", "--quiet", "--locked"}, {"mkdir", "-p", "target/pinned"}},
 		command: []string{"cargo", "run", "--quiet", "--locked"},
 		limits:  rustLimits,
 	},

@@ -17,7 +17,7 @@ import (
 	"github.com/go-sealring/sealring/keyring"
 )
 
-// The CHECK refuses what is not encrypted, whoever writes it.
+// The CHECK refuses plaintext, whoever writes it. It lets NULL pass: NOT NULL refuses that.
 const schema = `
 CREATE TABLE patients (
 	id      TEXT PRIMARY KEY,

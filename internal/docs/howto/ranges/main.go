@@ -60,7 +60,7 @@ func run(ctx context.Context, client *s3.Client) error {
 	if err != nil {
 		return err
 	}
-	defer whole.Body.Close()
+	defer whole.Body.Close() // on every path: else the connection stays open
 	got, err := io.ReadAll(whole.Body)
 	if err != nil {
 		return err
@@ -87,6 +87,7 @@ func run(ctx context.Context, client *s3.Client) error {
 
 	_, err = objects.Open(ctx, name, keyring.EncryptionContext{"tenant": "43"})
 	fmt.Println("for another tenant:", errors.Is(err, envelope.ErrContextMismatch))
+	fmt.Println(err)
 	return nil
 }
 

@@ -108,7 +108,7 @@ func run(ctx context.Context) error {
 //	kms.NewFromConfig(cfg, func(o *kms.Options) { o.Region = region })
 func localKMS(server *kmstest.Server, region string) *kms.Client {
 	return kms.New(kms.Options{
-		Region: region, BaseEndpoint: aws.String(server.URL(region)), RetryMaxAttempts: 1,
+		Region: region, BaseEndpoint: aws.String(server.URL(region)),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
 		}),

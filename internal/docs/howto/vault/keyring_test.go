@@ -67,15 +67,16 @@ func TestOutage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg, err := client.Encrypt(t.Context(), []byte("order 17"), keyring.EncryptionContext{"tenant": "42"})
+	ec := keyring.EncryptionContext{"tenant": "42"}
+	msg, err := client.Encrypt(t.Context(), []byte("order 17"), ec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	service.down = true
-	if _, err := client.Decrypt(t.Context(), msg, nil); !errors.Is(err, envelope.ErrUnavailable) {
+	if _, err := client.Decrypt(t.Context(), msg, ec); !errors.Is(err, envelope.ErrUnavailable) {
 		t.Errorf("decrypting: %v", err)
 	}
-	if _, err := client.Encrypt(t.Context(), nil, nil); !errors.Is(err, envelope.ErrUnavailable) {
+	if _, err := client.Encrypt(t.Context(), nil, ec); !errors.Is(err, envelope.ErrUnavailable) {
 		t.Errorf("encrypting: %v", err)
 	}
 }
