@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"testing"
 
@@ -68,7 +69,7 @@ var faults = []fault{
 	{name: "too many and an error", lies: true, read: func(_ *faulty, p, _ []byte) (int, error) {
 		return len(p) + 1, errFault
 	}, write: func(_ *faulty, p []byte) (int, error) { return len(p) + 1, errFault }},
-	{name: "fewer than none", lies: true, read: reads(-1, nil), write: writes(-1<<40, nil), is: envelope.ErrInvalidArgument},
+	{name: "fewer than none", lies: true, read: reads(-1, nil), write: writes(math.MinInt, nil), is: envelope.ErrInvalidArgument},
 	{name: "panic", panics: true, read: func(*faulty, []byte, []byte) (int, error) { panic(errFault) },
 		write: func(*faulty, []byte) (int, error) { panic(errFault) }},
 	{name: "cancel", is: context.Canceled, read: func(f *faulty, p, next []byte) (int, error) {

@@ -28,9 +28,9 @@ func TestRegularFrames(t *testing.T) {
 func TestConstants(t *testing.T) {
 	assert.Equal(t, 20, NonFramedPrefix)
 	assert.Equal(t, 65535, MaxContextLen)
-	assert.EqualValues(t, math.MaxUint32, int64(EndMarker))
-	assert.EqualValues(t, math.MaxUint32, int64(MaxFrames))
-	assert.EqualValues(t, 68_719_476_704, int64(MaxNonFramed))
+	assert.Equal(t, int64(math.MaxUint32), int64(EndMarker))
+	assert.Equal(t, int64(math.MaxUint32), int64(MaxFrames))
+	assert.Equal(t, int64(68_719_476_704), int64(MaxNonFramed))
 }
 
 func TestHeaderLen(t *testing.T) {
