@@ -15,6 +15,8 @@ import (
 	"go/types"
 	"slices"
 	"strings"
+
+	"github.com/go-sealring/sealring/internal/declared"
 )
 
 // lines returns what p exports, sorted, but for what deprecated names: "Name", or
@@ -173,65 +175,14 @@ func (d *describer) signature(s *types.Signature) string {
 // that begins with "Deprecated:", in the form that lines takes.
 func deprecatedNames(files []*ast.File) map[string]bool {
 	names := map[string]bool{}
-	mark := func(prefix string, idents []*ast.Ident, docs ...*ast.CommentGroup) {
-		for _, doc := range docs {
-			if !strings.Contains("\n\n"+doc.Text(), "\n\nDeprecated:") {
-				continue
-			}
-			for _, ident := range idents {
-				names[prefix+ident.Name] = true
-			}
-		}
-	}
 	for _, f := range files {
-		for _, decl := range f.Decls {
-			switch decl := decl.(type) {
-			case *ast.FuncDecl:
-				mark(receiverPrefix(decl), []*ast.Ident{decl.Name}, decl.Doc)
-			case *ast.GenDecl:
-				for _, spec := range decl.Specs {
-					switch spec := spec.(type) {
-					case *ast.ValueSpec:
-						mark("", spec.Names, decl.Doc, spec.Doc)
-					case *ast.TypeSpec:
-						mark("", []*ast.Ident{spec.Name}, decl.Doc, spec.Doc)
-						for _, member := range members(spec.Type) {
-							mark(spec.Name.Name+".", member.Names, member.Doc)
-						}
-					}
+		declared.Each(f, func(name string, docs ...*ast.CommentGroup) {
+			for _, doc := range docs {
+				if strings.Contains("\n\n"+doc.Text(), "\n\nDeprecated:") {
+					names[name] = true
 				}
 			}
-		}
+		})
 	}
 	return names
-}
-
-// receiverPrefix returns "Type." for a method, or "".
-func receiverPrefix(f *ast.FuncDecl) string {
-	if f.Recv == nil {
-		return ""
-	}
-	for t := f.Recv.List[0].Type; ; {
-		switch x := t.(type) {
-		case *ast.StarExpr:
-			t = x.X
-		case *ast.IndexExpr:
-			t = x.X
-		case *ast.IndexListExpr:
-			t = x.X
-		default:
-			return t.(*ast.Ident).Name + "."
-		}
-	}
-}
-
-// members returns the fields of a struct type or the methods of an interface type.
-func members(t ast.Expr) []*ast.Field {
-	switch t := t.(type) {
-	case *ast.StructType:
-		return t.Fields.List
-	case *ast.InterfaceType:
-		return t.Methods.List
-	}
-	return nil
 }

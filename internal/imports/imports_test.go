@@ -49,6 +49,8 @@ var layers = []struct {
 	layer  int
 }{
 	{"internal/erase", 0},
+	{"internal/byhand", 0},
+	{"internal/declared", 0},
 	{"internal/suite", 0},
 	{"internal/ecdhwrap", 1},
 	{"internal/message", 1},

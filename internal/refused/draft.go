@@ -2,21 +2,17 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"crypto"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"hash"
 	"slices"
 	"strings"
+
+	"github.com/go-sealring/sealring/internal/byhand"
 )
 
 // Nothing here is of the library: messages are put together from the specification alone,
@@ -53,8 +49,7 @@ func suiteOf(id uint16) suite {
 // idLen is the length of a message ID in a version of the format.
 func idLen(version byte) int { return map[byte]int{1: 16, 2: 32}[version] }
 
-// A pair is one of an encryption context, whose order and repetitions are the draft's.
-type pair struct{ key, value string }
+type pair = byhand.Pair
 
 const publicKey = "aws-crypto-public-key"
 
@@ -121,23 +116,13 @@ type draft struct {
 
 const frameLen = 8
 
-// bytesOf returns n bytes that the label decides.
-func bytesOf(label string, n int) []byte {
-	var out []byte
-	for i := byte(0); len(out) < n; i++ {
-		sum := sha256.Sum256(append([]byte(label), i))
-		out = append(out, sum[:]...)
-	}
-	return out[:n]
-}
-
 // keys are those that the manifest has. Those of one name differ in nothing else.
 var wrapping = map[string]wrappingKey{
-	"right":           {"refused", "right", bytesOf("right", 32)},
-	"another":         {"refused", "right", bytesOf("another", 32)},
-	"shorter":         {"refused", "right", bytesOf("right", 16)},
-	"other name":      {"refused", "other", bytesOf("right", 32)},
-	"other namespace": {"other", "right", bytesOf("right", 32)},
+	"right":           {"refused", "right", byhand.BytesOf("right", 32)},
+	"another":         {"refused", "right", byhand.BytesOf("another", 32)},
+	"shorter":         {"refused", "right", byhand.BytesOf("right", 16)},
+	"other name":      {"refused", "other", byhand.BytesOf("right", 32)},
+	"other namespace": {"other", "right", byhand.BytesOf("right", 32)},
 }
 
 type wrappingKey struct {
@@ -155,12 +140,12 @@ func newDraft(shape string) *draft {
 	}
 	d := &draft{name: shape, suite: suiteOf(id), framed: !strings.HasSuffix(shape, "n"), plaintext: "a plaintext of 25 letters"}
 	d.version = d.suite.version
-	d.id = bytesOf("id "+shape, idLen(d.version))
-	d.dataKey = bytesOf("data key "+shape, d.suite.keyLen)
+	d.id = byhand.BytesOf("id "+shape, idLen(d.version))
+	d.dataKey = byhand.BytesOf("data key "+shape, d.suite.keyLen)
 	d.stored = []pair{{"table", "patients"}, {"tenant", "42"}}
 	if d.suite.curve != nil {
-		d.signer = signingKey(d.suite.curve, "signing key "+shape)
-		d.stored = slices.Insert(d.stored, 0, pair{publicKey, encodePoint(&d.signer.PublicKey)})
+		d.signer = byhand.SigningKey(d.suite.curve, "signing key "+shape)
+		d.stored = slices.Insert(d.stored, 0, pair{publicKey, byhand.EncodePoint(&d.signer.PublicKey)})
 	}
 	d.headerIV = make([]byte, 12)
 	d.headerData = func(body []byte) []byte { return body }
@@ -178,7 +163,7 @@ func (d *draft) wrap(key string) wrapped {
 	k := wrapping[key]
 	return wrapped{
 		namespace: k.Namespace, name: k.Name, tagBits: 128, ivLen: 12, wrapping: k.Key,
-		iv: bytesOf("iv "+d.name+key, 12), dataKey: d.dataKey, bound: slices.Concat(d.stored, d.hidden),
+		iv: byhand.BytesOf("iv "+d.name+key, 12), dataKey: d.dataKey, bound: slices.Concat(d.stored, d.hidden),
 	}
 }
 
@@ -204,26 +189,26 @@ func (d *draft) divide(text string, first uint32) []part {
 
 func regular(seq uint32, text string) part {
 	return part{
-		name: fmt.Sprintf("frame %d", seq), seq: be32(seq), iv: frameIV(seq), text: text,
+		name: fmt.Sprintf("frame %d", seq), seq: byhand.U32(seq), iv: frameIV(seq), text: text,
 		kind: "AWSKMSEncryptionClient Frame", number: seq, n: uint64(len(text)),
 	}
 }
 
 func final(seq uint32, text string) part {
 	return part{
-		name: "final frame", marker: be32(1<<32 - 1), seq: be32(seq), iv: frameIV(seq), length: be32(uint32(len(text))), text: text,
+		name: "final frame", marker: byhand.U32(1<<32 - 1), seq: byhand.U32(seq), iv: frameIV(seq), length: byhand.U32(uint32(len(text))), text: text,
 		kind: "AWSKMSEncryptionClient Final Frame", number: seq, n: uint64(len(text)),
 	}
 }
 
 func nonFramed(text string) part {
 	return part{
-		name: "body", iv: frameIV(1), length: be64(uint64(len(text))), text: text,
+		name: "body", iv: frameIV(1), length: byhand.U64(uint64(len(text))), text: text,
 		kind: "AWSKMSEncryptionClient Single Block", number: 1, n: uint64(len(text)),
 	}
 }
 
-func frameIV(seq uint32) []byte { return append(make([]byte, 8), be32(seq)...) }
+func frameIV(seq uint32) []byte { return append(make([]byte, 8), byhand.U32(seq)...) }
 
 // writeHeader turns the plan into the fields of the header's body.
 func (d *draft) writeHeader() {
@@ -231,19 +216,19 @@ func (d *draft) writeHeader() {
 	if d.version == 1 {
 		d.add("type", []byte{0x80})
 	}
-	d.add("suite", be16(int(d.suite.id)))
+	d.add("suite", byhand.U16(int(d.suite.id)))
 	d.add("message ID", d.id)
-	context := serialize(d.stored)
-	d.add("context length", be16(len(context)))
+	context := byhand.Serialize(d.stored)
+	d.add("context length", byhand.U16(len(context)))
 	if len(context) > 0 {
 		d.add("context", context)
 	}
-	d.add("key count", be16(len(d.keys)))
+	d.add("key count", byhand.U16(len(d.keys)))
 	for i, k := range d.keys {
-		info := slices.Concat([]byte(k.name), be32(k.tagBits), be32(k.ivLen), k.iv)
-		secret := seal(k.wrapping, k.iv, k.dataKey, serialize(sorted(k.bound)))
+		info := slices.Concat([]byte(k.name), byhand.U32(k.tagBits), byhand.U32(k.ivLen), k.iv)
+		secret := byhand.Seal(k.wrapping, k.iv, k.dataKey, byhand.Serialize(byhand.Sorted(k.bound)))
 		for _, f := range []field{{"provider ID", []byte(k.namespace)}, {"provider info", info}, {"wrapped key", secret}} {
-			d.add(fmt.Sprintf("key %d %s length", i+1, f.name), be16(len(f.b)))
+			d.add(fmt.Sprintf("key %d %s length", i+1, f.name), byhand.U16(len(f.b)))
 			d.add(fmt.Sprintf("key %d %s", i+1, f.name), f.b)
 		}
 	}
@@ -252,9 +237,9 @@ func (d *draft) writeHeader() {
 		d.add("reserved", make([]byte, 4))
 		d.add("IV length", []byte{12})
 	}
-	d.add("frame length", be32(d.frameLen))
+	d.add("frame length", byhand.U32(d.frameLen))
 	if d.commitment == nil && d.version == 2 {
-		d.commitment = derive(d.suite.hash, d.dataKey, d.id, []byte("COMMITKEY"), 32)
+		d.commitment = byhand.Derive(d.suite.hash, d.dataKey, d.id, []byte("COMMITKEY"), 32)
 	}
 	if len(d.commitment) > 0 {
 		d.add("commitment", d.commitment)
@@ -266,8 +251,8 @@ func (d *draft) writeTag() {
 	if d.key == nil {
 		d.key = messageKey(d.suite, d.version, d.dataKey, d.id)
 	}
-	data := append(d.bytes(), serialize(sorted(d.hidden))...)
-	tag := seal(orElse(d.headerKey, d.key), d.headerIV, nil, d.headerData(data))
+	data := append(d.bytes(), byhand.Serialize(byhand.Sorted(d.hidden))...)
+	tag := byhand.Seal(orElse(d.headerKey, d.key), d.headerIV, nil, d.headerData(data))
 	if d.version == 1 {
 		d.add("header IV", d.headerIV)
 	}
@@ -277,9 +262,9 @@ func (d *draft) writeTag() {
 // writeBody encrypts the parts.
 func (d *draft) writeBody() {
 	for _, p := range d.parts {
-		data := slices.Concat(orElse(p.id, d.id), []byte(p.kind), be32(p.number), be64(p.n))
+		data := slices.Concat(orElse(p.id, d.id), []byte(p.kind), byhand.U32(p.number), byhand.U64(p.n))
 		iv := p.iv
-		sealed := seal(orElse(p.key, d.key), iv, []byte(p.text), data)
+		sealed := byhand.Seal(orElse(p.key, d.key), iv, []byte(p.text), data)
 		for _, f := range []field{
 			{"end marker", p.marker}, {"sequence number", p.seq}, {"IV", p.iv}, {"length", p.length},
 			{"content", sealed[:len(p.text)]}, {"tag", sealed[len(p.text):]},
@@ -297,7 +282,7 @@ func (d *draft) writeFooter() {
 		return
 	}
 	sig := d.sign(d)
-	d.add("signature length", be16(len(sig)))
+	d.add("signature length", byhand.U16(len(sig)))
 	d.add("signature", sig)
 }
 
@@ -360,64 +345,10 @@ func messageKey(s suite, version byte, dataKey, id []byte) []byte {
 	case s.hash == nil:
 		return dataKey
 	case version == 1:
-		return derive(s.hash, dataKey, nil, append(be16(int(s.id)), id...), s.keyLen)
+		return byhand.Derive(s.hash, dataKey, nil, append(byhand.U16(int(s.id)), id...), s.keyLen)
 	default:
-		return derive(s.hash, dataKey, id, append(be16(int(s.id)), "DERIVEKEY"...), s.keyLen)
+		return byhand.Derive(s.hash, dataKey, id, append(byhand.U16(int(s.id)), "DERIVEKEY"...), s.keyLen)
 	}
-}
-
-func derive(h func() hash.Hash, dataKey, salt, info []byte, n int) []byte {
-	key, err := hkdf.Key(h, dataKey, salt, string(info), n)
-	if err != nil {
-		panic(err)
-	}
-	return key
-}
-
-func seal(key, iv, text, data []byte) []byte {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err)
-	}
-	aead, err := cipher.NewGCMWithNonceSize(block, len(iv))
-	if err != nil {
-		panic(err)
-	}
-	return aead.Seal(nil, iv, text, data)
-}
-
-// signingKey returns a key that the label decides.
-func signingKey(c elliptic.Curve, label string) *ecdsa.PrivateKey {
-	raw := bytesOf(label, c.Params().BitSize/8)
-	raw[0] = 0 // below the curve's order
-	key, err := ecdsa.ParseRawPrivateKey(c, raw)
-	if err != nil {
-		panic(err)
-	}
-	return key
-}
-
-func encodePoint(k *ecdsa.PublicKey) string {
-	return base64.StdEncoding.EncodeToString(elliptic.MarshalCompressed(k.Curve, k.X, k.Y))
-}
-
-// serialize writes pairs in the order given.
-func serialize(pairs []pair) []byte {
-	if len(pairs) == 0 {
-		return nil
-	}
-	out := be16(len(pairs))
-	for _, p := range pairs {
-		for _, s := range []string{p.key, p.value} {
-			out = append(append(out, be16(len(s))...), s...)
-		}
-	}
-	return out
-}
-
-// sorted returns the pairs in the order that the specification gives them.
-func sorted(pairs []pair) []pair {
-	return slices.SortedFunc(slices.Values(pairs), func(a, b pair) int { return cmp.Compare(a.key, b.key) })
 }
 
 func orElse(b, otherwise []byte) []byte {
@@ -426,7 +357,3 @@ func orElse(b, otherwise []byte) []byte {
 	}
 	return b
 }
-
-func be16(n int) []byte    { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
-func be32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
-func be64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

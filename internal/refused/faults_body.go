@@ -9,6 +9,8 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+
+	"github.com/go-sealring/sealring/internal/byhand"
 )
 
 const (
@@ -96,7 +98,7 @@ var frameFaults = slices.Concat([]fault{
 		return p
 	}),
 	planned("iv-of-11-bytes", "a frame's IV is 11 bytes", "authentication", specFrame, func(p []part) []part { p[0].iv = p[0].iv[:11]; return p }),
-	planned("iv-of-16-bytes", "a frame's IV is 16 bytes", "authentication", specFrame, func(p []part) []part { p[0].iv = bytesOf("16", 16); return p }),
+	planned("iv-of-16-bytes", "a frame's IV is 16 bytes", "authentication", specFrame, func(p []part) []part { p[0].iv = byhand.BytesOf("16", 16); return p }),
 
 	altered("contents-swapped", "the contents and tags of frames 1 and 2 were swapped, not their numbers and IVs", "authentication", specDecrypt, func(d *draft) { swap(d, "content", "tag") }),
 	altered("frames-swapped-and-renumbered", "frames 1 and 2 were swapped, and their numbers changed to be in order", "authentication", specDecrypt, func(d *draft) { swap(d, "IV", "content", "tag") }),
@@ -108,27 +110,27 @@ var frameFaults = slices.Concat([]fault{
 	altered("final-made-regular", "the final frame was cut off, and the frame before it made final", "authentication", specDecrypt, func(d *draft) {
 		from, _ := d.frame("final frame")
 		d.fields = d.fields[:from]
-		d.extend("frame 3 sequence number", be32(3)...)
-		d.set("frame 3 sequence number", append(be32(1<<32-1), be32(3)...)...)
-		d.extend("frame 3 IV", be32(8)...)
+		d.extend("frame 3 sequence number", byhand.U32(3)...)
+		d.set("frame 3 sequence number", append(byhand.U32(1<<32-1), byhand.U32(3)...)...)
+		d.extend("frame 3 IV", byhand.U32(8)...)
 	}),
 	altered("end-marker-fffffffe", "the final frame begins with FFFFFFFE", "malformed", specFinal, func(d *draft) { d.flip("final frame end marker", -1) }),
 	altered("end-marker-missing", "the final frame does not begin with the end marker", "truncated", specFinal, func(d *draft) { d.remove("final frame end marker") }).whenSigned("authentication"),
 	altered("end-marker-of-two-bytes", "the final frame begins with FFFF", "malformed", specFinal, func(d *draft) { d.set("final frame end marker", 0xff, 0xff) }),
 	altered("end-marker-before-regular", "a regular frame begins with the end marker", "malformed", specFinal, func(d *draft) {
-		d.set("frame 2 sequence number", append(be32(1<<32-1), d.get("frame 2 sequence number")...)...)
+		d.set("frame 2 sequence number", append(byhand.U32(1<<32-1), d.get("frame 2 sequence number")...)...)
 	}),
 	altered("final-length-too-small", "the final frame's length is one less than its content", "authentication", specFinal, func(d *draft) { d.set("final frame length", 0, 0, 0, 0) }),
 	altered("final-length-too-large", "the final frame's length is one more than its content", "truncated", specFinal, func(d *draft) { d.set("final frame length", 0, 0, 0, 2) }).whenSigned("authentication"),
 	altered("final-length-largest", "the final frame's length is 2^32-1", "malformed", specFinal, func(d *draft) { d.set("final frame length", 0xff, 0xff, 0xff, 0xff) }),
 	altered("final-length-of-8-bytes", "the final frame's length has 8 bytes, as that of a body without frames", "authentication", specFinal, func(d *draft) {
-		d.set("final frame length", be64(1)...)
+		d.set("final frame length", byhand.U64(1)...)
 	}),
-	altered("frame-with-length", "a regular frame has a length, as the final one", "authentication", specFrame, func(d *draft) { d.extend("frame 1 IV", be32(8)...) }),
+	altered("frame-with-length", "a regular frame has a length, as the final one", "authentication", specFrame, func(d *draft) { d.extend("frame 1 IV", byhand.U32(8)...) }),
 	altered("frame-without-tag", "a regular frame has no tag", "authentication", specFrame, func(d *draft) { d.remove("frame 1 tag") }),
 	altered("final-without-tag", "the final frame has no tag", "truncated", specFinal, func(d *draft) { d.remove("final frame tag") }).whenSigned("authentication"),
 	altered("final-tag-of-zeros", "the final frame's tag is all zeros", "authentication", specDecrypt, func(d *draft) { clear(d.get("final frame tag")) }),
-	altered("frame-number-changed", "a frame's sequence number was changed, though its IV was not", "malformed", specFrame, func(d *draft) { d.set("frame 2 sequence number", be32(3)...) }),
+	altered("frame-number-changed", "a frame's sequence number was changed, though its IV was not", "malformed", specFrame, func(d *draft) { d.set("frame 2 sequence number", byhand.U32(3)...) }),
 	altered("frames-not-encrypted", "the content of a frame is plaintext", "authentication", specDecrypt, func(d *draft) { d.set("frame 1 content", []byte(d.plaintext)[:frameLen]...) }),
 },
 	flips("frame 1", "frame 3", "final frame"),
@@ -141,26 +143,26 @@ var frameFaults = slices.Concat([]fault{
 		authenticating("frame-1-bound-to-other-length", "a frame's additional data has the length of the plaintext", func(d *draft, p *part) { p.n = uint64(len(d.plaintext)) }),
 		authenticating("frame-1-bound-to-no-length", "a frame's additional data has a length of zero", func(_ *draft, p *part) { p.n = 0 }),
 		authenticating("frame-1-bound-to-no-message", "a frame's additional data lacks the message ID", func(_ *draft, p *part) { p.id = []byte{} }),
-		authenticating("frame-2-of-another-message", "a frame belongs to another message under the same key", func(d *draft, p *part) { p.id = bytesOf("another id", len(d.id)) }),
-		authenticating("final-of-another-message", "the final frame belongs to another message under the same key", func(d *draft, p *part) { p.id = bytesOf("another id", len(d.id)) }),
+		authenticating("frame-2-of-another-message", "a frame belongs to another message under the same key", func(d *draft, p *part) { p.id = byhand.BytesOf("another id", len(d.id)) }),
+		authenticating("final-of-another-message", "the final frame belongs to another message under the same key", func(d *draft, p *part) { p.id = byhand.BytesOf("another id", len(d.id)) }),
 		authenticating("final-bound-as-regular", "the final frame's additional data says that it is a regular one", func(_ *draft, p *part) { p.kind = "AWSKMSEncryptionClient Frame" }),
 		authenticating("final-bound-to-other-number", "the final frame's additional data has the end marker as sequence number", func(_ *draft, p *part) { p.number = 1<<32 - 1 }),
 		authenticating("final-bound-to-frame-length", "the final frame's additional data has the frame length", func(_ *draft, p *part) { p.n = frameLen }),
 		authenticating("frame-1-under-data-key", "a frame is encrypted under the data key", func(d *draft, p *part) { p.key = d.dataKey }),
 		authenticating("frame-2-under-another-key", "a frame is encrypted under another message's key", func(d *draft, p *part) {
-			p.key = messageKey(d.suite, d.version, d.dataKey, bytesOf("another id", len(d.id)))
+			p.key = messageKey(d.suite, d.version, d.dataKey, byhand.BytesOf("another id", len(d.id)))
 		}),
 		authenticating("final-under-another-key", "the final frame is encrypted under another message's key", func(d *draft, p *part) {
-			p.key = messageKey(d.suite, d.version, d.dataKey, bytesOf("another id", len(d.id)))
+			p.key = messageKey(d.suite, d.version, d.dataKey, byhand.BytesOf("another id", len(d.id)))
 		}),
 		{id: "frames-of-another-message", text: "all frames are those of another message under the same data key, which does not derive keys", kind: "authentication", spec: specBodyAAD,
 			shapes: "0014 0046 0078", plan: func(d *draft) {
 				for i := range d.parts {
-					d.parts[i].id = bytesOf("another id", len(d.id))
+					d.parts[i].id = byhand.BytesOf("another id", len(d.id))
 				}
 			}},
 		{id: "body-of-another-message", text: "the body is that of another message under the same data key, which does not derive keys", kind: "authentication", spec: specBodyAAD,
-			shapes: "0014n 0078n", plan: func(d *draft) { d.parts[0].id = bytesOf("another id", len(d.id)) }},
+			shapes: "0014n 0078n", plan: func(d *draft) { d.parts[0].id = byhand.BytesOf("another id", len(d.id)) }},
 	},
 )
 
@@ -210,14 +212,14 @@ var bodyFaults = []fault{
 	ofBody("body-tag-of-zeros", "the body's tag is all zeros", "authentication", specDecrypt, nil, func(d *draft) { clear(d.get("body tag")) }),
 	ofBody("body-tag-missing", "the body has no tag", "truncated", specNonFramed, nil, func(d *draft) { d.remove("body tag") }).whenSigned("authentication"),
 	ofBody("body-not-encrypted", "the body is plaintext", "authentication", specDecrypt, nil, func(d *draft) { d.set("body content", []byte(d.plaintext)...) }),
-	ofBody("body-length-too-small", "the body's length is one less than its content", "authentication", specBodyLength, nil, func(d *draft) { d.set("body length", be64(24)...) }),
-	ofBody("body-length-too-large", "the body's length is one more than its content", "truncated", specBodyLength, nil, func(d *draft) { d.set("body length", be64(26)...) }).whenSigned("authentication"),
-	ofBody("body-length-zero", "the body's length is zero", "authentication", specBodyLength, nil, func(d *draft) { d.set("body length", be64(0)...) }),
-	ofBody("body-length-past-the-format", "the body's length is 2^36-31, one more than the format holds", "limit", specBodyLength, nil, func(d *draft) { d.set("body length", be64(1<<36-31)...) }),
-	ofBody("body-length-largest", "the body's length is 2^64-1", "limit", specBodyLength, nil, func(d *draft) { d.set("body length", be64(1<<64-1)...) }),
-	ofBody("body-length-negative", "the body's length has its highest bit set, beside the right ones", "limit", specBodyLength, nil, func(d *draft) { d.set("body length", be64(1<<63|25)...) }),
-	ofBody("body-length-in-other-order", "the body's length is in the other byte order", "limit", specBodyLength, nil, func(d *draft) { d.set("body length", be64(25<<56)...) }),
-	ofBody("body-length-of-4-bytes", "the body's length has 4 bytes, as that of a final frame", "limit", specNonFramed, nil, func(d *draft) { d.set("body length", be32(25)...) }),
+	ofBody("body-length-too-small", "the body's length is one less than its content", "authentication", specBodyLength, nil, func(d *draft) { d.set("body length", byhand.U64(24)...) }),
+	ofBody("body-length-too-large", "the body's length is one more than its content", "truncated", specBodyLength, nil, func(d *draft) { d.set("body length", byhand.U64(26)...) }).whenSigned("authentication"),
+	ofBody("body-length-zero", "the body's length is zero", "authentication", specBodyLength, nil, func(d *draft) { d.set("body length", byhand.U64(0)...) }),
+	ofBody("body-length-past-the-format", "the body's length is 2^36-31, one more than the format holds", "limit", specBodyLength, nil, func(d *draft) { d.set("body length", byhand.U64(1<<36-31)...) }),
+	ofBody("body-length-largest", "the body's length is 2^64-1", "limit", specBodyLength, nil, func(d *draft) { d.set("body length", byhand.U64(1<<64-1)...) }),
+	ofBody("body-length-negative", "the body's length has its highest bit set, beside the right ones", "limit", specBodyLength, nil, func(d *draft) { d.set("body length", byhand.U64(1<<63|25)...) }),
+	ofBody("body-length-in-other-order", "the body's length is in the other byte order", "limit", specBodyLength, nil, func(d *draft) { d.set("body length", byhand.U64(25<<56)...) }),
+	ofBody("body-length-of-4-bytes", "the body's length has 4 bytes, as that of a final frame", "limit", specNonFramed, nil, func(d *draft) { d.set("body length", byhand.U32(25)...) }),
 	ofBody("body-missing", "there is no body", "truncated", specMessage, func(d *draft) { d.parts = nil }, nil).whenSigned("limit"),
 	ofBody("body-twice", "the body stands twice", "malformed", specNonFramed, func(d *draft) { d.parts = append(d.parts, d.parts[0]) }, nil).whenSigned("signature"),
 	ofBody("body-bound-to-number-zero", "the body's additional data has sequence number 0", "authentication", specBodyAAD, func(d *draft) { d.parts[0].number = 0 }, nil),
@@ -226,7 +228,7 @@ var bodyFaults = []fault{
 	ofBody("body-bound-as-final-frame", "the body's additional data says that it is the final frame", "authentication", specBodyAAD, func(d *draft) { d.parts[0].kind = "AWSKMSEncryptionClient Final Frame" }, nil),
 	ofBody("body-bound-to-other-length", "the body's additional data has another length", "authentication", specBodyAAD, func(d *draft) { d.parts[0].n-- }, nil),
 	ofBody("body-bound-to-no-message", "the body's additional data lacks the message ID", "authentication", specBodyAAD, func(d *draft) { d.parts[0].id = []byte{} }, nil),
-	ofBody("body-bound-to-another-message", "the body's additional data has the ID of another message", "authentication", specBodyAAD, func(d *draft) { d.parts[0].id = bytesOf("another id", len(d.id)) }, nil),
+	ofBody("body-bound-to-another-message", "the body's additional data has the ID of another message", "authentication", specBodyAAD, func(d *draft) { d.parts[0].id = byhand.BytesOf("another id", len(d.id)) }, nil),
 	ofBody("body-under-data-key", "the body is encrypted under the data key", "authentication", specDecrypt, func(d *draft) { d.parts[0].key = d.dataKey }, nil),
 }
 
@@ -280,12 +282,12 @@ var footerFaults = []fault{
 	{id: "footer-on-unsigned", text: "an unsigned message has a footer with a signature", kind: "malformed", spec: specMessage, shapes: "0014 0178 0478 0178n 0478n",
 		signed: func(d *draft) {
 			d.suite.curve, d.suite.sigHash = suiteOf(0x0378).curve, suiteOf(0x0378).sigHash
-			sig := d.signature(signingKey(d.suite.curve, "stray"), crypto.SHA384, d.bytes())
-			d.add("signature length", be16(len(sig)))
+			sig := d.signature(byhand.SigningKey(d.suite.curve, "stray"), crypto.SHA384, d.bytes())
+			d.add("signature length", byhand.U16(len(sig)))
 			d.add("signature", sig)
 		}},
 	{id: "footer-empty-on-unsigned", text: "an unsigned message has an empty footer", kind: "malformed", spec: specMessage, shapes: "0178 0478 0178n 0478n",
-		signed: func(d *draft) { d.add("signature length", be16(0)) }},
+		signed: func(d *draft) { d.add("signature length", byhand.U16(0)) }},
 	{id: "footer-missing", text: "a signed message has no footer", kind: "truncated", spec: specMessage, shapes: signing + " 0378n 0578n",
 		signed: func(d *draft) { d.remove("signature length"); d.remove("signature") }},
 	{id: "footer-empty", text: "the signature is empty", kind: "signature", spec: specSignature, shapes: signing + " 0378n 0578n",
@@ -293,21 +295,21 @@ var footerFaults = []fault{
 	{id: "footer-twice", text: "the footer stands twice", kind: "malformed", spec: specMessage, shapes: bothCurves,
 		signed: func(d *draft) {
 			sig := d.get("signature")
-			d.add("second signature length", be16(len(sig)))
+			d.add("second signature length", byhand.U16(len(sig)))
 			d.add("second signature", sig)
 		}},
 	{id: "footer-length-missing", text: "the signature has no length before it", kind: "truncated", spec: specFooter, shapes: bothCurves,
 		signed: func(d *draft) { d.remove("signature length") }},
 	{id: "footer-length-too-long", text: "the signature's length is one more than it has", kind: "truncated", spec: specFooter, shapes: bothCurves,
-		signed: func(d *draft) { d.set("signature length", be16(len(d.get("signature"))+1)...) }},
+		signed: func(d *draft) { d.set("signature length", byhand.U16(len(d.get("signature"))+1)...) }},
 	{id: "footer-length-too-short", text: "the signature's length is one less than it has", kind: "signature", spec: specFooter, shapes: bothCurves,
-		signed: func(d *draft) { d.set("signature length", be16(len(d.get("signature"))-1)...) }},
+		signed: func(d *draft) { d.set("signature length", byhand.U16(len(d.get("signature"))-1)...) }},
 	{id: "footer-length-largest", text: "the signature's length is 65535", kind: "truncated", spec: specFooter, shapes: bothCurves,
 		signed: func(d *draft) { d.set("signature length", 0xff, 0xff) }},
 	{id: "footer-length-in-other-order", text: "the signature's length is in the other byte order", kind: "truncated", spec: specFooter, shapes: bothCurves,
 		signed: func(d *draft) { b := d.get("signature length"); b[0], b[1] = b[1], b[0] }},
 	signedAs("of-another", "is another's", func(d *draft) []byte {
-		return d.signature(signingKey(d.suite.curve, "another signer"), d.suite.sigHash, d.bytes())
+		return d.signature(byhand.SigningKey(d.suite.curve, "another signer"), d.suite.sigHash, d.bytes())
 	}),
 	signedAs("over-nothing", "is over nothing", func(d *draft) []byte { return d.signature(d.signer, d.suite.sigHash, nil) }),
 	signedAs("over-the-header", "is over the header alone", func(d *draft) []byte {
@@ -377,7 +379,7 @@ var footerFaults = []fault{
 			if d.version == 2 {
 				end = d.at("commitment")
 			}
-			d.set("header tag", seal(d.key, d.headerIV, nil, bytesIn(d.fields[:end+1]))...)
+			d.set("header tag", byhand.Seal(d.key, d.headerIV, nil, bytesIn(d.fields[:end+1]))...)
 		}},
 }
 
@@ -395,8 +397,8 @@ var openingFaults = []fault{
 		e.Context = map[string]string{"Tenant": "42"}
 	}),
 	opening("expected-another-public-key", "the caller expects another public key", "context_mismatch", specReproduced, signing, func(d *draft, e *entry) {
-		other := signingKey(d.suite.curve, "other")
-		e.Context[publicKey] = encodePoint(&other.PublicKey)
+		other := byhand.SigningKey(d.suite.curve, "other")
+		e.Context[publicKey] = byhand.EncodePoint(&other.PublicKey)
 	}),
 	{id: "hidden-pair-not-given", text: "the caller does not give a pair that is authenticated and not stored", kind: "no_matching_key", spec: specRawAES,
 		shapes: four, plan: hide},

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/go-sealring/sealring/internal/byhand"
 )
 
 // Sections of github.com/awslabs/aws-encryption-sdk-specification.
@@ -101,7 +103,7 @@ var controls = []fault{
 	{id: "frame-ivs-not-numbers", text: "the IVs of the frames are not their sequence numbers", either: true, kind: "authentication",
 		spec: "client-apis/decrypt.md#decrypt-the-message-body", shapes: "0178 0378 0478 0578 0178n 0478n", plan: func(d *draft) {
 			for i := range d.parts {
-				d.parts[i].iv = bytesOf(d.name+d.parts[i].name, 12)
+				d.parts[i].iv = byhand.BytesOf(d.name+d.parts[i].name, 12)
 			}
 		}},
 	{id: "iv-twice", text: "two frames have the same IV", either: true, kind: "malformed", spec: "data-format/message-body.md#regular-frame",
@@ -125,7 +127,7 @@ func expectHidden(_ *draft, e *entry) { e.Context["required"] = "pair" }
 // with it the derivation, but for the commitment.
 func otherVersion(d *draft) {
 	d.version = 3 - d.version
-	d.id = bytesOf("id "+d.name, idLen(d.version))
+	d.id = byhand.BytesOf("id "+d.name, idLen(d.version))
 	d.commitment = []byte{}
 }
 
@@ -163,8 +165,8 @@ var versionFaults = slices.Concat(
 			}},
 		{id: "signature-key-in-unsigned", text: "an unsigned message has a public key in its context", kind: "malformed", spec: specManager,
 			shapes: "0014 0178 0478", plan: func(d *draft) {
-				key := signingKey(elliptic.P384(), "stray")
-				d.stored = append([]pair{{publicKey, encodePoint(&key.PublicKey)}}, d.stored...)
+				key := byhand.SigningKey(elliptic.P384(), "stray")
+				d.stored = append([]pair{{publicKey, byhand.EncodePoint(&key.PublicKey)}}, d.stored...)
 				d.bind(d.stored...)
 			}},
 		swappedSuite("0078", 0x0178, "authentication", "which derives a key, for one that does not"),
@@ -195,7 +197,7 @@ func setting(name, text, spec, shapes string, values ...byte) (all []fault) {
 func unknownSuite(id uint16, text, shapes string) fault {
 	return fault{
 		id: fmt.Sprintf("suite-%04x", id), text: fmt.Sprintf("the suite does not exist: %04x, %s", id, text), kind: "malformed", spec: specSuite,
-		shapes: shapes, head: func(d *draft) { d.set("suite", be16(int(id))...) },
+		shapes: shapes, head: func(d *draft) { d.set("suite", byhand.U16(int(id))...) },
 	}
 }
 
@@ -203,13 +205,13 @@ func unknownSuite(id uint16, text, shapes string) fault {
 func swappedSuite(shape string, to uint16, kind, text string) fault {
 	return fault{
 		id: fmt.Sprintf("suite-changed-to-%04x", to), text: fmt.Sprintf("the suite was changed afterwards to %04x, %s", to, text), kind: kind, spec: specVerify,
-		shapes: shape, signed: func(d *draft) { d.set("suite", be16(int(to))...) },
+		shapes: shape, signed: func(d *draft) { d.set("suite", byhand.U16(int(to))...) },
 	}
 }
 
 // contextBytes has the header store bytes as its context, and authenticates them.
 func contextBytes(d *draft, b []byte) {
-	d.set("context length", be16(len(b))...)
+	d.set("context length", byhand.U16(len(b))...)
 	d.set("context", b...)
 }
 
@@ -229,14 +231,14 @@ func resized(id, text, kind, before string, by int) fault {
 	return fault{id: id, text: text, kind: kind, spec: specAAD, shapes: four, head: func(d *draft) {
 		b := d.get("context")
 		at := strings.Index(string(b), before) + len(before)
-		copy(b[at:], be16(int(b[at])<<8+int(b[at+1])+by))
+		copy(b[at:], byhand.U16(int(b[at])<<8+int(b[at+1])+by))
 	}}
 }
 
 // publicKeyAs returns a fault of which the context has something else as the public key.
 func publicKeyAs(id, text, shapes string, value func(d *draft) string) fault {
 	return fault{id: "public-key-" + id, text: "the public key in the context is " + text, kind: "malformed", spec: specVerifyKey, shapes: shapes, plan: func(d *draft) {
-		d.stored[0].value = value(d)
+		d.stored[0][1] = value(d)
 		d.bind(d.stored...)
 	}}
 }
@@ -251,9 +253,9 @@ func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 // contextFaults are those of the encryption context.
 var contextFaults = []fault{
 	{id: "context-length-too-short", text: "the length of the context is one less than it takes", kind: "limit", spec: specPairsLength,
-		shapes: two, head: func(d *draft) { d.set("context length", be16(len(d.get("context"))-1)...) }},
+		shapes: two, head: func(d *draft) { d.set("context length", byhand.U16(len(d.get("context"))-1)...) }},
 	{id: "context-length-too-long", text: "the length of the context reaches into the wrapped keys' count", kind: "limit", spec: specPairsLength,
-		shapes: two, head: func(d *draft) { d.set("context length", be16(len(d.get("context"))+1)...) }},
+		shapes: two, head: func(d *draft) { d.set("context length", byhand.U16(len(d.get("context"))+1)...) }},
 	{id: "context-length-past-the-end", text: "the length of the context is past the end of the message", kind: "truncated", spec: specPairsLength,
 		shapes: two, head: func(d *draft) { d.set("context length", 0xff, 0xff) }},
 	{id: "context-length-zero", text: "the length of the context is zero, and there is one", kind: "truncated", spec: specPairsLength,
@@ -264,7 +266,7 @@ var contextFaults = []fault{
 		shapes: two, head: func(d *draft) { contextBytes(d, append(d.get("context"), 0, 0, 0, 0)) }},
 	{id: "context-pair-after", text: "a pair that is not counted follows the last one of the context", kind: "malformed", spec: specPairs,
 		shapes: two, head: func(d *draft) {
-			contextBytes(d, append(d.get("context"), serialize([]pair{{"user", "root"}})[2:]...))
+			contextBytes(d, append(d.get("context"), byhand.Serialize([]pair{{"user", "root"}})[2:]...))
 		}},
 	{id: "context-of-one-byte", text: "the context is one byte", kind: "malformed", spec: specAAD,
 		shapes: "0178 0478", plan: func(d *draft) { d.bind() }, head: func(d *draft) { contextBytes(d, []byte{0}) }},
@@ -275,7 +277,7 @@ var contextFaults = []fault{
 	{id: "context-count-zero", text: "the count of pairs is zero, and there are some", kind: "malformed", spec: specPairCount,
 		shapes: two, head: func(d *draft) { d.get("context")[1] = 0 }},
 	{id: "context-count-largest", text: "the count of pairs is 65535", kind: "malformed", spec: specPairCount,
-		shapes: two, head: func(d *draft) { copy(d.get("context"), be16(0xffff)) }},
+		shapes: two, head: func(d *draft) { copy(d.get("context"), byhand.U16(0xffff)) }},
 	resized("context-key-too-long", "the length of a key reaches into its value", "malformed", "patients", 1),
 	resized("context-key-past-the-end", "the length of a key is past the end of the context", "malformed", "patients", 1000),
 	resized("context-value-too-long", "the length of the last value is one past the end of the context", "malformed", "tenant", 1),
@@ -291,13 +293,13 @@ var contextFaults = []fault{
 		}},
 	{id: "public-key-twice-last-counts", text: "the public key stands twice in the context: another's, then the right one", kind: "malformed", spec: specPairs,
 		shapes: signing, plan: func(d *draft) {
-			other := signingKey(d.suite.curve, "other")
-			d.stored = append([]pair{{publicKey, encodePoint(&other.PublicKey)}}, d.stored...)
+			other := byhand.SigningKey(d.suite.curve, "other")
+			d.stored = append([]pair{{publicKey, byhand.EncodePoint(&other.PublicKey)}}, d.stored...)
 		}},
 	{id: "public-key-twice-first-counts", text: "the public key stands twice in the context: the right one, then another's", kind: "malformed", spec: specPairs,
 		shapes: signing, plan: func(d *draft) {
-			other := signingKey(d.suite.curve, "other")
-			d.stored = slices.Insert(slices.Clone(d.stored), 1, pair{publicKey, encodePoint(&other.PublicKey)})
+			other := byhand.SigningKey(d.suite.curve, "other")
+			d.stored = slices.Insert(slices.Clone(d.stored), 1, pair{publicKey, byhand.EncodePoint(&other.PublicKey)})
 		}},
 	storing("context-key-not-utf8", "a key of the context is not UTF-8: ff", specContext, []pair{{"\xff", "x"}}, pair{"\xff", "x"}),
 	storing("context-value-not-utf8", "a value of the context is not UTF-8: ff", specContext, []pair{{"a", "\xff"}}, pair{"a", "\xff"}),
@@ -309,20 +311,20 @@ var contextFaults = []fault{
 	storing("context-value-beyond-unicode", "a value of the context has a character past U+10FFFF", specContext, []pair{{"a", "\xf4\x90\x80\x80"}}, pair{"a", "\xf4\x90\x80\x80"}),
 
 	publicKeyAs("empty", "empty", bothCurves, func(*draft) string { return "" }),
-	publicKeyAs("not-base64", "not base64", bothCurves, func(d *draft) string { return "!" + d.stored[0].value[1:] }),
-	publicKeyAs("without-padding", "base64 without its padding", "0378 0578", func(d *draft) string { return strings.TrimRight(d.stored[0].value, "=") }),
+	publicKeyAs("not-base64", "not base64", bothCurves, func(d *draft) string { return "!" + d.stored[0][1][1:] }),
+	publicKeyAs("without-padding", "base64 without its padding", "0378 0578", func(d *draft) string { return strings.TrimRight(d.stored[0][1], "=") }),
 	publicKeyAs("for-urls", "base64 in the alphabet of URLs", "0578", func(d *draft) string {
-		for i := 0; !strings.ContainsAny(d.stored[0].value, "+/"); i++ {
-			d.signer = signingKey(d.suite.curve, fmt.Sprint("for URLs ", i))
-			d.stored[0].value = encodePoint(&d.signer.PublicKey)
+		for i := 0; !strings.ContainsAny(d.stored[0][1], "+/"); i++ {
+			d.signer = byhand.SigningKey(d.suite.curve, fmt.Sprint("for URLs ", i))
+			d.stored[0][1] = byhand.EncodePoint(&d.signer.PublicKey)
 		}
 		return base64.URLEncoding.EncodeToString(point(d))
 	}),
 	publicKeyAs("base64-of-two-lines", "base64 with a line break", bothCurves, func(d *draft) string {
-		return d.stored[0].value[:20] + "\n" + d.stored[0].value[20:]
+		return d.stored[0][1][:20] + "\n" + d.stored[0][1][20:]
 	}),
 	publicKeyAs("base64-with-spare-bits", "base64 whose last bits, which stand for nothing, are not zero", "0378 0578", func(d *draft) string {
-		text := []byte(d.stored[0].value)
+		text := []byte(d.stored[0][1])
 		text[len(text)-3]++ // its last four bits are spare and zero, so that this is the next letter
 		return string(text)
 	}),
@@ -350,15 +352,15 @@ var contextFaults = []fault{
 		return b64(append([]byte{2}, slices.Repeat([]byte{0xff}, d.suite.curve.Params().BitSize/8)...))
 	}),
 	publicKeyAs("of-another-curve", "a point of another curve", bothCurves, func(d *draft) string {
-		other := signingKey(map[bool]elliptic.Curve{true: elliptic.P384(), false: elliptic.P256()}[d.suite.curve == elliptic.P256()], "other curve")
-		return encodePoint(&other.PublicKey)
+		other := byhand.SigningKey(map[bool]elliptic.Curve{true: elliptic.P384(), false: elliptic.P256()}[d.suite.curve == elliptic.P256()], "other curve")
+		return byhand.EncodePoint(&other.PublicKey)
 	}),
 	{id: "public-key-of-another", text: "the public key in the context is another's, who signed", kind: "no_matching_key", spec: specRawAES,
 		shapes: signing, plan: func(d *draft) {
-			d.signer = signingKey(d.suite.curve, "another signer")
+			d.signer = byhand.SigningKey(d.suite.curve, "another signer")
 			d.bind(d.stored...)
 			d.stored = slices.Clone(d.stored)
-			d.stored[0].value = encodePoint(&d.signer.PublicKey)
+			d.stored[0][1] = byhand.EncodePoint(&d.signer.PublicKey)
 		}},
 
 	{id: "context-value-changed", text: "a value of the context was changed, and all but the wrapped key was made anew", kind: "no_matching_key", spec: specRawAES,
@@ -372,7 +374,7 @@ var contextFaults = []fault{
 	{id: "context-pair-removed", text: "a pair was removed from the context, and all but the wrapped key was made anew", kind: "no_matching_key", spec: specRawAES,
 		shapes: two, plan: func(d *draft) {
 			d.bind(d.stored...)
-			d.stored = slices.DeleteFunc(slices.Clone(d.stored), func(p pair) bool { return p.key == "table" })
+			d.stored = slices.DeleteFunc(slices.Clone(d.stored), func(p pair) bool { return p[0] == "table" })
 		}},
 	{id: "context-value-changed-after", text: "a value of the context was changed, and the wrapped key made anew, but not the header's tag", kind: "authentication", spec: specVerify,
 		shapes: two, plan: func(d *draft) {
@@ -382,7 +384,7 @@ var contextFaults = []fault{
 		shapes: two, tagged: func(d *draft) {
 			swapped := slices.Clone(d.stored)
 			slices.Reverse(swapped)
-			contextBytes(d, serialize(swapped))
+			contextBytes(d, byhand.Serialize(swapped))
 		}},
 }
 
@@ -427,8 +429,8 @@ var keyFaults = []fault{
 	wrongKey("tag-length-96", "the tag length is 96 bits", func(k *wrapped) { k.tagBits = 96 }),
 	wrongKey("iv-length-zero", "the IV length is zero", func(k *wrapped) { k.ivLen = 0 }),
 	wrongKey("iv-length-in-bits", "the IV length is in bits", func(k *wrapped) { k.ivLen = 96 }),
-	wrongKey("iv-of-16-bytes", "the IV is 16 bytes, and its length says so", func(k *wrapped) { k.iv, k.ivLen = bytesOf("16", 16), 16 }),
-	wrongKey("iv-of-16-bytes-as-12", "the IV is 16 bytes, and its length says 12", func(k *wrapped) { k.iv = bytesOf("16", 16) }),
+	wrongKey("iv-of-16-bytes", "the IV is 16 bytes, and its length says so", func(k *wrapped) { k.iv, k.ivLen = byhand.BytesOf("16", 16), 16 }),
+	wrongKey("iv-of-16-bytes-as-12", "the IV is 16 bytes, and its length says 12", func(k *wrapped) { k.iv = byhand.BytesOf("16", 16) }),
 	wrongKey("iv-of-11-bytes", "the IV is 11 bytes, and its length says 12", func(k *wrapped) { k.iv = k.iv[:11] }),
 	wrongKey("under-another-key", "it is wrapped under another key of the same name", func(k *wrapped) { k.wrapping = wrapping["another"].Key }),
 	wrongKey("bound-to-nothing", "it is not bound to the context", func(k *wrapped) { k.bound = nil }),
@@ -468,11 +470,11 @@ var keyFaults = []fault{
 	dataKeyOf(0, "0178 0478"), dataKeyOf(16, "0046 0078 0178 0378 0478 0578"), dataKeyOf(24, "0014 0114 0214 0178 0478"),
 	dataKeyOf(31, "0178 0478"), dataKeyOf(32, "0014 0046 0114 0214 0346"), dataKeyOf(33, "0178 0478"), dataKeyOf(64, "0178 0478"),
 	{id: "key-of-another-message", text: "the wrapped key holds another data key", kind: "authentication", kindV2: "commitment", spec: specMaterials,
-		shapes: allSuites, plan: func(d *draft) { d.keys[0].dataKey = bytesOf("another data key", d.suite.keyLen) }},
+		shapes: allSuites, plan: func(d *draft) { d.keys[0].dataKey = byhand.BytesOf("another data key", d.suite.keyLen) }},
 	{id: "first-key-of-another-message", text: "the first of two wrapped keys that open holds another data key", kind: "authentication", kindV2: "commitment", spec: specMaterials,
 		shapes: two, plan: func(d *draft) {
 			d.keys = append(d.keys, d.wrap("right"))
-			d.keys[0].dataKey = bytesOf("another data key", d.suite.keyLen)
+			d.keys[0].dataKey = byhand.BytesOf("another data key", d.suite.keyLen)
 		}},
 	{id: "keys-swapped-after", text: "two wrapped keys were swapped, and the header's tag not made anew", kind: "authentication", spec: specVerify,
 		shapes: two, plan: func(d *draft) { d.keys = append(d.keys, d.wrap("other name")) }, tagged: func(d *draft) {
@@ -499,7 +501,7 @@ func keyLength(name string, n int, id, text, kind, shapes string) fault {
 	return fault{
 		id:   fmt.Sprintf("key-%s-length-%s", strings.ReplaceAll(strings.ToLower(name), " ", "-"), id),
 		text: fmt.Sprintf("the length of the %s %s", name, text), kind: kind, spec: specKeys, shapes: shapes,
-		head: func(d *draft) { d.set("key 1 "+name+" length", be16(n)...) },
+		head: func(d *draft) { d.set("key 1 "+name+" length", byhand.U16(n)...) },
 	}
 }
 
@@ -511,15 +513,15 @@ func wrongKey(id, text string, change func(*wrapped)) fault {
 		return f
 	}
 	f.head = func(d *draft) {
-		context := serialize(sorted(d.stored))
+		context := byhand.Serialize(byhand.Sorted(d.stored))
 		if id == "bound-with-length" {
-			context = append(be16(len(context)), context...)
+			context = append(byhand.U16(len(context)), context...)
 		} else {
 			reversed := slices.Clone(d.stored)
 			slices.Reverse(reversed)
-			context = serialize(reversed)
+			context = byhand.Serialize(reversed)
 		}
-		d.set("key 1 wrapped key", seal(d.keys[0].wrapping, d.keys[0].iv, d.dataKey, context)...)
+		d.set("key 1 wrapped key", byhand.Seal(d.keys[0].wrapping, d.keys[0].iv, d.dataKey, context)...)
 	}
 	return f
 }
@@ -535,9 +537,9 @@ func dataKeyOf(n int, shapes string) fault {
 	return fault{
 		id: fmt.Sprintf("data-key-of-%d-bytes", n), text: fmt.Sprintf("the wrapped key holds a data key of %d bytes", n), kind: "no_matching_key", spec: specDataKey,
 		shapes: shapes, plan: func(d *draft) {
-			d.dataKey = bytesOf("data key of other length", n)
+			d.dataKey = byhand.BytesOf("data key of other length", n)
 			if d.suite.hash == nil {
-				d.key = bytesOf("data key of other length", max(n, d.suite.keyLen))[:d.suite.keyLen]
+				d.key = byhand.BytesOf("data key of other length", max(n, d.suite.keyLen))[:d.suite.keyLen]
 			}
 			d.keys[0].dataKey = d.dataKey
 		},
@@ -605,27 +607,29 @@ var commitmentFaults = []fault{
 	committing("of-zeros", "all zeros", func(*draft) []byte { return make([]byte, 32) }),
 	committing("of-the-other-half", "rotated by half", func(d *draft) []byte { c := d.commitment; return slices.Concat(c[16:], c[:16]) }),
 	committing("of-another-key", "that of another data key", func(d *draft) []byte {
-		return derive(sha512.New, bytesOf("another data key", 32), d.id, []byte("COMMITKEY"), 32)
+		return byhand.Derive(sha512.New, byhand.BytesOf("another data key", 32), d.id, []byte("COMMITKEY"), 32)
 	}),
 	committing("of-another-message", "that of another message ID", func(d *draft) []byte {
-		return derive(sha512.New, d.dataKey, bytesOf("another id", 32), []byte("COMMITKEY"), 32)
+		return byhand.Derive(sha512.New, d.dataKey, byhand.BytesOf("another id", 32), []byte("COMMITKEY"), 32)
 	}),
-	committing("without-salt", "derived without the message ID", func(d *draft) []byte { return derive(sha512.New, d.dataKey, nil, []byte("COMMITKEY"), 32) }),
-	committing("with-sha-256", "derived with SHA-256", func(d *draft) []byte { return derive(sha256.New, d.dataKey, d.id, []byte("COMMITKEY"), 32) }),
-	committing("with-sha-384", "derived with SHA-384", func(d *draft) []byte { return derive(sha512.New384, d.dataKey, d.id, []byte("COMMITKEY"), 32) }),
+	committing("without-salt", "derived without the message ID", func(d *draft) []byte { return byhand.Derive(sha512.New, d.dataKey, nil, []byte("COMMITKEY"), 32) }),
+	committing("with-sha-256", "derived with SHA-256", func(d *draft) []byte { return byhand.Derive(sha256.New, d.dataKey, d.id, []byte("COMMITKEY"), 32) }),
+	committing("with-sha-384", "derived with SHA-384", func(d *draft) []byte { return byhand.Derive(sha512.New384, d.dataKey, d.id, []byte("COMMITKEY"), 32) }),
 	committing("with-the-suite", "derived with the suite's ID before its label", func(d *draft) []byte {
-		return derive(sha512.New, d.dataKey, d.id, append(be16(int(d.suite.id)), "COMMITKEY"...), 32)
+		return byhand.Derive(sha512.New, d.dataKey, d.id, append(byhand.U16(int(d.suite.id)), "COMMITKEY"...), 32)
 	}),
-	committing("with-another-label", "derived with the label in lower case", func(d *draft) []byte { return derive(sha512.New, d.dataKey, d.id, []byte("commitkey"), 32) }),
+	committing("with-another-label", "derived with the label in lower case", func(d *draft) []byte { return byhand.Derive(sha512.New, d.dataKey, d.id, []byte("commitkey"), 32) }),
 	committing("that-is-the-message-key", "the message key itself", func(d *draft) []byte { return messageKey(d.suite, 2, d.dataKey, d.id) }),
 	{id: "commitment-missing", text: "there is no commitment", kind: "commitment", spec: specSuiteData, shapes: version2,
 		plan: func(d *draft) { d.commitment = []byte{} }},
 	{id: "commitment-cut-short", text: "the commitment lacks its last byte", kind: "commitment", spec: specSuiteData, shapes: version2,
 		head: func(d *draft) { d.set("commitment", d.commitment[:31]...) }},
 	{id: "commitment-too-long", text: "the commitment has a byte more, of what is derived", kind: "authentication", spec: specSuiteData, shapes: version2,
-		head: func(d *draft) { d.set("commitment", derive(sha512.New, d.dataKey, d.id, []byte("COMMITKEY"), 33)...) }},
+		head: func(d *draft) {
+			d.set("commitment", byhand.Derive(sha512.New, d.dataKey, d.id, []byte("COMMITKEY"), 33)...)
+		}},
 	{id: "commitment-in-version-1", text: "a suite without commitment has one", kind: "authentication", spec: specSuiteData, shapes: version1,
-		plan: func(d *draft) { d.commitment = bytesOf("commitment", 32) }},
+		plan: func(d *draft) { d.commitment = byhand.BytesOf("commitment", 32) }},
 }
 
 // commitment2 returns the commitment as it was changed.
@@ -650,9 +654,9 @@ func keyMade(id, text, shapes string, key func(d *draft) []byte) fault {
 
 func info(d *draft) []byte {
 	if d.version == 1 {
-		return append(be16(int(d.suite.id)), d.id...)
+		return append(byhand.U16(int(d.suite.id)), d.id...)
 	}
-	return append(be16(int(d.suite.id)), "DERIVEKEY"...)
+	return append(byhand.U16(int(d.suite.id)), "DERIVEKEY"...)
 }
 
 func salt(d *draft) []byte {
@@ -669,14 +673,14 @@ var tagFaults = []fault{
 	tagMade("over-nothing", "made over nothing", two, func(d *draft) { d.headerData = func([]byte) []byte { return nil } }),
 	tagMade("without-version", "not over the first byte", two, func(d *draft) { d.headerData = func(b []byte) []byte { return b[1:] } }),
 	tagMade("without-end", "not over the header's last byte", two, func(d *draft) { d.headerData = func(b []byte) []byte { return b[:len(b)-1] } }),
-	tagMade("over-context-alone", "made over the context alone", "0178 0478", func(d *draft) { d.headerData = func([]byte) []byte { return serialize(d.stored) } }),
+	tagMade("over-context-alone", "made over the context alone", "0178 0478", func(d *draft) { d.headerData = func([]byte) []byte { return byhand.Serialize(d.stored) } }),
 	tagMade("over-context-again", "made over the header and the context, which is stored", "0178 0478", func(d *draft) {
-		d.headerData = func(b []byte) []byte { return append(b, serialize(d.stored)...) }
+		d.headerData = func(b []byte) []byte { return append(b, byhand.Serialize(d.stored)...) }
 	}),
 	tagMade("without-commitment", "not over the commitment", version2, func(d *draft) { d.headerData = func(b []byte) []byte { return b[:len(b)-32] } }),
 	tagMade("under-data-key", "made under the data key", "0178 0378 0478 0578", func(d *draft) { d.headerKey = d.dataKey }),
 	tagMade("under-commitment", "made under the commitment", version2, func(d *draft) {
-		d.headerKey = derive(d.suite.hash, d.dataKey, d.id, []byte("COMMITKEY"), 32)
+		d.headerKey = byhand.Derive(d.suite.hash, d.dataKey, d.id, []byte("COMMITKEY"), 32)
 	}),
 	{id: "header-iv-changed", text: "the header's IV was changed after its tag was made", kind: "authentication", spec: specVerify, shapes: version1,
 		tagged: func(d *draft) { d.flip("header IV", -1) }},
@@ -695,21 +699,23 @@ var tagFaults = []fault{
 	{id: "hidden-pair-not-bound", text: "a pair that is not stored is bound to the header, and not to the wrapped key", kind: "context_mismatch", spec: specRawAES,
 		shapes: two, plan: func(d *draft) { hide(d); d.bind(d.stored...) }, open: expectHidden},
 
-	keyMade("without-suite", "without the suite's ID", "0114 0178 0378 0478 0578", func(d *draft) []byte { return derive(d.suite.hash, d.dataKey, salt(d), info(d)[2:], d.suite.keyLen) }),
+	keyMade("without-suite", "without the suite's ID", "0114 0178 0378 0478 0578", func(d *draft) []byte {
+		return byhand.Derive(d.suite.hash, d.dataKey, salt(d), info(d)[2:], d.suite.keyLen)
+	}),
 	keyMade("with-another-suite", "with the ID of another suite", "0114 0178 0378 0478 0578", func(d *draft) []byte {
-		return derive(d.suite.hash, d.dataKey, salt(d), append([]byte{9, 9}, info(d)[2:]...), d.suite.keyLen)
+		return byhand.Derive(d.suite.hash, d.dataKey, salt(d), append([]byte{9, 9}, info(d)[2:]...), d.suite.keyLen)
 	}),
 	keyMade("with-suite-in-other-order", "with the suite's ID in the other byte order", "0178 0478", func(d *draft) []byte {
 		i := info(d)
 		i[0], i[1] = i[1], i[0]
-		return derive(d.suite.hash, d.dataKey, salt(d), i, d.suite.keyLen)
+		return byhand.Derive(d.suite.hash, d.dataKey, salt(d), i, d.suite.keyLen)
 	}),
-	keyMade("without-info", "without information", "0178 0478", func(d *draft) []byte { return derive(d.suite.hash, d.dataKey, salt(d), nil, d.suite.keyLen) }),
-	keyMade("without-message-id", "without the message ID", "0178 0378", func(d *draft) []byte { return derive(d.suite.hash, d.dataKey, nil, info(d)[:2], d.suite.keyLen) }),
-	keyMade("with-salt", "with the message ID as salt", version1, func(d *draft) []byte { return derive(d.suite.hash, d.dataKey, d.id, info(d), d.suite.keyLen) }),
-	keyMade("without-salt", "without salt", version2, func(d *draft) []byte { return derive(d.suite.hash, d.dataKey, nil, info(d), 32) }),
-	keyMade("without-label", "without its label", version2, func(d *draft) []byte { return derive(d.suite.hash, d.dataKey, d.id, info(d)[:2], 32) }),
-	keyMade("as-the-commitment", "as the commitment is", version2, func(d *draft) []byte { return derive(d.suite.hash, d.dataKey, d.id, []byte("COMMITKEY"), 32) }),
+	keyMade("without-info", "without information", "0178 0478", func(d *draft) []byte { return byhand.Derive(d.suite.hash, d.dataKey, salt(d), nil, d.suite.keyLen) }),
+	keyMade("without-message-id", "without the message ID", "0178 0378", func(d *draft) []byte { return byhand.Derive(d.suite.hash, d.dataKey, nil, info(d)[:2], d.suite.keyLen) }),
+	keyMade("with-salt", "with the message ID as salt", version1, func(d *draft) []byte { return byhand.Derive(d.suite.hash, d.dataKey, d.id, info(d), d.suite.keyLen) }),
+	keyMade("without-salt", "without salt", version2, func(d *draft) []byte { return byhand.Derive(d.suite.hash, d.dataKey, nil, info(d), 32) }),
+	keyMade("without-label", "without its label", version2, func(d *draft) []byte { return byhand.Derive(d.suite.hash, d.dataKey, d.id, info(d)[:2], 32) }),
+	keyMade("as-the-commitment", "as the commitment is", version2, func(d *draft) []byte { return byhand.Derive(d.suite.hash, d.dataKey, d.id, []byte("COMMITKEY"), 32) }),
 	keyMade("as-in-version-1", "as in version 1", version2, func(d *draft) []byte { return messageKey(d.suite, 1, d.dataKey, d.id) }),
 	keyMade("as-in-version-2", "as in version 2", version1, func(d *draft) []byte { return messageKey(d.suite, 2, d.dataKey, d.id) }),
 	keyMade("with-another-hash", "with another hash", "0114 0146 0178 0214 0346 0378 0478 0578", func(d *draft) []byte {
@@ -717,10 +723,10 @@ var tagFaults = []fault{
 		if d.suite.hash().Size() == 48 {
 			h = sha256.New
 		}
-		return derive(h, d.dataKey, salt(d), info(d), d.suite.keyLen)
+		return byhand.Derive(h, d.dataKey, salt(d), info(d), d.suite.keyLen)
 	}),
 	keyMade("not-at-all", "not at all: it is the data key", "0114 0146 0178 0214 0346 0378 0478 0578", func(d *draft) []byte { return d.dataKey }),
 	keyMade("though-it-is-not", "in a suite in which it is the data key", "0014 0046 0078", func(d *draft) []byte {
-		return derive(sha256.New, d.dataKey, nil, append(be16(int(d.suite.id)), d.id...), d.suite.keyLen)
+		return byhand.Derive(sha256.New, d.dataKey, nil, append(byhand.U16(int(d.suite.id)), d.id...), d.suite.keyLen)
 	}),
 }

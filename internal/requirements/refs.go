@@ -5,9 +5,12 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/go-sealring/sealring/internal/declared"
 )
 
 // references finds what verdicts name in the source below root.
@@ -34,7 +37,7 @@ func (r *references) checkCode(ref string) error {
 		if err != nil {
 			return err
 		}
-		names = declared(parsed)
+		names = namesIn(parsed)
 		r.files[file] = names
 	}
 	if !names[name] {
@@ -69,9 +72,7 @@ func (r *references) checkTest(ref string) error {
 			if err != nil {
 				return err
 			}
-			for name := range declared(parsed) {
-				tests[name] = true
-			}
+			maps.Copy(tests, namesIn(parsed))
 		}
 		r.packages[dir] = tests
 	}
@@ -81,63 +82,9 @@ func (r *references) checkTest(ref string) error {
 	return nil
 }
 
-// declared returns the names that a file declares at its top level.
-func declared(file *ast.File) map[string]bool {
+// namesIn returns the names that a file declares at its top level.
+func namesIn(file *ast.File) map[string]bool {
 	names := map[string]bool{}
-	for _, d := range file.Decls {
-		switch d := d.(type) {
-		case *ast.FuncDecl:
-			names[receiver(d)+d.Name.Name] = true
-		case *ast.GenDecl:
-			for _, s := range d.Specs {
-				switch s := s.(type) {
-				case *ast.ValueSpec:
-					for _, n := range s.Names {
-						names[n.Name] = true
-					}
-				case *ast.TypeSpec:
-					names[s.Name.Name] = true
-					for _, f := range members(s.Type) {
-						for _, n := range f.Names {
-							names[s.Name.Name+"."+n.Name] = true
-						}
-					}
-				}
-			}
-		}
-	}
+	declared.Each(file, func(name string, _ ...*ast.CommentGroup) { names[name] = true })
 	return names
-}
-
-// receiver returns the type of a method with a dot behind it, and nothing for a function.
-func receiver(d *ast.FuncDecl) string {
-	if d.Recv == nil {
-		return ""
-	}
-	t := d.Recv.List[0].Type
-	for {
-		switch of := t.(type) {
-		case *ast.StarExpr:
-			t = of.X
-		case *ast.IndexExpr:
-			t = of.X
-		case *ast.IndexListExpr:
-			t = of.X
-		case *ast.Ident:
-			return of.Name + "."
-		default:
-			return ""
-		}
-	}
-}
-
-// members returns the fields of a struct, or the methods of an interface.
-func members(t ast.Expr) []*ast.Field {
-	switch t := t.(type) {
-	case *ast.StructType:
-		return t.Fields.List
-	case *ast.InterfaceType:
-		return t.Methods.List
-	}
-	return nil
 }

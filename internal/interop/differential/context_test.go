@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/go-sealring/sealring/internal/byhand"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -48,7 +49,7 @@ func contextScene(written []byte, how uint32) *scene {
 		slices.Reverse(d.stored)
 	case 2:
 		if row.Signs() {
-			stored = append(slices.Clone(stored), pair{publicKeyPair, encodePoint(&d.signer.PublicKey)})
+			stored = append(slices.Clone(stored), pair{publicKeyPair, byhand.EncodePoint(&d.signer.PublicKey)})
 		}
 		d.stored = slices.Clone(stored)
 	}
@@ -76,7 +77,7 @@ func contextScene(written []byte, how uint32) *scene {
 		add("context value length")
 	case 5: // a count of no pairs, or bytes behind the last
 		f := of("context length")
-		f.b = be16(int(f.b[0])<<8 + int(f.b[1]) + 2)
+		f.b = byhand.U16(int(f.b[0])<<8 + int(f.b[1]) + 2)
 		d.fields = slices.Insert(d.fields, d.hasPrefix("key count")[0], field{"context tail", []byte{0, 0}})
 	}
 	d.writeTag()
@@ -90,7 +91,7 @@ func contextScene(written []byte, how uint32) *scene {
 	case 2:
 		for i, p := range stored {
 			if i%2 == 0 {
-				s.reproduced[p.key] = p.value
+				s.reproduced[p[0]] = p[1]
 			}
 		}
 	case 3:
@@ -100,7 +101,7 @@ func contextScene(written []byte, how uint32) *scene {
 	case 5:
 		for i, p := range hidden {
 			if i == 0 {
-				s.reproduced[p.key] = p.value + "x"
+				s.reproduced[p[0]] = p[1] + "x"
 			}
 		}
 	}
@@ -114,7 +115,7 @@ func contextScene(written []byte, how uint32) *scene {
 func written(pairs []pair) []byte {
 	var b []byte
 	for _, p := range pairs {
-		for _, s := range []string{p.key, p.value} {
+		for _, s := range []string{p[0], p[1]} {
 			b = append(append(b, byte(len(s))), s...)
 		}
 	}

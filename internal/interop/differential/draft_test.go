@@ -2,18 +2,12 @@ package differential
 
 import (
 	"bytes"
-	"cmp"
 	"crypto"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/hkdf"
-	"encoding/base64"
-	"encoding/binary"
 	"slices"
 	"strings"
 
+	"github.com/go-sealring/sealring/internal/byhand"
 	"github.com/go-sealring/sealring/internal/suite"
 )
 
@@ -21,8 +15,7 @@ import (
 // they can be what no writer makes, and everything around a change still be right: lengths,
 // commitment, tags, signature. Of the library it takes the table of suites alone.
 
-// A pair is one of an encryption context, whose order and repetitions are the draft's.
-type pair struct{ key, value string }
+type pair = byhand.Pair
 
 const publicKeyPair = "aws-crypto-public-key"
 
@@ -95,15 +88,15 @@ type draft struct {
 func newDraft(s *suite.Suite, framed bool, frameLen int, text []byte, context, hidden []pair) *draft {
 	d := &draft{
 		suite: s, framed: framed, version: s.Version, kind: 0x80, suiteID: s.ID, ivLen: 12, headerIV: make([]byte, 12),
-		id: BytesOf("id", s.MessageIDLen()), dataKey: BytesOf("data key", s.KeyLen), contentType: 1,
+		id: byhand.BytesOf("id", s.MessageIDLen()), dataKey: byhand.BytesOf("data key", s.KeyLen), contentType: 1,
 		stored: slices.Clone(context), hidden: slices.Clone(hidden), sign: rightSignature,
 	}
 	if s.Signs() {
-		d.signer = signingKey(s.Curve, "signing key")
-		d.stored = append(d.stored, pair{publicKeyPair, encodePoint(&d.signer.PublicKey)})
+		d.signer = byhand.SigningKey(s.Curve, "signing key")
+		d.stored = append(d.stored, pair{publicKeyPair, byhand.EncodePoint(&d.signer.PublicKey)})
 		d.footers = 1
 	}
-	d.stored = sorted(d.stored)
+	d.stored = byhand.Sorted(d.stored)
 	if framed {
 		d.contentType, d.frameLen = 2, uint32(frameLen)
 	}
@@ -115,7 +108,7 @@ func newDraft(s *suite.Suite, framed bool, frameLen int, text []byte, context, h
 func (d *draft) addKey(i int) {
 	k := WrappingKeys[i]
 	d.keys = append(d.keys, wrapped{
-		namespace: k.Namespace, name: k.Name, tagBits: 128, ivLen: 12, wrapping: k.Key, iv: BytesOf("iv"+k.Name, 12), dataKey: d.dataKey,
+		namespace: k.Namespace, name: k.Name, tagBits: 128, ivLen: 12, wrapping: k.Key, iv: byhand.BytesOf("iv"+k.Name, 12), dataKey: d.dataKey,
 	})
 }
 
@@ -155,7 +148,7 @@ func (p *part) setText(text []byte) {
 }
 
 func (p *part) setSeq(seq uint32) {
-	p.seq, p.aadSeq, p.iv = seq, seq, append(make([]byte, 8), be32(seq)...)
+	p.seq, p.aadSeq, p.iv = seq, seq, append(make([]byte, 8), byhand.U32(seq)...)
 }
 
 func (p *part) setFinal(final bool) {
@@ -180,31 +173,31 @@ func (d *draft) writeHeader() {
 	if d.version == 1 {
 		d.add("type", []byte{d.kind})
 	}
-	d.add("suite", be16(int(d.suiteID)))
+	d.add("suite", byhand.U16(int(d.suiteID)))
 	d.add("message ID", d.id)
 	d.addContext()
-	d.add("key count", be16(len(d.keys)))
-	whole := serialize(sorted(slices.Concat(d.stored, d.hidden)))
+	d.add("key count", byhand.U16(len(d.keys)))
+	whole := byhand.Serialize(byhand.Sorted(slices.Concat(d.stored, d.hidden)))
 	for _, k := range d.keys {
 		bound := whole
 		if k.bound != nil {
-			bound = serialize(sorted(k.bound))
+			bound = byhand.Serialize(byhand.Sorted(k.bound))
 		}
-		info := slices.Concat([]byte(k.name), be32(k.tagBits), be32(k.ivLen), k.iv, k.infoTail)
-		secret := append(seal(k.wrapping, k.iv, k.dataKey, bound), k.secretTail...)
+		info := slices.Concat([]byte(k.name), byhand.U32(k.tagBits), byhand.U32(k.ivLen), k.iv, k.infoTail)
+		secret := append(byhand.Seal(k.wrapping, k.iv, k.dataKey, bound), k.secretTail...)
 		for _, f := range []field{{"provider ID", []byte(k.namespace)}, {"provider info", info}, {"wrapped key", secret}} {
-			d.add("key "+f.name+" length", be16(len(f.b)))
+			d.add("key "+f.name+" length", byhand.U16(len(f.b)))
 			d.add("key "+f.name, f.b)
 		}
 	}
 	d.add("content type", []byte{d.contentType})
 	if d.version == 1 {
-		d.add("reserved", be32(d.reserved))
+		d.add("reserved", byhand.U32(d.reserved))
 		d.add("IV length", []byte{d.ivLen})
 	}
-	d.add("frame length", be32(d.frameLen))
+	d.add("frame length", byhand.U32(d.frameLen))
 	if d.suite.Commits && !d.noCommitment {
-		c := derive(d.suite.KDF, d.dataKey, d.id, []byte("COMMITKEY"), 32)
+		c := byhand.Derive(d.suite.KDF.New, d.dataKey, d.id, []byte("COMMITKEY"), 32)
 		for i := range d.commitment {
 			c[i%len(c)] ^= d.commitment[i]
 		}
@@ -214,17 +207,17 @@ func (d *draft) writeHeader() {
 
 // addContext writes the stored pairs.
 func (d *draft) addContext() {
-	n := len(serialize(d.stored))
-	d.add("context length", be16(n))
+	n := len(byhand.Serialize(d.stored))
+	d.add("context length", byhand.U16(n))
 	if n == 0 {
 		return
 	}
-	d.add("context count", be16(len(d.stored)))
+	d.add("context count", byhand.U16(len(d.stored)))
 	for _, p := range d.stored {
-		d.add("context key length", be16(len(p.key)))
-		d.add("context key", []byte(p.key))
-		d.add("context value length", be16(len(p.value)))
-		d.add("context value", []byte(p.value))
+		d.add("context key length", byhand.U16(len(p[0])))
+		d.add("context key", []byte(p[0]))
+		d.add("context value length", byhand.U16(len(p[1])))
+		d.add("context value", []byte(p[1]))
 	}
 }
 
@@ -234,11 +227,11 @@ func (d *draft) writeTag() {
 	if d.key == nil {
 		d.key = d.deriveKey()
 	}
-	data := append(d.bytes(), serialize(sorted(d.hidden))...)
+	data := append(d.bytes(), byhand.Serialize(byhand.Sorted(d.hidden))...)
 	if d.net400 && len(d.hidden) == 0 {
 		data = append(data, 0, 0)
 	}
-	tag := seal(d.key, d.headerIV, nil, append(data, d.headerTail...))
+	tag := byhand.Seal(d.key, d.headerIV, nil, append(data, d.headerTail...))
 	if d.version == 1 {
 		d.add("header IV", d.headerIV)
 	}
@@ -251,11 +244,11 @@ func (d *draft) deriveKey() []byte {
 	case s.KDF == 0:
 		return d.dataKey
 	case s.Version == 1 && d.net400:
-		return derive(s.KDF, d.dataKey, nil, be16(int(s.ID)), s.KeyLen)
+		return byhand.Derive(s.KDF.New, d.dataKey, nil, byhand.U16(int(s.ID)), s.KeyLen)
 	case s.Version == 1:
-		return derive(s.KDF, d.dataKey, nil, append(be16(int(s.ID)), d.id...), s.KeyLen)
+		return byhand.Derive(s.KDF.New, d.dataKey, nil, append(byhand.U16(int(s.ID)), d.id...), s.KeyLen)
 	default:
-		return derive(s.KDF, d.dataKey, d.id, append(be16(int(s.ID)), "DERIVEKEY"...), s.KeyLen)
+		return byhand.Derive(s.KDF.New, d.dataKey, d.id, append(byhand.U16(int(s.ID)), "DERIVEKEY"...), s.KeyLen)
 	}
 }
 
@@ -267,22 +260,22 @@ func (d *draft) writeBody() {
 			id = p.aadID
 		}
 		if p.otherKey {
-			key = BytesOf("another message key", len(key))
+			key = byhand.BytesOf("another message key", len(key))
 		}
-		data := slices.Concat(id, []byte(p.aadKind), be32(p.aadSeq), be64(p.aadLen))
-		sealed := seal(key, p.iv, p.text, data)
+		data := slices.Concat(id, []byte(p.aadKind), byhand.U32(p.aadSeq), byhand.U64(p.aadLen))
+		sealed := byhand.Seal(key, p.iv, p.text, data)
 		if d.framed {
 			if p.final {
-				d.add("frame end marker", be32(p.marker))
+				d.add("frame end marker", byhand.U32(p.marker))
 			}
-			d.add("frame number", be32(p.seq))
+			d.add("frame number", byhand.U32(p.seq))
 		}
 		d.add("frame IV", p.iv)
 		switch {
 		case !d.framed:
-			d.add("frame length of content", be64(p.length))
+			d.add("frame length of content", byhand.U64(p.length))
 		case p.final:
-			d.add("frame length of content", be32(uint32(p.length)))
+			d.add("frame length of content", byhand.U32(uint32(p.length)))
 		}
 		d.add("frame content", sealed[:len(p.text)])
 		d.add("frame tag", sealed[len(p.text):])
@@ -294,7 +287,7 @@ func (d *draft) writeFooter() {
 	signed := d.bytes()
 	for range d.footers {
 		sig := d.sign(d, signed)
-		d.add("footer length", be16(len(sig)))
+		d.add("footer length", byhand.U16(len(sig)))
 		d.add("footer signature", sig)
 	}
 }
@@ -328,56 +321,6 @@ func (d *draft) bytes() []byte {
 	return out
 }
 
-func derive(h crypto.Hash, dataKey, salt, info []byte, n int) []byte {
-	key, err := hkdf.Key(h.New, dataKey, salt, string(info), n)
-	must(err)
-	return key
-}
-
-// seal encrypts with AES-GCM, with an IV of any length.
-func seal(key, iv, text, data []byte) []byte {
-	block, err := aes.NewCipher(key)
-	must(err)
-	if len(iv) == 0 {
-		iv = []byte{0} // Go's GCM needs some
-	}
-	aead, err := cipher.NewGCMWithNonceSize(block, len(iv))
-	must(err)
-	return aead.Seal(nil, iv, text, data)
-}
-
-// signingKey returns a key that the label decides.
-func signingKey(c elliptic.Curve, label string) *ecdsa.PrivateKey {
-	raw := BytesOf(label, c.Params().BitSize/8)
-	raw[0] = 0 // below the curve's order
-	key, err := ecdsa.ParseRawPrivateKey(c, raw)
-	must(err)
-	return key
-}
-
-func encodePoint(k *ecdsa.PublicKey) string {
-	return base64.StdEncoding.EncodeToString(elliptic.MarshalCompressed(k.Curve, k.X, k.Y))
-}
-
-// serialize writes pairs in the order given.
-func serialize(pairs []pair) []byte {
-	if len(pairs) == 0 {
-		return nil
-	}
-	out := be16(len(pairs))
-	for _, p := range pairs {
-		for _, s := range []string{p.key, p.value} {
-			out = append(append(out, be16(len(s))...), s...)
-		}
-	}
-	return out
-}
-
-// sorted returns the pairs in the order that the specification gives them.
-func sorted(pairs []pair) []pair {
-	return slices.SortedStableFunc(slices.Values(pairs), func(a, b pair) int { return cmp.Compare(a.key, b.key) })
-}
-
 // hasPrefix returns where the fields are whose names begin with a prefix.
 func (d *draft) hasPrefix(prefix string) (at []int) {
 	for i, f := range d.fields {
@@ -393,7 +336,3 @@ func must(err error) {
 		panic(err)
 	}
 }
-
-func be16(n int) []byte    { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
-func be32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
-func be64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

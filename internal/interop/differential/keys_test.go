@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/byhand"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -86,11 +87,11 @@ func fieldsBytes(fields []field) []byte {
 
 // write makes the fields of the plan.
 func (w *wrapPlan) write() {
-	context := serialize(sorted(w.bound))
+	context := byhand.Serialize(byhand.Sorted(w.bound))
 	switch {
 	case w.wrapping != nil:
-		w.infoFields = []field{{"name", []byte(w.name)}, {"tag length", be32(w.tagBits)}, {"IV length", be32(w.ivLen)}, {"IV", w.iv}}
-		sealed := seal(w.wrapping, w.iv, w.dataKey, context)
+		w.infoFields = []field{{"name", []byte(w.name)}, {"tag length", byhand.U32(w.tagBits)}, {"IV length", byhand.U32(w.ivLen)}, {"IV", w.iv}}
+		sealed := byhand.Seal(w.wrapping, w.iv, w.dataKey, context)
 		n := len(sealed) - 16
 		w.secretFields = []field{{"data key", sealed[:n]}, {"tag", sealed[n:]}}
 	case w.public != nil:
@@ -98,8 +99,8 @@ func (w *wrapPlan) write() {
 		w.secretFields = []field{{"data key", w.rsa()}}
 	default:
 		w.infoFields = []field{
-			{"version", []byte{w.version}}, {"recipient length", be32(uint32(len(w.recipient)))}, {"recipient", w.recipient},
-			{"sender length", be32(uint32(len(w.sender)))}, {"sender", w.sender},
+			{"version", []byte{w.version}}, {"recipient length", byhand.U32(uint32(len(w.recipient)))}, {"recipient", w.recipient},
+			{"sender length", byhand.U32(uint32(len(w.sender)))}, {"sender", w.sender},
 		}
 		first, second := w.sender, w.recipient
 		if w.swapped {
@@ -111,10 +112,10 @@ func (w *wrapPlan) write() {
 		var out []byte
 		for i := uint32(1); len(out) < 64; i++ {
 			mac := hmac.New(sha512.New384, append(secret, w.secretTail...))
-			mac.Write(slices.Concat(be32(i), fixed, []byte{0}, w.salt, be32(512)))
+			mac.Write(slices.Concat(byhand.U32(i), fixed, []byte{0}, w.salt, byhand.U32(512)))
 			out = mac.Sum(out)
 		}
-		sealed := seal(out[32:64], make([]byte, 12), w.dataKey, fixed)
+		sealed := byhand.Seal(out[32:64], make([]byte, 12), w.dataKey, fixed)
 		n := len(sealed) - 16
 		w.secretFields = []field{{"salt", w.salt}, {"commitment", out[:32]}, {"data key", sealed[:n]}, {"tag", sealed[n:]}}
 	}
@@ -129,7 +130,7 @@ func (w *wrapPlan) rsa() []byte {
 		if n < 0 {
 			n = max(size-3-len(w.dataKey), 0)
 		}
-		ps := BytesOf("padding", n)
+		ps := byhand.BytesOf("padding", n)
 		for i := range ps {
 			ps[i] |= 1
 		}
@@ -146,7 +147,7 @@ func (w *wrapPlan) rsa() []byte {
 			ps[n/2] = 2 // which must be zero here
 		}
 		db := slices.Concat(h.Sum(nil), ps, []byte{w.separator}, w.dataKey)
-		seed := BytesOf("seed", w.hash.Size())
+		seed := byhand.BytesOf("seed", w.hash.Size())
 		xorMGF(db, seed, w.mgf.New())
 		xorMGF(seed, db, w.mgf.New())
 		em = slices.Concat([]byte{w.lead}, seed, db)
@@ -169,7 +170,7 @@ func xorMGF(out, seed []byte, h hash.Hash) {
 	for i := uint32(0); len(mask) < len(out); i++ {
 		h.Reset()
 		h.Write(seed)
-		h.Write(be32(i))
+		h.Write(byhand.U32(i))
 		mask = h.Sum(mask)
 	}
 	for i := range out {
@@ -197,7 +198,7 @@ func newUnwrappers(t testing.TB) []unwrapper {
 		o, err := keyring.NewRawAES(k.Namespace, k.Name, k.Key)
 		require.NoError(t, err)
 		all = append(all, unwrapper{fmt.Sprintf("AES %d", 8*len(k.Key)), o, func(*[shapeLen]byte) *wrapPlan {
-			return &wrapPlan{provider: k.Namespace, name: k.Name, wrapping: k.Key, tagBits: 128, ivLen: 12, iv: BytesOf("iv", 12)}
+			return &wrapPlan{provider: k.Namespace, name: k.Name, wrapping: k.Key, tagBits: 128, ivLen: 12, iv: byhand.BytesOf("iv", 12)}
 		}, 0, nil})
 	}
 
@@ -232,7 +233,7 @@ func newUnwrappers(t testing.TB) []unwrapper {
 		alice, bob := fixedECDH(c.curve, "alice"), fixedECDH(c.curve, "bob")
 		plan := func(b *[shapeLen]byte) *wrapPlan {
 			w := &wrapPlan{
-				provider: "raw-ecdh", curve: c.elliptic, curveName: c.name, version: 1, private: alice, peer: bob.PublicKey(), salt: BytesOf("salt", 32),
+				provider: "raw-ecdh", curve: c.elliptic, curveName: c.name, version: 1, private: alice, peer: bob.PublicKey(), salt: byhand.BytesOf("salt", 32),
 			}
 			if b[5]&1 == 1 { // as the other party writes
 				w.private, w.peer = bob, alice.PublicKey()
@@ -266,7 +267,7 @@ var keyMutations = []keyMutation{
 	}},
 	{"name", false, func(w *wrapPlan, a told) { w.name = change(w.name, a[1], a[2], a[3]) }},
 	{"data key", false, func(w *wrapPlan, a told) {
-		w.dataKey = BytesOf(string(a[2:]), []int{16, 24, 32, len(w.dataKey), len(w.dataKey), 0, 1, 31, 33, 64, 190, 214, 245, 246}[a.pick(1, 14)])
+		w.dataKey = byhand.BytesOf(string(a[2:]), []int{16, 24, 32, len(w.dataKey), len(w.dataKey), 0, 1, 31, 33, 64, 190, 214, 245, 246}[a.pick(1, 14)])
 		if a[2]&7 == 1 {
 			clear(w.dataKey)
 		}
@@ -275,7 +276,7 @@ var keyMutations = []keyMutation{
 		if p := at(w.bound, a, 0); p != nil {
 			w.bound = slices.Clone(w.bound)
 			p = at(w.bound, a, 0)
-			p.value = change(p.value, a[1], a[2], a[3])
+			p[1] = change(p[1], a[1], a[2], a[3])
 		}
 	}},
 	{"AES: lengths and IV", false, func(w *wrapPlan, a told) {
@@ -285,7 +286,7 @@ var keyMutations = []keyMutation{
 		case 1:
 			w.ivLen = a.anyNumber()
 		case 2:
-			w.iv = BytesOf(string(a[3:]), []int{12, 12, 0, 1, 11, 13, 16}[a.pick(1, 7)])
+			w.iv = byhand.BytesOf(string(a[3:]), []int{12, 12, 0, 1, 11, 13, 16}[a.pick(1, 7)])
 			if a[2]&1 == 1 {
 				w.ivLen = uint32(len(w.iv))
 			}
@@ -293,7 +294,7 @@ var keyMutations = []keyMutation{
 	}},
 	{"AES: another key", false, func(w *wrapPlan, a told) {
 		if w.wrapping != nil {
-			w.wrapping = BytesOf([]string{"16", "24", "32", "other"}[a.pick(0, 4)], []int{16, 24, 32}[a.pick(1, 3)])
+			w.wrapping = byhand.BytesOf([]string{"16", "24", "32", "other"}[a.pick(0, 4)], []int{16, 24, 32}[a.pick(1, 3)])
 		}
 	}},
 	{"RSA: hashes", false, func(w *wrapPlan, a told) {
@@ -334,7 +335,9 @@ var keyMutations = []keyMutation{
 			w.secretTail = []byte{a[1]}
 		}
 	}},
-	{"ECDH: salt", false, func(w *wrapPlan, a told) { w.salt = BytesOf(string(a[2:]), []int{32, 32, 32, 0, 31, 33}[a.pick(1, 6)]) }},
+	{"ECDH: salt", false, func(w *wrapPlan, a told) {
+		w.salt = byhand.BytesOf(string(a[2:]), []int{32, 32, 32, 0, 31, 33}[a.pick(1, 6)])
+	}},
 	{"ECDH: another sender", false, func(w *wrapPlan, a told) {
 		if w.curve == nil {
 			return
@@ -437,7 +440,7 @@ func playKeys(all []unwrapper, script []byte) *keyScene {
 	plans := make([]*wrapPlan, 1+int(shape[3])%3)
 	for i := range plans {
 		plans[i] = s.by.plan(&shape)
-		plans[i].dataKey, plans[i].bound = BytesOf("data key", s.suite.DataKeyLen()), pairs
+		plans[i].dataKey, plans[i].bound = byhand.BytesOf("data key", s.suite.DataKeyLen()), pairs
 		if i < int(shape[4])%3 { // such as to be passed over
 			plans[i].provider = "nobody"
 		}

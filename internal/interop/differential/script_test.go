@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-sealring/sealring/internal/byhand"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -154,7 +155,7 @@ func (s *scene) shape(b [shapeLen]byte) *draft {
 		n += 160 << 10
 	}
 	context, hidden := contexts[b[4]%4], hiddenPairs[b[4]/4%4]
-	d := newDraft(row, b[1]&1 == 0, frameLens[frameLen], BytesOf("plaintext", n), context, hidden)
+	d := newDraft(row, b[1]&1 == 0, frameLens[frameLen], byhand.BytesOf("plaintext", n), context, hidden)
 
 	d.addKey(int(b[5]) % 2)
 	for i := range int(b[5]) / 2 % 4 {
@@ -170,7 +171,7 @@ func (s *scene) shape(b [shapeLen]byte) *draft {
 	s.reproduced, s.required = map[string]string{}, nil
 	for i, p := range slices.Concat(hidden, context) {
 		if i < len(hidden) || b[7]>>(i%4)&1 == 1 {
-			s.reproduced[p.key] = p.value
+			s.reproduced[p[0]] = p[1]
 		}
 	}
 	switch b[7] >> 4 % 8 {
@@ -303,9 +304,9 @@ func (a told) anyNumber() uint32 {
 var planned = []mutation{
 	{"context: pair changed", plan, on(storedOf, func(_ *draft, p *pair, a told) {
 		if a[1]&1 == 0 {
-			p.value = change(p.value, a[2], a[3], a[4])
+			p[1] = change(p[1], a[2], a[3], a[4])
 		} else {
-			p.key = change(p.key, a[2], a[3], a[4])
+			p[0] = change(p[0], a[2], a[3], a[4])
 		}
 	}), false},
 	{"context: pair added", plan, func(d *draft, a told) {
@@ -316,7 +317,7 @@ var planned = []mutation{
 	{"context: pair deleted", plan, func(d *draft, a told) { d.stored = drop(d.stored, a) }, false},
 	{"context: pairs swapped", plan, func(d *draft, a told) { swap(d.stored, a) }, false},
 	{"context: pair stretched", plan, on(storedOf, func(_ *draft, p *pair, a told) {
-		p.value = strings.Repeat("v", sizes[a.pick(1, len(sizes))])
+		p[1] = strings.Repeat("v", sizes[a.pick(1, len(sizes))])
 	}), false},
 	{"context: pair hidden", plan, func(d *draft, a told) {
 		if p := at(d.stored, a, 0); p != nil {
@@ -350,7 +351,7 @@ var planned = []mutation{
 		}
 	}, false},
 	{"key: another data key", plan, on(keysOf, func(_ *draft, k *wrapped, a told) {
-		k.dataKey = BytesOf("another data key", []int{len(k.dataKey), 0, 1, 16, 24, 31, 32, 33, 48}[a.pick(1, 9)])
+		k.dataKey = byhand.BytesOf("another data key", []int{len(k.dataKey), 0, 1, 16, 24, 31, 32, 33, 48}[a.pick(1, 9)])
 		if a[2]&1 == 1 {
 			clear(k.dataKey)
 		}
@@ -368,13 +369,15 @@ var planned = []mutation{
 	{"key: tag length", plan, on(keysOf, func(_ *draft, k *wrapped, a told) { k.tagBits = a.anyNumber() }), false},
 	{"key: IV length", plan, on(keysOf, func(_ *draft, k *wrapped, a told) { k.ivLen = a.anyNumber() }), false},
 	{"key: IV", plan, on(keysOf, func(_ *draft, k *wrapped, a told) {
-		k.iv = BytesOf(string(a[3:]), []int{12, 12, 0, 1, 11, 13, 16, 32}[a.pick(1, 8)])
+		k.iv = byhand.BytesOf(string(a[3:]), []int{12, 12, 0, 1, 11, 13, 16, 32}[a.pick(1, 8)])
 		if a[2]&1 == 1 {
 			k.ivLen = uint32(len(k.iv))
 		}
 	}), false},
-	{"key: more information", plan, on(keysOf, func(_ *draft, k *wrapped, a told) { k.infoTail = BytesOf("tail", sizes[a.pick(1, len(sizes))]) }), false},
-	{"key: longer", plan, on(keysOf, func(_ *draft, k *wrapped, a told) { k.secretTail = BytesOf("tail", sizes[a.pick(1, len(sizes))]) }), false},
+	{"key: more information", plan, on(keysOf, func(_ *draft, k *wrapped, a told) { k.infoTail = byhand.BytesOf("tail", sizes[a.pick(1, len(sizes))]) }), false},
+	{"key: longer", plan, on(keysOf, func(_ *draft, k *wrapped, a told) {
+		k.secretTail = byhand.BytesOf("tail", sizes[a.pick(1, len(sizes))])
+	}), false},
 
 	{"header: version", plan, func(d *draft, a told) { d.version = []byte{0, 1, 2, 3, 0x41}[a.pick(0, 5)] }, false},
 	{"header: type", plan, func(d *draft, a told) { d.kind = a[0] }, false},
@@ -390,22 +393,22 @@ var planned = []mutation{
 		d.suite, d.suiteID = s, s.ID
 		if a[1]&1 == 0 {
 			d.version = s.Version
-			d.id = BytesOf("id", s.MessageIDLen())
+			d.id = byhand.BytesOf("id", s.MessageIDLen())
 		}
 		if a[1]&2 == 0 {
 			for i := range d.keys {
-				d.keys[i].dataKey = BytesOf("data key", s.KeyLen)
+				d.keys[i].dataKey = byhand.BytesOf("data key", s.KeyLen)
 			}
-			d.dataKey = BytesOf("data key", s.KeyLen)
+			d.dataKey = byhand.BytesOf("data key", s.KeyLen)
 		}
 	}, false},
-	{"header: message ID", plan, func(d *draft, a told) { d.id = BytesOf(string(a[2:]), len(d.id)) }, false},
+	{"header: message ID", plan, func(d *draft, a told) { d.id = byhand.BytesOf(string(a[2:]), len(d.id)) }, false},
 	{"header: message ID of another length", plan, func(d *draft, a told) {
 		n := a.pick(0, 48)
 		if n == d.suite.MessageIDLen() {
 			n++
 		}
-		d.id = BytesOf("id", n)
+		d.id = byhand.BytesOf("id", n)
 	}, true},
 	{"header: content type", plan, func(d *draft, a told) { d.contentType = a[0] % 5 }, false},
 	{"header: framed or not", plan, func(d *draft, a told) {
@@ -424,7 +427,7 @@ var planned = []mutation{
 	{"header: commitment", plan, func(d *draft, a told) { d.commitment = make([]byte, 32); d.commitment[a.pick(0, 32)] = a[1] }, false},
 	{"header: no commitment", plan, func(d *draft, a told) { d.noCommitment = true }, false},
 	{"header: IV", plan, func(d *draft, a told) {
-		d.headerIV = BytesOf(string(a[2:]), []int{12, 12, 0, 11, 13, 16}[a.pick(0, 6)])
+		d.headerIV = byhand.BytesOf(string(a[2:]), []int{12, 12, 0, 11, 13, 16}[a.pick(0, 6)])
 	}, false},
 	{"header: other additional data", plan, func(d *draft, a told) { d.headerTail = make([]byte, 1+a.pick(0, 3)) }, true},
 	{"header: another message key", plan, func(d *draft, a told) {
@@ -443,7 +446,7 @@ var planned = []mutation{
 		d.renumber(a)
 	}, false},
 	{"frames: added", plan, func(d *draft, a told) {
-		p := newPart(uint32(len(d.parts))+1, BytesOf("added", int(d.frameLen)%(1<<13)), a[1]&1 == 0)
+		p := newPart(uint32(len(d.parts))+1, byhand.BytesOf("added", int(d.frameLen)%(1<<13)), a[1]&1 == 0)
 		d.parts = slices.Insert(d.parts, a.pick(0, len(d.parts)+1), p)
 		d.renumber(a)
 	}, false},
@@ -471,7 +474,7 @@ var planned = []mutation{
 		}
 	}), false},
 	{"frame: IV", plan, on(partsOf, func(d *draft, p *part, a told) {
-		p.iv = BytesOf(string(a[2:]), []int{12, 12, 12, 0, 11, 13, 16}[a.pick(1, 7)])
+		p.iv = byhand.BytesOf(string(a[2:]), []int{12, 12, 12, 0, 11, 13, 16}[a.pick(1, 7)])
 		if a[2]&7 == 1 && len(d.parts) > 0 {
 			p.iv = slices.Clone(d.parts[a.pick(3, len(d.parts))].iv)
 		}
@@ -503,26 +506,28 @@ var planned = []mutation{
 		}
 	}), false},
 	{"frame: end marker", plan, on(partsOf, func(_ *draft, p *part, a told) { p.marker = a.anyNumber() }), false},
-	{"frame: of another message", plan, on(partsOf, func(_ *draft, p *part, a told) { p.aadID = append([]byte{}, BytesOf("another id", a.pick(1, 3)*16)...) }), true},
+	{"frame: of another message", plan, on(partsOf, func(_ *draft, p *part, a told) {
+		p.aadID = append([]byte{}, byhand.BytesOf("another id", a.pick(1, 3)*16)...)
+	}), true},
 	{"frame: under another key", plan, on(partsOf, func(_ *draft, p *part, _ told) { p.otherKey = true }), true},
 
 	{"signature: of another key", plan, func(d *draft, a told) {
 		if d.signer == nil {
 			return
 		}
-		d.signer = signingKey([]elliptic.Curve{d.signer.Curve, elliptic.P256(), elliptic.P384()}[a.pick(0, 3)], "another signing key")
+		d.signer = byhand.SigningKey([]elliptic.Curve{d.signer.Curve, elliptic.P256(), elliptic.P384()}[a.pick(0, 3)], "another signing key")
 		if a[1]&1 == 0 {
 			for i := range d.stored {
-				if d.stored[i].key == publicKeyPair {
-					d.stored[i].value = encodePoint(&d.signer.PublicKey)
+				if d.stored[i][0] == publicKeyPair {
+					d.stored[i][1] = byhand.EncodePoint(&d.signer.PublicKey)
 				}
 			}
 		}
 	}, false},
 	{"signature: public key in other letters", plan, func(d *draft, a told) {
 		for i := range d.stored {
-			if d.stored[i].key == publicKeyPair && d.signer != nil {
-				d.stored[i].value = spell(&d.signer.PublicKey, a)
+			if d.stored[i][0] == publicKeyPair && d.signer != nil {
+				d.stored[i][1] = spell(&d.signer.PublicKey, a)
 			}
 		}
 	}, false},
@@ -708,7 +713,7 @@ func whole(f func(b []byte, at int, a told) []byte) func(d *draft, a told) {
 func contextOf(pairs []pair) map[string]string {
 	m := map[string]string{}
 	for _, p := range pairs {
-		m[p.key] = p.value
+		m[p[0]] = p[1]
 	}
 	return m
 }

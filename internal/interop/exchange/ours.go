@@ -138,20 +138,24 @@ func keyStore(region, dynamo, kmsURL, keyARN string) (*branchkey.KeyStore, error
 	})
 }
 
-// encrypt writes a message, in memory or with a Writer.
-func (o *ours) encrypt(ctx context.Context, x *exchange, plaintext []byte, stream bool) ([]byte, error) {
-	k, err := o.keyring(ctx, x.writes)
+// manager returns one that holds required pairs to be required, if there are any.
+func (o *ours) manager(ctx context.Context, s *peerkey.Spec, required []string) (keyring.MaterialsManager, error) {
+	k, err := o.keyring(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	m, err := keyring.NewManager(k)
+	if err != nil || len(required) == 0 {
+		return m, err
+	}
+	return keyring.NewRequiredContextManager(m, required...)
+}
+
+// encrypt writes a message, in memory or with a Writer.
+func (o *ours) encrypt(ctx context.Context, x *exchange, plaintext []byte, stream bool) ([]byte, error) {
+	m, err := o.manager(ctx, x.writes, x.required)
 	if err != nil {
 		return nil, err
-	}
-	if len(x.required) > 0 {
-		if m, err = keyring.NewRequiredContextManager(m, x.required...); err != nil {
-			return nil, err
-		}
 	}
 	e, err := envelope.NewEncrypterFromManager(m, &envelope.Options{Suite: x.suite, CommitmentPolicy: x.writerPolicy, FrameLength: x.frame})
 	if err != nil {
@@ -209,18 +213,9 @@ var ways = []way{
 
 // decrypter returns one that reads an exchange's message.
 func (o *ours) decrypter(ctx context.Context, x *exchange) (*envelope.Decrypter, error) {
-	k, err := o.keyring(ctx, x.reads)
+	m, err := o.manager(ctx, x.reads, x.required)
 	if err != nil {
 		return nil, err
-	}
-	m, err := keyring.NewManager(k)
-	if err != nil {
-		return nil, err
-	}
-	if len(x.required) > 0 {
-		if m, err = keyring.NewRequiredContextManager(m, x.required...); err != nil {
-			return nil, err
-		}
 	}
 	return envelope.NewDecrypterFromManager(m, &envelope.Options{CommitmentPolicy: x.readerPolicy})
 }
