@@ -47,7 +47,7 @@ func (s *streamSource) expectFrames(n, perBatch, more, inFlight int) {
 func (s *streamSource) begin(n int) {
 	s.limit = 0
 	if n != everything {
-		s.limit = max(batchLen, 2*n)
+		s.limit = max(batchLen, 4*n)
 	}
 	if s.limit > 0 && s.frame > 0 {
 		s.limit = max(1, s.limit/s.frame) * s.frame
