@@ -90,6 +90,7 @@ const (
 	refuses              // the peer refuses what it must not
 	opens                // the peer does what it must refuse
 	misreads             // the peer opens an altered message as another
+	releases             // the peer's stream gives plaintext of frames that are not authentic
 	unread               // this library cannot read what the peer wrote
 	dies                 // the peer's program failed
 	lacks                // the peer has no such thing

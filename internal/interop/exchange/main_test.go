@@ -60,6 +60,7 @@ const (
 	overlooksEnd    = "opens a message with a byte behind it"
 	otherAltered    = "opens what was altered as something else"
 	releasesAltered = "releases more than was authentic"
+	releasesMore    = "releases more than there is"
 	releasesOther   = "releases another plaintext"
 	releasesNothing = "releases nothing before its error"
 	releasesUntold  = "does not say what it released"
@@ -152,8 +153,12 @@ func fakeAnswer(library *ours, mode string, r *request, answer map[string]any) {
 	if got == nil {
 		got = []byte{}
 	}
+	lastOpened = got
 	answer["data"], answer["context"] = got, fakeContext(mode, r.Data)
 }
+
+// lastOpened is what the fake last decrypted. Messages are read as they were first.
+var lastOpened []byte
 
 // fakeRefusal is an error, after what a stream released.
 func fakeRefusal(ctx context.Context, d *envelope.Decrypter, mode string, r *request, answer map[string]any) {
@@ -167,6 +172,8 @@ func fakeRefusal(ctx context.Context, d *envelope.Decrypter, mode string, r *req
 	}
 	switch {
 	case mode == releasesAltered:
+		released = lastOpened // no more than what the message had before it was altered
+	case mode == releasesMore:
 		released = append(released, "more than that"...)
 	case mode == releasesNothing:
 		released = []byte{}
@@ -316,7 +323,8 @@ func TestWrongPeers(t *testing.T) {
 		opensAll:        func(c *cell) bool { return reads(c) && (c.readerRefuses || c.part != "") },
 		overlooksEnd:    func(c *cell) bool { return reads(c) && c.part == partBehind },
 		otherAltered:    func(c *cell) bool { return reads(c) && (c.readerRefuses || c.part != "") },
-		releasesAltered: func(c *cell) bool { return reads(c) && c.stream && c.part != "" },
+		releasesAltered: func(c *cell) bool { return reads(c) && c.stream && c.part != "" && c.part != partBehind },
+		releasesMore:    func(c *cell) bool { return reads(c) && c.stream && c.part != "" },
 		releasesOther: func(c *cell) bool {
 			return reads(c) && c.stream && c.part != "" && c.part != partHeader && c.part != partNothing
 		},
@@ -489,8 +497,9 @@ func TestFaultsOfStreams(t *testing.T) {
 		{overlooksEnd, partBehind, opens, "a zero behind it: it opens it"},
 		{otherAltered, partTag, misreads, "it opens it, and reads another plaintext, of 14 bytes"},
 		{otherAltered, partNothing, misreads, "nothing of it: it opens it, and reads another plaintext, of 14 bytes"},
-		{releasesAltered, partHeader, fails, "its stream released 14 bytes, and 0 are in frames that are authentic"},
-		{releasesAltered, partEnd, fails, "its stream released 22 bytes, and 8 are in frames that are authentic"},
+		{releasesAltered, partHeader, releases, "its stream released 10 bytes, and 0 are in frames that are authentic"},
+		{releasesAltered, partEnd, releases, "its stream released 10 bytes, and 8 are in frames that are authentic"},
+		{releasesMore, partHeader, fails, "its stream released what is no plaintext"},
 		{releasesOther, partIV, fails, "its stream released what is no plaintext"},
 		{releasesNothing, partPrefixes, fails, "its stream released nothing of two frames and more that are authentic"},
 		{releasesUntold, partHeader, dies, "it does not say what its stream released"},

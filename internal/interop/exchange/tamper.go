@@ -133,8 +133,8 @@ func alter(msg []byte, part string, edges bool) ([]alteration, error) {
 }
 
 // tamper has the reader refuse a message that was altered, and open it as it was. All that is
-// altered is asked, though some of it is opened: a limit of the peer's must not hide what is
-// worse.
+// altered is asked, though some of it is opened or released: a limit of the peer's must not
+// hide what is worse.
 func (t *table) tamper(ctx context.Context, c *cell, plaintext []byte) error {
 	msg, err := t.write(ctx, c, plaintext)
 	if err != nil {
@@ -149,7 +149,7 @@ func (t *table) tamper(ctx context.Context, c *cell, plaintext []byte) error {
 	}
 	refused := *c
 	refused.readerRefuses = true
-	var opened error
+	var first error
 	for _, a := range all {
 		if c.theirs {
 			err = t.oursRead(ctx, &refused, plaintext, a.message)
@@ -160,14 +160,14 @@ func (t *table) tamper(ctx context.Context, c *cell, plaintext []byte) error {
 			continue
 		}
 		err = fmt.Errorf("%s: %w", a.what, err)
-		if kindOf(err) != opens {
+		if k := kindOf(err); k != opens && k != releases {
 			return err
 		}
-		if opened == nil {
-			opened = err
+		if first == nil {
+			first = err
 		}
 	}
-	return opened
+	return first
 }
 
 // theirsRefuse has the peer refuse an altered message. What its stream released before the
@@ -188,10 +188,10 @@ func (t *table) theirsRefuse(ctx context.Context, c *cell, plaintext []byte, alt
 	}
 	released := *a.Released
 	switch {
-	case len(released) > altered.whole:
-		return faultf(fails, "its stream released %d bytes, and %d are in frames that are authentic", len(released), altered.whole)
 	case !bytes.HasPrefix(plaintext, released):
 		return faultf(fails, "its stream released what is no plaintext")
+	case len(released) > altered.whole:
+		return faultf(releases, "its stream released %d bytes, and %d are in frames that are authentic", len(released), altered.whole)
 	case len(released) == 0 && altered.whole > c.frame:
 		// A stream that holds back everything is none, or its program does not tell.
 		return faultf(fails, "its stream released nothing of two frames and more that are authentic")
