@@ -59,6 +59,18 @@ type Client struct {
 	binding  Binding
 }
 
+// An aborting is the API of the transfer manager. It keeps to itself that an upload could not be
+// aborted, as when S3 had completed it and the answer was lost: the manager would return that,
+// as text, in place of a context's error, and nobody could tell a call that was cancelled.
+type aborting struct{ API }
+
+func (a aborting) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput, optFns ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
+	if out, err := a.API.AbortMultipartUpload(ctx, in, optFns...); err == nil {
+		return out, nil
+	}
+	return &s3.AbortMultipartUploadOutput{}, nil
+}
+
 // How long a multipart upload that failed may take to be aborted, even if its context is done.
 const abortTimeout = 30 * time.Second
 
@@ -75,7 +87,7 @@ func New(c Config) (*Client, error) {
 	if c.Envelope != nil {
 		client.envelope = *c.Envelope
 	}
-	client.uploads = transfermanager.New(c.S3, func(o *transfermanager.Options) {
+	client.uploads = transfermanager.New(aborting{c.S3}, func(o *transfermanager.Options) {
 		o.FailTimeout = abortTimeout
 		if c.Upload != nil {
 			c.Upload(o)
