@@ -121,7 +121,8 @@ type Object struct {
 // bytes.Buffer tell it, and of any other Body Put finds out, which needs a goroutine that ends
 // when the call to Read has. Of a Body whose length is not known at most 10,000 parts are
 // uploaded: 80 GB, unless Config.Upload changes the size of parts. Body is never closed, and
-// read once. Part after part is held in memory, and sent from there if it must be sent again.
+// read once. If it panics, Put aborts the upload and panics with the same value. Part after
+// part is held in memory, and sent from there if it must be sent again.
 //
 // Checksums, of which S3 would find that they are not the stored message's, and MpuObjectSize
 // are refused; ChecksumAlgorithm is not. ContentEncoding is that of the plaintext.
@@ -156,19 +157,49 @@ func (c *Client) upload(ctx context.Context, in *transfermanager.UploadObjectInp
 		in.Body = bytes.NewReader(nil)
 	}
 	size, err := plaintextLen(in)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case size < 0:
+	}
+	body := &contained{Reader: in.Body}
+	defer body.panicAgain()
+	in.Body = body
+	if size < 0 {
 		return c.uploadUnknown(ctx, in, ec)
 	}
-	message, err := c.envelope.NewEncryptReader(ctx, in.Body, size, ec)
+	message, err := c.envelope.NewEncryptReader(ctx, body, size, ec)
 	if err != nil {
 		return nil, err
 	}
 	defer message.Close()
 	in.Body, in.ContentLength = message, aws.Int64(message.Size())
 	return c.uploads.UploadObject(ctx, in)
+}
+
+// A contained is the body of an upload, whose panic is an error until the upload has ended: in
+// the midst of the transfer manager it would leave its goroutines, and parts in S3, and in the
+// goroutine of uploadUnknown nobody could recover it.
+type contained struct {
+	io.Reader
+	panicked any
+}
+
+var errPanicked = errors.New("the body panicked")
+
+func (c *contained) Read(p []byte) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.panicked = v
+			n, err = 0, errPanicked
+		}
+	}()
+	return c.Reader.Read(p)
+}
+
+// panicAgain panics as the body did, if it did.
+func (c *contained) panicAgain() {
+	if c.panicked != nil {
+		panic(c.panicked)
+	}
 }
 
 // uploadUnknown is upload for a body whose length is not known.
