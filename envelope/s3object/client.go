@@ -310,17 +310,21 @@ func (c *Client) get(ctx context.Context, in *s3.GetObjectInput, ec keyring.Encr
 	if err != nil {
 		return nil, err
 	}
+	opened := false
+	defer func() { // also if a keyring panics
+		if !opened {
+			out.Body.Close()
+		}
+	}()
 	r, err := c.envelope.NewReader(ctx, out.Body, ec)
 	if err != nil {
-		out.Body.Close()
 		return nil, c.decryptError(err)
 	}
 	o, err := newObject(out, out.ContentLength, r.Header())
 	if err != nil {
-		out.Body.Close()
 		return nil, err
 	}
-	o.Body = body{r, out.Body}
+	o.Body, opened = body{r, out.Body}, true
 	return o, nil
 }
 
