@@ -684,7 +684,7 @@ func TestFaultsOfBodies(t *testing.T) {
 // TestFaultsOfSources has the body of a Put fail, in each way, after some bytes.
 func TestFaultsOfSources(t *testing.T) {
 	w := newFaultWorld(t)
-	for _, n := range []int{300, 3000} {
+	for _, n := range []int{300, 3000, 70_000} { // put at once, and in parts, of one batch of frames or two
 		content := randomBytes(n)
 		for _, known := range []bool{true, false} {
 			for _, kind := range readFaults {
@@ -746,14 +746,14 @@ func TestFaultsOfRotations(t *testing.T) {
 				met = w.rotate(concurrency, func(f *faulty) { f.fault, f.left = kind, left }, where)
 			}
 		}
-		for _, kind := range readFaults {
-			for gets, first := 0, true; first; gets++ {
-				first = false
-				for read, met := 0, true; met; read += 1201 {
-					where := fmt.Sprintf("%s after %d bytes of body %d, %d at once", kind.name, read, gets, concurrency)
-					met = w.rotate(concurrency, func(f *faulty) { f.fault, f.gets, f.read = kind, gets, read }, where)
-					first = first || met
-				}
+	}
+	for _, kind := range readFaults {
+		for gets, first := 0, true; first; gets++ {
+			first = false
+			for read, met := 0, true; met; read += 1201 {
+				where := fmt.Sprintf("%s after %d bytes of body %d", kind.name, read, gets)
+				met = w.rotate(2, func(f *faulty) { f.fault, f.gets, f.read = kind, gets, read }, where)
+				first = first || met
 			}
 		}
 	}
