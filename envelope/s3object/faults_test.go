@@ -498,13 +498,18 @@ func (w *faultWorld) checkBucket(writes map[string][]byte, where string) {
 	}
 	require.Len(t, f.objects, len(want), where)
 	for key, content := range want {
+		if !f.wrote[key] {
+			require.Equal(t, w.stored[key].etag, f.objects[key].etag, where)
+			require.True(t, bytes.Equal(w.stored[key].content, f.objects[key].content), "%s: %s has another content", where, key)
+			continue
+		}
 		o, err := w.sound.Get(t.Context(), get(key), tenant)
 		require.NoError(t, err, where)
 		got, err := io.ReadAll(o.Body)
 		require.NoError(t, err, where)
 		require.NoError(t, o.Body.Close())
 		require.True(t, bytes.Equal(content, got), "%s: %s has another content", where, key)
-		require.Equal(t, f.wrote[key], o.Header.WrappedBy("k2"), "%s: the keys of %s", where, key)
+		require.True(t, o.Header.WrappedBy("k2"), "%s: the keys of %s", where, key)
 	}
 }
 
