@@ -114,8 +114,8 @@ type Object struct {
 // there when Put has returned without error: a Body that fails, or that is longer or shorter
 // than ContentLength, makes no object, and a multipart upload that failed is aborted. After an
 // error the object is what was there before, unless S3 has done the last request and its answer
-// was lost. An upload whose abort failed too stays, unseen, until a lifecycle rule of the
-// bucket ends it.
+// was lost. An upload whose abort failed too, or whose ID was lost with S3's answer, stays,
+// unseen, until a lifecycle rule of the bucket ends it.
 //
 // ContentLength is the length of the plaintext. It can be left out: then an io.Seeker and a
 // bytes.Buffer tell it, and of any other Body Put finds out, which needs a goroutine that ends
