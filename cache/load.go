@@ -20,7 +20,7 @@ type load struct {
 	// reserved are the materials for the caller who started the load. That use is
 	// counted already, so that others cannot use up the entry first.
 	reserved copied
-	kept     bool // the entry is in the cache, where the other callers find it
+	kept     bool // the entry, or a younger one, is in the cache, where the other callers find it
 	purged   bool // the entry is not in the cache, because of a purge
 
 	// ended is set when the manager returns, or when its time is up. Whichever comes
