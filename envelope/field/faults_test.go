@@ -360,3 +360,248 @@ func TestFaultsOfIndexKeys(t *testing.T) {
 		require.Equal(t, keys.Versions(), opened.Versions())
 	})
 }
+
+// A brittle is a string whose methods fail as a test says.
+type brittle struct{ s string }
+
+// brittleness is what the methods of all brittles meet.
+var brittleness *breaker
+
+func (v brittle) call() (b []byte, err error) {
+	err = brittleness.call(func() error { b = []byte(v.s); return nil })
+	if err != nil {
+		b = nil
+	}
+	return b, err
+}
+
+func (v brittle) MarshalText() ([]byte, error) { return v.call() }
+
+func (v *brittle) UnmarshalText(b []byte) error {
+	return brittleness.call(func() error { v.s = string(b); return nil })
+}
+
+// TestFaultsOfValues has the methods of values, rows and contexts fail, and a normalizer, which
+// can but panic.
+func TestFaultsOfValues(t *testing.T) {
+	leaktest.AtEnd(t, workers, "sealring/envelope.(*batchRun)")
+	type record struct {
+		ID     brittle               `seal:",row"`
+		Tenant brittle               `seal:",context=tenant"`
+		V      field.Sealed[brittle] `seal:"v"`
+		W      field.Sealed[string]  `seal:"w"`
+		I      field.Index           `seal:"index=w,normalize=own"`
+	}
+	sound := func() { brittleness = &breaker{left: -1} }
+	for _, n := range []int{1, 7} {
+		for _, open := range []bool{false, true} {
+			table := newTable[record](t, cached(t, rawKeyring(t, "a")), "t", &field.Options{
+				IndexKeys: field.NewIndexKeys(), Envelope: &envelope.Options{Concurrency: 3},
+				Normalizers: []field.Normalizer{{Name: "own", Normalize: func(s string) string {
+					if brittleness.is == nil {
+						brittleness.call(func() error { return nil })
+					}
+					return s
+				}}},
+			})
+			fresh := func() (all []*record) {
+				for i := range n {
+					all = append(all, &record{ID: brittle{fmt.Sprint("p", i)}, Tenant: brittle{fmt.Sprint("t", i%3)},
+						V: field.New(brittle{fmt.Sprint("v", i)}), W: field.New(fmt.Sprint("w", i))})
+				}
+				return all
+			}
+			// check says which fields of a record are done, and holds that the others are as they
+			// were.
+			check := func(p *record, i int, where string) (v, w bool) {
+				one := record{ID: p.ID, Tenant: p.Tenant}
+				_, err := p.V.Value()
+				if v = err == nil; v {
+					one.V = stored(t, p.V)
+				} else {
+					require.ErrorIs(t, err, field.ErrUnsealed, where)
+				}
+				_, err = p.W.Value()
+				if w = err == nil; w {
+					one.W = stored(t, p.W)
+				} else {
+					require.ErrorIs(t, err, field.ErrUnsealed, where)
+				}
+				require.Equal(t, w, p.I != nil, where)
+				require.NoError(t, table.Open(t.Context(), &one), where)
+				if v {
+					require.Equal(t, fmt.Sprint("v", i), plaintext(t, one.V).s, where)
+				}
+				if w {
+					require.Equal(t, fmt.Sprint("w", i), plaintext(t, one.W), where)
+				}
+				return v, w
+			}
+			sound()
+			written := fresh()
+			require.NoError(t, table.Seal(t.Context(), written...))
+			eachCall(t, slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.is == context.Canceled }),
+				func(ctx context.Context, b *breaker, where string) {
+					records := fresh()
+					if open {
+						for i, p := range records {
+							p.V, p.W, p.I = stored(t, written[i].V), stored(t, written[i].W), written[i].I
+						}
+					}
+					work := table.Seal
+					if open {
+						work = table.Open
+					}
+					brittleness = b
+					err, panicked := outcome(func() error { return work(ctx, records...) })
+					sound()
+					require.Equal(t, b.hit, err != nil, "%s: %v", where, err)
+					require.Equal(t, b.hit && b.is == nil, panicked, where)
+					failed := map[string]bool{}
+					if err != nil && !panicked {
+						var all field.Errors
+						require.ErrorAs(t, err, &all, where)
+						require.Len(t, all, 1, where)
+						require.True(t, errors.Is(err, field.ErrType) || errors.Is(err, field.ErrInvalidArgument), "%s: %v", where, err)
+						columns := []string{all[0].Column}
+						if all[0].Column == "" {
+							columns = []string{"v", "w"}
+						}
+						for _, c := range columns {
+							failed[fmt.Sprint(all[0].Index, c)] = true
+						}
+					}
+					for i, p := range records {
+						var v, w bool
+						if open {
+							got, errV := p.V.Plaintext()
+							_, errW := p.W.Plaintext()
+							v, w = errV == nil, errW == nil
+							if !v {
+								require.Empty(t, got.s, where)
+							}
+						} else {
+							v, w = check(p, i, where)
+						}
+						if !panicked {
+							require.Equal(t, !failed[fmt.Sprint(i, "v")], v, "%s: record %d", where, i)
+							require.Equal(t, !failed[fmt.Sprint(i, "w")], w, "%s: record %d", where, i)
+						}
+					}
+					require.NoError(t, work(t.Context(), records...), where)
+					for i, p := range records {
+						require.Equal(t, fmt.Sprint("v", i), plaintext(t, p.V).s, where)
+						v, w := check(p, i, where)
+						require.True(t, v && w, where)
+					}
+				})
+		}
+	}
+}
+
+// TestFaultsOfRotation has each call of a rotation fail, of its functions and of the manager.
+// Each row can be read all the time, under the old keys or the new ones; no checkpoint is past
+// a row that is not done; and a second rotation that goes on from there ends the work.
+func TestFaultsOfRotation(t *testing.T) {
+	leaktest.AtEnd(t, workers, "sealring/envelope/field.(*rotating", "sealring/envelope.(*batchRun)")
+	half := fault{name: "error in the middle", is: errFault, fails: func(func()) error { return errFault }}
+	silent := fault{name: "cancel that is not told", late: true, down: true, is: context.Canceled, fails: func(cancel func()) error {
+		cancel()
+		return nil
+	}}
+	for _, of := range []string{"Read", "Write", "Checkpoint", "encrypt", "decrypt"} {
+		for _, concurrency := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s/concurrency %d", of, concurrency), func(t *testing.T) {
+				faults := append(slices.Clone(faults), silent)
+				if of == "Write" {
+					faults = append(faults, half)
+				}
+				eachCall(t, faults, func(ctx context.Context, b *breaker, where string) {
+					s := newStore(t, 8)
+					call := func(name string, work func() error) error {
+						if name != of {
+							return work()
+						}
+						return b.call(work)
+					}
+					sound := s.rotation(3)
+					r := sound
+					r.Concurrency = concurrency
+					r.Read = func(ctx context.Context, after string) (page []*patient, next string, err error) {
+						err = call("Read", func() error { page, next, err = sound.Read(ctx, after); return err })
+						if err != nil {
+							return nil, "", err
+						}
+						return page, next, nil
+					}
+					r.Write = func(ctx context.Context, page []field.Resealed[patient]) (lost int, err error) {
+						err = call("Write", func() error { lost, err = sound.Write(ctx, page); return err })
+						if err != nil && b.name == half.name {
+							s.write(page[:len(page)/2])
+						}
+						return lost, err
+					}
+					r.Checkpoint = func(ctx context.Context, at string, so field.Progress) error {
+						return call("Checkpoint", func() error { return sound.Checkpoint(ctx, at, so) })
+					}
+					m := &faulty{MaterialsManager: s.manager.MaterialsManager}
+					switch of {
+					case "encrypt":
+						m.encrypts = b
+					case "decrypt":
+						m.decrypts = b
+					}
+					s.manager.MaterialsManager = m
+					var so field.Progress
+					err, panicked := outcome(func() (err error) { so, err = s.table.Rotate(ctx, r, ""); return err })
+					b.left = -1
+
+					// A record that cannot be opened is counted, and what was cancelled last is done.
+					bad := map[string]bool{}
+					switch {
+					case of == "decrypt" && b.hit && !b.down:
+						require.NoError(t, err, where)
+						require.Positive(t, so.Failed, where)
+						for id, p := range s.rows {
+							bad[id] = s.table.Stale(&p, "new")
+						}
+					case err == nil && b.name == silent.name:
+						require.EqualValues(t, 8, so.Sealed, where)
+					default:
+						require.Equal(t, b.hit, err != nil, "%s: %v", where, err)
+						require.Equal(t, b.hit && b.is == nil, panicked, where)
+						if err != nil && !panicked {
+							require.ErrorIs(t, err, b.is, where)
+						}
+					}
+					require.Equal(t, so.Read, so.Fresh+so.Sealed+so.Lost+so.Failed, where)
+					require.Zero(t, so.Lost, where)
+					s.check(s.checkpoint, bad, where)
+					s.readable(where)
+
+					from := s.checkpoint
+					if len(bad) > 0 {
+						from = ""
+					}
+					_, err = s.table.Rotate(t.Context(), sound, from)
+					require.NoError(t, err, where)
+					s.checkAll(nil)
+				})
+			})
+		}
+	}
+}
+
+// readable checks that each row can be read with all its columns, which are of one rotation.
+func (s *rotationStore) readable(where string) {
+	for id, p := range s.rows {
+		young := !s.table.Stale(&p, "new")
+		require.NotEqual(s, young, !s.before.Stale(&p, "old"), "%s: row %s is neither old nor new", where, id)
+		require.NoError(s, s.table.Open(context.Background(), &p), where)
+		require.Equal(s, s.want[id], plaintext(s, p.SSN), where)
+		require.Equal(s, id[3] != '5', p.Notes.IsNull(), where)
+		terms, err := s.table.Terms("ssn", s.want[id], keyring.EncryptionContext{"tenant": p.Tenant})
+		require.NoError(s, err)
+		require.Equal(s, terms[int(p.SSNIdx[0])-1], []byte(p.SSNIdx), where)
+	}
+}
