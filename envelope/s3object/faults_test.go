@@ -30,6 +30,15 @@ import (
 
 var errFault = errors.New("injected")
 
+// stride is how many places a test goes on to try the next: all of them, or in go test -short
+// each nth.
+func stride(n int) int {
+	if testing.Short() {
+		return n
+	}
+	return 1
+}
+
 // A fault is a way to fail of what others give.
 type fault struct {
 	name   string
@@ -658,7 +667,7 @@ func TestFaultsOfCalls(t *testing.T) {
 	for name, one := range w.works() {
 		for _, kind := range callFaults() {
 			// One more than there are, so that nothing fails at last.
-			for left, met := 0, true; met; left++ {
+			for left, met := 0, true; met; left += stride(3) {
 				met = w.try(one, func(f *faulty) { f.fault, f.left = kind, left }, fmt.Sprintf("%s at call %d of %s", kind.name, left, name))
 				require.True(t, met || left > 0 || kind.panics, name)
 			}
@@ -677,7 +686,7 @@ func TestFaultsOfBodies(t *testing.T) {
 					where := fmt.Sprintf("%s after %d bytes of body %d of %s", kind.name, read, gets, name)
 					met = w.try(one, func(f *faulty) { f.fault, f.gets, f.read = kind, gets, read }, where)
 					first = first || met
-					if read += 307; read > 5000 {
+					if read += 307 * stride(4); read > 5000 {
 						read += 9001
 					}
 				}
@@ -746,7 +755,7 @@ func TestFaultsOfRotations(t *testing.T) {
 	}
 	for _, concurrency := range []int{1, 2} {
 		for _, kind := range callFaults() {
-			for left, met := 0, true; met; left++ {
+			for left, met := 0, true; met; left += stride(3) {
 				where := fmt.Sprintf("%s at call %d, %d at once", kind.name, left, concurrency)
 				met = w.rotate(concurrency, func(f *faulty) { f.fault, f.left = kind, left }, where)
 			}
@@ -755,7 +764,7 @@ func TestFaultsOfRotations(t *testing.T) {
 	for _, kind := range readFaults {
 		for gets, first := 0, true; first; gets++ {
 			first = false
-			for read, met := 0, true; met; read += 1201 {
+			for read, met := 0, true; met; read += 1201 * stride(4) {
 				where := fmt.Sprintf("%s after %d bytes of body %d", kind.name, read, gets)
 				met = w.rotate(2, func(f *faulty) { f.fault, f.gets, f.read = kind, gets, read }, where)
 				first = first || met
