@@ -106,6 +106,9 @@ func roomFor(t testing.TB, n int) map[string]Limits {
 
 // TestMoreTenantsThanRoom has a cache of 1,000 entries asked for more tenants.
 func TestMoreTenantsThanRoom(t *testing.T) {
+	if testing.Short() {
+		t.Skip("has many requests, one after another")
+	}
 	random := rand.New(rand.NewPCG(1, 2))
 	zipf := rand.NewZipf(random, 1.01, 1, 1999)
 	for name, test := range map[string]struct {
@@ -391,7 +394,11 @@ func TestBooks(t *testing.T) {
 		for i := range 100 {
 			stored = append(stored, wrapped(pool, i))
 		}
-		for seed := range uint64(60) {
+		seeds := uint64(60)
+		if testing.Short() {
+			seeds = 10
+		}
+		for seed := range seeds {
 			random := rand.New(rand.NewPCG(seed, 3))
 			limits := Limits{
 				MaxAge: time.Minute, NoRefresh: true, MaxMessages: []int64{0, 20}[random.IntN(2)],

@@ -20,7 +20,7 @@ type load struct {
 	// reserved are the materials for the caller who started the load. That use is
 	// counted already, so that others cannot use up the entry first.
 	reserved copied
-	kept     bool // the entry is in the cache, where the other callers find it
+	kept     bool // the entry, or a younger one, is in the cache, where the other callers find it
 	purged   bool // the entry is not in the cache, because of a purge
 
 	// ended is set when the manager returns, or when its time is up. Whichever comes
@@ -188,14 +188,18 @@ func (c *Cache) startLoad(ctx context.Context, id identity, n int64, e *entry) *
 	})
 	go func() {
 		var reserved copied
-		var kept bool
-		err := errors.New("cache: the materials manager ended its goroutine")
+		var kept, filled bool
+		var err error
 		defer func() {
+			if !filled {
+				err = c.failed(l, errors.New("cache: the materials manager ended its goroutine"))
+			}
 			giveUp.Stop()
 			l.cancel()
 			c.end(l, reserved, kept, err)
 		}()
 		reserved, kept, err = c.fill(ctx, l, e, n)
+		filled = true
 	}()
 	return l
 }
@@ -295,18 +299,7 @@ func (c *Cache) fill(ctx context.Context, l *load, e *entry, n int64) (reserved 
 	now := c.elapsed()
 	c.counters.loads.Add(1)
 	if err := c.call(ctx, e); err != nil {
-		switch {
-		case c.ctx.Err() != nil:
-			err = ErrClosed
-		case !l.cancelled.Load():
-			c.loadFailed(e.id, err)
-		default:
-			// A cancelled load fails for that reason: only a refusal says more.
-			if _, refusal := classify(err); refusal {
-				c.loadFailed(e.id, err)
-			}
-		}
-		return copied{}, false, err
+		return copied{}, false, c.failed(l, err)
 	}
 	e.born(now, &c.limits)
 	e.spend(n, &c.limits) // succeeds: cachesEncryption turns away a message over MaxBytes
@@ -316,6 +309,22 @@ func (c *Cache) fill(ctx context.Context, l *load, e *entry, n int64) (reserved 
 		c.clear(e)
 	}
 	return reserved, kept, nil
+}
+
+// failed takes note of a load that failed, and returns the error for its callers.
+func (c *Cache) failed(l *load, err error) error {
+	switch {
+	case c.ctx.Err() != nil:
+		return ErrClosed
+	case !l.cancelled.Load():
+		c.loadFailed(l.id, err)
+	default:
+		// A cancelled load fails for that reason: only a refusal says more.
+		if _, refusal := classify(err); refusal {
+			c.loadFailed(l.id, err)
+		}
+	}
+	return err
 }
 
 // call asks the manager. It turns a panic into an error, since the caller cannot recover

@@ -80,6 +80,9 @@ func TestTenThousandTenants(t *testing.T) {
 
 // TestBytesAreHonest compares the estimate of a full cache with what the heap says.
 func TestBytesAreHonest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures memory")
+	}
 	heap := func() int64 {
 		var stats runtime.MemStats
 		runtime.GC()

@@ -91,8 +91,9 @@ func (c *Cache) usable(id identity, n int64) bool {
 }
 
 // insert puts an entry into the cache, in place of an older one with the same identity if
-// there is one, and evicts others if they are too many. It returns false if the entry may
-// not be kept: it is too large, the cache is closed, or there was a purge.
+// there is one, and evicts others if they are too many. If there is a younger one, which
+// others have loaded since, that stays, and insert clears the entry. It returns false if the
+// entry may not be kept: it is too large, the cache is closed, or there was a purge.
 func (c *Cache) insert(e *entry) bool {
 	if !c.admission.fits(e) {
 		return false
@@ -103,11 +104,15 @@ func (c *Cache) insert(e *entry) bool {
 		return false
 	}
 	older := c.find(e.id)
-	if older != nil {
+	switch {
+	case older == nil:
+		c.admission.add(e, c.hash(e.id))
+	case older.made > e.made:
+		c.clear(e)
+		return true
+	default:
 		c.admission.replace(older, e)
 		c.lost(Replaced)
-	} else {
-		c.admission.add(e, c.hash(e.id))
 	}
 	for why, over := c.admission.over(); over; why, over = c.admission.over() {
 		victim := c.admission.victim(e)

@@ -47,6 +47,9 @@ func TestPrefixes(t *testing.T) {
 
 // TestFlips alters every byte of a message of every suite.
 func TestFlips(t *testing.T) {
+	if testing.Short() {
+		t.Skip("verifies thousands of signatures")
+	}
 	eachSuite(t, 10, func(t *testing.T, c *envelope.Client) {
 		plaintext := randomBytes(35)
 		msg := encrypt(t, c, plaintext)

@@ -146,6 +146,9 @@ func TestDecryptBatchSharesDataKeys(t *testing.T) {
 	leaktest.AtEnd(t, envelopeFuncs)
 	for _, s := range suite.IDs[keyring.Suite]() {
 		t.Run(s.String(), func(t *testing.T) {
+			if testing.Short() && s.Signs() {
+				t.Skip("verifies thousands of signatures")
+			}
 			const keys = 3
 			var clients [keys]*envelope.Client
 			for k := range clients {

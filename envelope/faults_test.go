@@ -198,8 +198,11 @@ func works(t *testing.T, c *envelope.Client) {
 	require.Equal(t, plaintext, got)
 }
 
-// eachFault calls try with each fault after each number of bytes up to n.
+// eachFault calls try with each fault after each stride of bytes up to n.
 func eachFault(t *testing.T, c *envelope.Client, source []byte, n, stride int, try func(ctx context.Context, f *faulty, at int, where string)) {
+	if testing.Short() {
+		stride *= 7
+	}
 	for _, fault := range faults {
 		for at := 0; at <= n; at += stride {
 			ctx, cancel := context.WithCancel(t.Context())

@@ -39,6 +39,9 @@ func heldBy(t *testing.T, n int, open func() any) int64 {
 // TestSlowStreamsHoldLittle has many streams stay open of which little was read or
 // written, as those of slow peers do.
 func TestSlowStreamsHoldLittle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("encrypts 300 MB")
+	}
 	const streams = 300
 	c := newClient(t, nil)
 	plaintext := randomBytes(1 << 20)

@@ -51,6 +51,9 @@ func (m peerMessage) plaintext() []byte {
 
 // TestPeers decrypts what AWS's SDKs in other languages wrote, and refuses what was altered.
 func TestPeers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("verifies hundreds of signatures")
+	}
 	files, err := peerFiles.ReadDir("testdata/peers")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)

@@ -324,9 +324,15 @@ func (r *rotating[T]) reseal(ctx context.Context, records []*T) (Progress, error
 		return came, nil
 	}
 	lost, err := r.Write(ctx, good)
+	if err == nil && (lost < 0 || lost > len(good)) {
+		err = invalid("Write returned that it left %d of %d records", lost, len(good))
+	}
+	if err != nil {
+		return came, err
+	}
 	came.Lost = int64(lost)
 	came.Sealed = int64(len(good) - lost)
-	return came, err
+	return came, nil
 }
 
 // withoutKeys returns what of an error of sealing is not the record's fault: that there

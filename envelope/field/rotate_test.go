@@ -667,3 +667,17 @@ func TestRotatePointersToOneAddress(t *testing.T) {
 	assert.Equal(t, field.Progress{Read: 1, Failed: 1}, so)
 	assert.ErrorIs(t, failed, field.ErrInvalidArgument)
 }
+
+// TestRotateLostCounts has Write say that it left a number of records that cannot be.
+func TestRotateLostCounts(t *testing.T) {
+	for _, lost := range []int{-1, 5} {
+		s := newStore(t, 4)
+		r := s.rotation(4)
+		r.Write = func(context.Context, []field.Resealed[patient]) (int, error) { return lost, nil }
+		so, err := s.table.Rotate(t.Context(), r, "")
+		require.ErrorIs(t, err, field.ErrInvalidArgument, lost)
+		require.ErrorContains(t, err, "Write", lost)
+		require.Zero(t, so, lost)
+		require.Empty(t, s.checkpoint, lost)
+	}
+}

@@ -59,6 +59,18 @@ type Client struct {
 	binding  Binding
 }
 
+// An aborting is the API of the transfer manager. It keeps to itself that an upload could not be
+// aborted, as when S3 had completed it and the answer was lost: the manager would return that,
+// as text, in place of a context's error, and nobody could tell a call that was cancelled.
+type aborting struct{ API }
+
+func (a aborting) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput, optFns ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
+	if out, err := a.API.AbortMultipartUpload(ctx, in, optFns...); err == nil {
+		return out, nil
+	}
+	return &s3.AbortMultipartUploadOutput{}, nil
+}
+
 // How long a multipart upload that failed may take to be aborted, even if its context is done.
 const abortTimeout = 30 * time.Second
 
@@ -75,7 +87,7 @@ func New(c Config) (*Client, error) {
 	if c.Envelope != nil {
 		client.envelope = *c.Envelope
 	}
-	client.uploads = transfermanager.New(c.S3, func(o *transfermanager.Options) {
+	client.uploads = transfermanager.New(aborting{c.S3}, func(o *transfermanager.Options) {
 		o.FailTimeout = abortTimeout
 		if c.Upload != nil {
 			c.Upload(o)
@@ -102,14 +114,15 @@ type Object struct {
 // there when Put has returned without error: a Body that fails, or that is longer or shorter
 // than ContentLength, makes no object, and a multipart upload that failed is aborted. After an
 // error the object is what was there before, unless S3 has done the last request and its answer
-// was lost. An upload whose abort failed too stays, unseen, until a lifecycle rule of the
-// bucket ends it.
+// was lost. An upload whose abort failed too, or whose ID was lost with S3's answer, stays,
+// unseen, until a lifecycle rule of the bucket ends it.
 //
 // ContentLength is the length of the plaintext. It can be left out: then an io.Seeker and a
 // bytes.Buffer tell it, and of any other Body Put finds out, which needs a goroutine that ends
 // when the call to Read has. Of a Body whose length is not known at most 10,000 parts are
 // uploaded: 80 GB, unless Config.Upload changes the size of parts. Body is never closed, and
-// read once. Part after part is held in memory, and sent from there if it must be sent again.
+// read once. If it panics, Put aborts the upload and panics with the same value. Part after
+// part is held in memory, and sent from there if it must be sent again.
 //
 // Checksums, of which S3 would find that they are not the stored message's, and MpuObjectSize
 // are refused; ChecksumAlgorithm is not. ContentEncoding is that of the plaintext.
@@ -144,19 +157,49 @@ func (c *Client) upload(ctx context.Context, in *transfermanager.UploadObjectInp
 		in.Body = bytes.NewReader(nil)
 	}
 	size, err := plaintextLen(in)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case size < 0:
+	}
+	body := &contained{Reader: in.Body}
+	defer body.panicAgain()
+	in.Body = body
+	if size < 0 {
 		return c.uploadUnknown(ctx, in, ec)
 	}
-	message, err := c.envelope.NewEncryptReader(ctx, in.Body, size, ec)
+	message, err := c.envelope.NewEncryptReader(ctx, body, size, ec)
 	if err != nil {
 		return nil, err
 	}
 	defer message.Close()
 	in.Body, in.ContentLength = message, aws.Int64(message.Size())
 	return c.uploads.UploadObject(ctx, in)
+}
+
+// A contained is the body of an upload, whose panic is an error until the upload has ended: in
+// the midst of the transfer manager it would leave its goroutines, and parts in S3, and in the
+// goroutine of uploadUnknown nobody could recover it.
+type contained struct {
+	io.Reader
+	panicked any
+}
+
+var errPanicked = errors.New("the body panicked")
+
+func (c *contained) Read(p []byte) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.panicked = v
+			n, err = 0, errPanicked
+		}
+	}()
+	return c.Reader.Read(p)
+}
+
+// panicAgain panics as the body did, if it did.
+func (c *contained) panicAgain() {
+	if c.panicked != nil {
+		panic(c.panicked)
+	}
 }
 
 // uploadUnknown is upload for a body whose length is not known.
@@ -267,17 +310,21 @@ func (c *Client) get(ctx context.Context, in *s3.GetObjectInput, ec keyring.Encr
 	if err != nil {
 		return nil, err
 	}
+	opened := false
+	defer func() { // also if a keyring panics
+		if !opened {
+			out.Body.Close()
+		}
+	}()
 	r, err := c.envelope.NewReader(ctx, out.Body, ec)
 	if err != nil {
-		out.Body.Close()
 		return nil, c.decryptError(err)
 	}
 	o, err := newObject(out, out.ContentLength, r.Header())
 	if err != nil {
-		out.Body.Close()
 		return nil, err
 	}
-	o.Body = body{r, out.Body}
+	o.Body, opened = body{r, out.Body}, true
 	return o, nil
 }
 

@@ -284,7 +284,10 @@ func newEnvelope(t testing.TB, kr keyring.Keyring, o *envelope.Options) *envelop
 
 func newClient(t testing.TB, s *store, change ...func(*s3object.Config)) *s3object.Client {
 	t.Helper()
-	c := s3object.Config{S3: s.s3, Envelope: newEnvelope(t, rawKeyring(t, "k1"), nil)}
+	c := s3object.Config{Envelope: newEnvelope(t, rawKeyring(t, "k1"), nil)}
+	if s != nil {
+		c.S3 = s.s3
+	}
 	for _, f := range change {
 		f(&c)
 	}

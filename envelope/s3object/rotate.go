@@ -61,7 +61,8 @@ type Progress struct {
 // It returns when all are done; or with the error of Checkpoint or of ctx, or one that would be
 // that of all other objects as well: a key service that cannot be asked, no data key to encrypt
 // with, S3 not answering. What concerns one object alone is counted as Failed. A connection
-// that ends while an object is read is tried again, three times in all.
+// that ends while an object is read is tried again, three times in all. If a keyring panics,
+// Rotate panics with the same value.
 //
 // Progress counts from the key on. Objects that were Lost, and those that a program wrote which
 // still had the old keys, may be under these: rotate again from the beginning until nothing is
@@ -86,7 +87,13 @@ type job struct {
 	came   Progress
 	failed error // of this object
 	err    error // that ends the rotation
+
+	panicked any // what a keyring panicked with
 }
+
+// errNotDone stays for an object if a keyring that the caller has written calls
+// runtime.Goexit.
+var errNotDone = errors.New("the goroutine that worked on it was ended")
 
 func (c *Client) rotate(ctx context.Context, r *Rotation, from string) (Progress, error) {
 	if r.Bucket == "" || r.Concurrency < 0 {
@@ -110,6 +117,9 @@ func (c *Client) rotate(ctx context.Context, r *Rotation, from string) (Progress
 		j := inFlight[0]
 		inFlight = inFlight[1:]
 		<-j.done
+		if j.panicked != nil {
+			panic(j.panicked)
+		}
 		if j.err != nil {
 			return &Error{"rotate", r.Bucket, j.key, j.err}
 		}
@@ -149,11 +159,12 @@ func (c *Client) rotate(ctx context.Context, r *Rotation, from string) (Progress
 			if r.Context != nil {
 				ec = r.Context(key)
 			}
-			j := &job{key: key, done: make(chan struct{})}
+			j := &job{key: key, done: make(chan struct{}), err: errNotDone}
 			inFlight = append(inFlight, j)
 			wait.Go(func() {
 				defer close(j.done)
-				c.rotateOne(ctx, r, j, ec)
+				defer func() { j.panicked = recover() }()
+				j.err = c.rotateOne(ctx, r, j, ec)
 			})
 		}
 	}
@@ -175,28 +186,29 @@ func optional(s string) *string {
 // How often an object is tried whose connection ends.
 const tries = 3
 
-// rotateOne encrypts one object anew, if it is stale.
-func (c *Client) rotateOne(ctx context.Context, r *Rotation, j *job, ec keyring.EncryptionContext) {
+// rotateOne encrypts one object anew, if it is stale. Its error is one that ends the rotation.
+func (c *Client) rotateOne(ctx context.Context, r *Rotation, j *job, ec keyring.EncryptionContext) error {
 	var err error
 	for try := 1; try == 1 || try <= tries && isCut(err); try++ {
 		var fresh bool
 		if fresh, err = c.refresh(ctx, r, j.key, ec); fresh {
 			j.came = Progress{Read: 1, Fresh: 1}
-			return
+			return nil
 		}
 	}
 	switch {
 	case err == nil:
 		j.came = Progress{Read: 1, Reencrypted: 1}
 	case ctx.Err() != nil:
-		j.err = ctx.Err()
+		return ctx.Err()
 	case errors.Is(err, envelope.ErrSourceChanged) || hasCode(err, "NoSuchKey", "NotFound"):
 		j.came = Progress{Read: 1, Lost: 1}
 	case ofOne(err):
 		j.came, j.failed = Progress{Read: 1, Failed: 1}, err
 	default:
-		j.err = err
+		return err
 	}
+	return nil
 }
 
 func isCut(err error) bool {

@@ -27,6 +27,9 @@ import (
 // data keys that may be used past their age nobody fails; nor does anybody when a
 // second region is up.
 func TestTenMinuteOutage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
 	tenants := 20
 	if os.Getenv(lengthEnv) != "" {
 		tenants = 200
