@@ -371,8 +371,17 @@ func (m *maker) altered() {
 				default:
 					x.frame, x.size = 4, 10
 				}
+				ways := m.ways
+				if theirs { // and this library reads in all its ways
+					ways = whole
+				}
 				for _, part := range partsOf(&x) {
-					m.cells = append(m.cells, &cell{group: groupAltered, name: name + ": " + part, exchange: x, theirs: theirs, part: part})
+					for _, w := range ways {
+						m.cells = append(m.cells, &cell{
+							group: groupAltered, name: name + ": " + part, exchange: x, theirs: theirs,
+							stream: w.stream, push: w.push, part: part, edges: m.quick && w.stream,
+						})
+					}
 				}
 			}
 		}

@@ -58,6 +58,9 @@ type cell struct {
 	// part, if not empty, is what of the message is altered, which the reader must refuse.
 	part string
 
+	// edges has only the first and the last byte of each field be altered.
+	edges bool
+
 	// special, if not nil, is done instead.
 	special func(ctx context.Context, t *table) error
 }
@@ -83,12 +86,14 @@ func (c *cell) String() string {
 type kind int
 
 const (
-	fails   kind = iota // this library failed, or somebody made something else of it
-	refuses             // the peer refuses what it must not
-	opens               // the peer does what it must refuse
-	unread              // this library cannot read what the peer wrote
-	dies                // the peer's program failed
-	lacks               // the peer has no such thing
+	fails    kind = iota // this library failed, or somebody made something else of it
+	refuses              // the peer refuses what it must not
+	opens                // the peer does what it must refuse
+	misreads             // the peer opens an altered message as another
+	releases             // the peer's stream gives plaintext of frames that are not authentic
+	unread               // this library cannot read what the peer wrote
+	dies                 // the peer's program failed
+	lacks                // the peer has no such thing
 )
 
 // A fault is why a cell did not pass.
@@ -193,7 +198,13 @@ func (t *table) theirsWrite(ctx context.Context, c *cell, plaintext []byte) ([]b
 }
 
 func (t *table) request(c *cell, op string) request {
-	return request{Op: op, Stream: c.stream, Push: c.push, Required: c.required}
+	r := request{Op: op, Stream: c.stream, Push: c.push, Required: c.required}
+	if c.part != "" && c.part != partBehind {
+		// So that a stream has released frames before it gets to what was altered. Whether
+		// Java's sees a byte behind a signature depends on how the two come.
+		r.Piece = 3
+	}
+	return r
 }
 
 // ask has the peer answer with data.

@@ -107,6 +107,20 @@ var (
 			name: "opens an unsigned message with other sequence numbers", kind: opens,
 			applies: func(c *cell) bool { return !c.theirs && c.part == partSequence && !c.suite.Signs() },
 		},
+		{
+			// The signature fails then.
+			name: "releases frames of a signed message with other sequence numbers, by its streams", kind: releases,
+			applies: func(c *cell) bool { return !c.theirs && c.stream && c.part == partSequence && c.suite.Signs() },
+		},
+		{
+			name: "opens a message with a byte behind it, by its streams", kind: opens,
+			applies: func(c *cell) bool { return !c.theirs && c.stream && c.part == partBehind },
+		},
+		{
+			// Its DecryptionHandler calls it a special case.
+			name: "reads an empty plaintext from no message at all, by its streams", kind: misreads,
+			applies: func(c *cell) bool { return !c.theirs && c.stream && c.part == partNothing },
+		},
 	}
 
 	rustLimits = []limit{

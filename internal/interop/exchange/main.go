@@ -16,6 +16,11 @@
 // that it has. KMS is an embedded one that both sides ask, and branch keys are in moto's
 // DynamoDB; without moto_server there are none.
 //
+// Messages that are altered at one byte, cut short or longer by a byte must be refused: by this
+// library in every way that it reads, and by a peer in memory and by its streams. What a stream
+// released before its error must be plaintext of the frames in front of what was altered. With
+// -quick, streams are asked only at the edges of each field.
+//
 // Where a peer is known to be limited, cells say so by name and do not count (limits.go). A
 // limit that does not show any more is a failure.
 //

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/internal/peerkey"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -55,6 +56,14 @@ const (
 	wrongID        = "answers another request"
 	empty          = "answers with nothing"
 	hasNothing     = "has nothing"
+
+	overlooksEnd    = "opens a message with a byte behind it"
+	otherAltered    = "opens what was altered as something else"
+	releasesAltered = "releases more than was authentic"
+	releasesMore    = "releases more than there is"
+	releasesOther   = "releases another plaintext"
+	releasesNothing = "releases nothing before its error"
+	releasesUntold  = "does not say what it released"
 )
 
 func fake(mode string, in io.Reader, out io.Writer) {
@@ -128,8 +137,15 @@ func fakeAnswer(library *ours, mode string, r *request, answer map[string]any) {
 		err = errors.New("too many wrapped keys")
 	}
 	switch {
+	case err != nil && mode == overlooksEnd:
+		if got, err = inMemory.read(ctx, d, r.Data[:max(len(r.Data)-1, 0)], x.reproduced); err != nil {
+			fakeRefusal(ctx, d, mode, r, answer)
+			return
+		}
+	case err != nil && mode == otherAltered:
+		got = []byte("something else")
 	case mode == refusesReading, err != nil && mode != opensAll:
-		answer["error"] = "it does"
+		fakeRefusal(ctx, d, mode, r, answer)
 		return
 	case mode == otherPlaintext:
 		got = append(got, 0)
@@ -137,7 +153,34 @@ func fakeAnswer(library *ours, mode string, r *request, answer map[string]any) {
 	if got == nil {
 		got = []byte{}
 	}
+	lastOpened = got
 	answer["data"], answer["context"] = got, fakeContext(mode, r.Data)
+}
+
+// lastOpened is what the fake last decrypted. Messages are read as they were first.
+var lastOpened []byte
+
+// fakeRefusal is an error, after what a stream released.
+func fakeRefusal(ctx context.Context, d *envelope.Decrypter, mode string, r *request, answer map[string]any) {
+	answer["error"] = "it does"
+	if !r.Stream || mode == releasesUntold {
+		return
+	}
+	released := []byte{}
+	if s, err := d.NewReader(ctx, bytes.NewReader(r.Data), r.Context); err == nil {
+		released, _ = io.ReadAll(s)
+	}
+	switch {
+	case mode == releasesAltered:
+		released = lastOpened // no more than what the message had before it was altered
+	case mode == releasesMore:
+		released = append(released, "more than that"...)
+	case mode == releasesNothing:
+		released = []byte{}
+	case mode == releasesOther && len(released) > 0:
+		released[0] ^= 1
+	}
+	answer["released"] = released
 }
 
 func fakeContext(mode string, msg []byte) keyring.EncryptionContext {
@@ -274,10 +317,21 @@ func TestWrongPeers(t *testing.T) {
 	writes := func(c *cell) bool { return c.theirs && !c.writerRefuses }
 	stores := func(c *cell) bool { return len(c.stored()) > 0 }
 	for mode, fails := range map[string]func(c *cell) bool{
-		otherPlaintext: opens,
-		otherContext:   func(c *cell) bool { return opens(c) && stores(c) },
-		noContext:      func(c *cell) bool { return opens(c) && stores(c) },
-		opensAll:       func(c *cell) bool { return reads(c) && (c.readerRefuses || c.part != "") },
+		otherPlaintext:  opens,
+		otherContext:    func(c *cell) bool { return opens(c) && stores(c) },
+		noContext:       func(c *cell) bool { return opens(c) && stores(c) },
+		opensAll:        func(c *cell) bool { return reads(c) && (c.readerRefuses || c.part != "") },
+		overlooksEnd:    func(c *cell) bool { return reads(c) && c.part == partBehind },
+		otherAltered:    func(c *cell) bool { return reads(c) && (c.readerRefuses || c.part != "") },
+		releasesAltered: func(c *cell) bool { return reads(c) && c.stream && c.part != "" && c.part != partBehind },
+		releasesMore:    func(c *cell) bool { return reads(c) && c.stream && c.part != "" },
+		releasesOther: func(c *cell) bool {
+			return reads(c) && c.stream && c.part != "" && c.part != partHeader && c.part != partNothing
+		},
+		releasesNothing: func(c *cell) bool {
+			return reads(c) && c.stream && c.part != "" && c.part != partHeader && c.part != partNothing
+		},
+		releasesUntold: func(c *cell) bool { return reads(c) && c.stream && c.part != "" },
 		writesAll:      func(c *cell) bool { return c.theirs && c.writerRefuses },
 		refusesReading: opens,
 		refusesWriting: writes,
@@ -430,7 +484,36 @@ func TestReport(t *testing.T) {
 	assert.NotContains(t, out.String(), groupFrames)
 }
 
-// TestSplit holds that every byte of a message is in one part, and that each is altered.
+// TestFaultsOfStreams has a peer do with altered messages what it must not, by a stream: no
+// limit on what it opens is to hide what is worse.
+func TestFaultsOfStreams(t *testing.T) {
+	x := newExchange(unsigned, aesSpec("n", "k", 16))
+	x.frame, x.size = 4, 10
+	for _, c := range []struct {
+		mode, part string
+		kind       kind
+		says       string
+	}{
+		{overlooksEnd, partBehind, opens, "a zero behind it: it opens it"},
+		{otherAltered, partTag, misreads, "it opens it, and reads another plaintext, of 14 bytes"},
+		{otherAltered, partNothing, misreads, "nothing of it: it opens it, and reads another plaintext, of 14 bytes"},
+		{releasesAltered, partHeader, releases, "its stream released 10 bytes, and 0 are in frames that are authentic"},
+		{releasesAltered, partEnd, releases, "its stream released 10 bytes, and 8 are in frames that are authentic"},
+		{releasesMore, partHeader, fails, "its stream released what is no plaintext"},
+		{releasesOther, partIV, fails, "its stream released what is no plaintext"},
+		{releasesNothing, partPrefixes, fails, "its stream released nothing of two frames and more that are authentic"},
+		{releasesUntold, partHeader, dies, "it does not say what its stream released"},
+	} {
+		t.Run(c.mode+", "+c.part, func(t *testing.T) {
+			err := testTable(t, c.mode).run(t.Context(), &cell{exchange: x, stream: true, part: c.part})
+			require.ErrorContains(t, err, c.says)
+			assert.Equal(t, c.kind, kindOf(err))
+		})
+	}
+}
+
+// TestSplit holds that every byte of a message is altered once, and that it is cut in front of
+// each. What is authentic ends with the last frame in front of that.
 func TestSplit(t *testing.T) {
 	library := newOurs()
 	for _, s := range allSuites {
@@ -438,22 +521,46 @@ func TestSplit(t *testing.T) {
 		x.frame, x.size = 4, 10
 		msg, err := library.encrypt(t.Context(), &x, make([]byte, x.size), false)
 		require.NoError(t, err)
-		seen := map[int]bool{}
+		h, err := header(msg)
+		require.NoError(t, err)
+		whole := func(at int) int {
+			switch frame := 4 + 12 + 4 + 16; {
+			case at >= h.Length+2*frame+4+4+12+4+2+16:
+				return 10
+			case at < h.Length:
+				return 0
+			default:
+				return min((at-h.Length)/frame, 2) * 4
+			}
+		}
+		seen, cut := map[int]bool{}, map[int]bool{}
 		for _, part := range partsOf(&x) {
-			all, what, err := alter(msg, part)
+			all, err := alter(msg, part, false)
 			require.NoError(t, err, part)
-			require.Len(t, what, len(all))
-			for _, altered := range all {
-				require.NotEqual(t, msg, altered)
-				for i := range min(len(altered), len(msg)) {
-					if altered[i] != msg[i] {
-						require.False(t, seen[i], part)
-						seen[i] = true
+			edges, err := alter(msg, part, true)
+			require.NoError(t, err, part)
+			require.Subset(t, all, edges, part)
+			if len(all) > 8 {
+				assert.Less(t, len(edges), len(all), part)
+			}
+			for _, a := range all {
+				require.NotEqual(t, msg, a.message)
+				at := min(len(a.message), len(msg))
+				if bytes.Equal(a.message[:at], msg[:at]) {
+					require.False(t, cut[at], part)
+					cut[at] = true
+				} else {
+					for at = 0; a.message[at] == msg[at]; at++ {
 					}
+					require.Equal(t, msg[at+1:], a.message[at+1:], part)
+					require.False(t, seen[at], part)
+					seen[at] = true
 				}
+				require.Equal(t, whole(at), a.whole, "%s: %s", part, a.what)
 			}
 		}
 		assert.Len(t, seen, len(msg), "%v", s)
+		assert.Len(t, cut, len(msg)+1, "%v", s)
 	}
 }
 

@@ -32,6 +32,9 @@ type request struct {
 	// reads from.
 	Push bool `json:"push,omitempty"`
 
+	// Piece, beside Stream, is how many bytes a stream is given, or asked for, at a time.
+	Piece int `json:"piece,omitempty"`
+
 	// MaxKeys is the most wrapped keys that it reads.
 	MaxKeys int `json:"maxKeys,omitempty"`
 
@@ -53,6 +56,9 @@ type answer struct {
 
 	// Error is the SDK's refusal, whatever it threw.
 	Error string `json:"error"`
+
+	// Released, beside Error, is what a stream gave before.
+	Released *[]byte `json:"released"`
 
 	// Unsupported names what was asked for that the SDK does not have.
 	Unsupported string `json:"unsupported"`

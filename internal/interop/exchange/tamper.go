@@ -18,14 +18,16 @@ const (
 	partTag      = "tags"
 	partFooter   = "footer"
 
-	// Not a part: the message cut short at each byte, and one byte longer.
+	// Not a part: the message cut short at each byte but the first, nothing of it, and one
+	// byte longer.
 	partPrefixes = "cut short"
+	partNothing  = "cut to nothing"
 	partBehind   = "a byte behind"
 )
 
 // partsOf returns the parts that the messages of an exchange have.
 func partsOf(x *exchange) []string {
-	parts := []string{partHeader, partLength, partIV, partContent, partTag, partPrefixes, partBehind}
+	parts := []string{partHeader, partLength, partIV, partContent, partTag, partPrefixes, partNothing, partBehind}
 	if x.frame > 0 {
 		parts = append(parts, partSequence, partEnd)
 	}
@@ -35,17 +37,25 @@ func partsOf(x *exchange) []string {
 	return parts
 }
 
-// split says which bytes of a message belong to which part.
-func split(msg []byte) (map[string][]int, error) {
+// A field is bytes of a message that are of one part.
+type field struct {
+	part    string
+	at, end int
+	whole   int // bytes of plaintext in the frames that end in front of it
+}
+
+// split returns the fields of a message, and how long its plaintext is.
+func split(msg []byte) (fields []field, size int, err error) {
 	h, err := header(msg)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	parts, at := map[string][]int{}, 0
+	at := 0
 	take := func(part string, n int) {
-		for end := at + n; at < end; at++ {
-			parts[part] = append(parts[part], at)
+		if n > 0 {
+			fields = append(fields, field{part, at, at + n, size})
 		}
+		at += n
 	}
 	const ivLen, tagLen = 12, 16
 	take(partHeader, h.Length)
@@ -68,6 +78,7 @@ func split(msg []byte) (map[string][]int, error) {
 		}
 		take(partContent, n)
 		take(partTag, tagLen)
+		size += n
 		if last {
 			break
 		}
@@ -76,38 +87,54 @@ func split(msg []byte) (map[string][]int, error) {
 		take(partFooter, len(msg)-at)
 	}
 	if at != len(msg) {
-		return nil, fmt.Errorf("its parts have %d bytes of %d", at, len(msg))
+		return nil, 0, fmt.Errorf("its parts have %d bytes of %d", at, len(msg))
 	}
-	return parts, nil
+	return fields, size, nil
 }
 
-// alter returns what becomes of a message when a part is altered, one by one, and what was done.
-func alter(msg []byte, part string) (all [][]byte, what []string, err error) {
-	switch part {
-	case partPrefixes:
-		for n := range msg {
-			all, what = append(all, msg[:n]), append(what, fmt.Sprintf("the first %d of its %d bytes", n, len(msg)))
-		}
-		return all, what, nil
-	case partBehind:
-		return [][]byte{append(bytes.Clone(msg), 0)}, []string{"a zero behind it"}, nil
-	}
-	parts, err := split(msg)
+// An alteration is what became of a message.
+type alteration struct {
+	message []byte
+	what    string // was done to it
+	whole   int    // bytes of plaintext in the frames in front of that: no others are authentic
+}
+
+// alter returns what becomes of a message when a part is altered, one by one. Edges alters only
+// the first and the last byte of each field, and cuts only there.
+func alter(msg []byte, part string, edges bool) ([]alteration, error) {
+	fields, size, err := split(msg)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	for _, i := range parts[part] {
-		altered := bytes.Clone(msg)
-		altered[i] ^= 1 << (i % 8)
-		all, what = append(all, altered), append(what, fmt.Sprintf("bit %d of byte %d of %d", i%8, i, len(msg)))
+	switch part {
+	case partNothing:
+		return []alteration{{what: "nothing of it"}}, nil
+	case partBehind:
+		return []alteration{{append(bytes.Clone(msg), 0), "a zero behind it", size}}, nil
+	}
+	var all []alteration
+	for _, f := range fields {
+		for i := f.at; i < f.end; i++ {
+			switch {
+			case edges && i > f.at && i < f.end-1:
+			case part == partPrefixes && i > 0:
+				all = append(all, alteration{msg[:i], fmt.Sprintf("the first %d of its %d bytes", i, len(msg)), f.whole})
+			case part == f.part:
+				altered := bytes.Clone(msg)
+				altered[i] ^= 1 << (i % 8)
+				all = append(all, alteration{altered, fmt.Sprintf("bit %d of byte %d of %d", i%8, i, len(msg)), f.whole})
+			}
+		}
 	}
 	if len(all) == 0 {
-		return nil, nil, fmt.Errorf("it has no %s", part)
+		return nil, fmt.Errorf("it has no %s", part)
 	}
-	return all, what, nil
+	return all, nil
 }
 
-// tamper has the reader refuse a message that was altered, and open it as it was.
+// tamper has the reader refuse a message that was altered, and open it as it was. All that is
+// altered is asked, though some of it is opened or released: a limit of the peer's must not
+// hide what is worse.
 func (t *table) tamper(ctx context.Context, c *cell, plaintext []byte) error {
 	msg, err := t.write(ctx, c, plaintext)
 	if err != nil {
@@ -116,16 +143,58 @@ func (t *table) tamper(ctx context.Context, c *cell, plaintext []byte) error {
 	if err := t.read(ctx, c, plaintext, msg); err != nil {
 		return fmt.Errorf("as it was: %w", err)
 	}
-	all, what, err := alter(msg, c.part)
+	all, err := alter(msg, c.part, c.edges)
 	if err != nil {
 		return &fault{fails, err}
 	}
 	refused := *c
 	refused.readerRefuses = true
-	for i, altered := range all {
-		if err := t.read(ctx, &refused, plaintext, altered); err != nil {
-			return fmt.Errorf("%s: %w", what[i], err)
+	var first error
+	for _, a := range all {
+		if c.theirs {
+			err = t.oursRead(ctx, &refused, plaintext, a.message)
+		} else {
+			err = t.theirsRefuse(ctx, &refused, plaintext, a)
 		}
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("%s: %w", a.what, err)
+		if k := kindOf(err); k != opens && k != releases {
+			return err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// theirsRefuse has the peer refuse an altered message. What its stream released before the
+// error must be plaintext of the frames in front of what was altered.
+func (t *table) theirsRefuse(ctx context.Context, c *cell, plaintext []byte, altered alteration) error {
+	a, err := t.theirsRead(ctx, c, altered.message)
+	switch {
+	case err == nil && bytes.Equal(plaintext, *a.Data):
+		return faultf(opens, "it opens it")
+	case err == nil:
+		return faultf(misreads, "it opens it, and reads another plaintext, of %d bytes", len(*a.Data))
+	case kindOf(err) != refuses:
+		return err
+	case !c.stream:
+		return nil
+	case a.Released == nil:
+		return faultf(dies, "%w: it does not say what its stream released", errBroken)
+	}
+	released := *a.Released
+	switch {
+	case !bytes.HasPrefix(plaintext, released):
+		return faultf(fails, "its stream released what is no plaintext")
+	case len(released) > altered.whole:
+		return faultf(releases, "its stream released %d bytes, and %d are in frames that are authentic", len(released), altered.whole)
+	case len(released) == 0 && altered.whole > c.frame:
+		// A stream that holds back everything is none, or its program does not tell.
+		return faultf(fails, "its stream released nothing of two frames and more that are authentic")
 	}
 	return nil
 }

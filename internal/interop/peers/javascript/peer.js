@@ -32,6 +32,14 @@ const paddings = {
 
 class Unsupported extends Error {}
 
+// Broken is that a stream ended with an error, after what it released.
+class Broken extends Error {
+  constructor(cause, released) {
+    super(String(cause))
+    this.released = released
+  }
+}
+
 const clients = new Map()
 
 function client(Client, region, endpoint) {
@@ -96,17 +104,24 @@ function keyring(k) {
   return kinds[k.kind](k)
 }
 
-// collect has a stream read what is in pieces, and returns what it gives, and the header.
-function collect(stream, data) {
+const turn = () => new Promise(setImmediate)
+
+// collect has a stream read what is in pieces, and returns what it gives, and the header. A
+// stream that fails is waited for: if it ends all the same, or gives more, that counts.
+function collect(stream, data, piece = 1000) {
   return new Promise((resolve, reject) => {
     const out = []
     let header
     stream.once('MessageHeader', (h) => (header = h))
     stream.on('data', (chunk) => out.push(chunk))
-    stream.on('error', reject) // more than once
+    stream.on('error', async (e) => {
+      // more than once
+      for (let i = 0; i < 20; i++) await turn()
+      reject(new Broken(e, Buffer.concat(out)))
+    })
     stream.once('end', () => resolve([Buffer.concat(out), header]))
     const pieces = []
-    for (let i = 0; i < data.length; i += 1000) pieces.push(data.subarray(i, i + 1000))
+    for (let i = 0; i < data.length; i += piece) pieces.push(data.subarray(i, i + piece))
     Readable.from(pieces, { objectMode: false }).pipe(stream)
   })
 }
@@ -116,7 +131,7 @@ async function encrypt(r, data) {
   const options = { encryptionContext: r.context || {} }
   if (r.suite) options.suiteId = r.suite
   if (r.frame !== undefined) options.frameLength = r.frame
-  if (r.stream) return (await collect(encryptStream(keyring(r.keyring), options), data))[0]
+  if (r.stream) return (await collect(encryptStream(keyring(r.keyring), options), data, r.piece))[0]
   return (await encrypt(keyring(r.keyring), data, options)).result
 }
 
@@ -125,7 +140,7 @@ async function decrypt(r, data) {
     commitmentPolicy: policies[r.policy],
     maxEncryptedDataKeys: r.maxKeys || false,
   })
-  if (r.stream) return collect(decryptStream(keyring(r.keyring)), data)
+  if (r.stream) return collect(decryptStream(keyring(r.keyring)), data, r.piece)
   const { plaintext, messageHeader } = await decrypt(keyring(r.keyring), data)
   return [plaintext, messageHeader]
 }
@@ -154,7 +169,9 @@ async function main() {
     try {
       got = await answer(r)
     } catch (e) {
-      got = e instanceof Unsupported ? { unsupported: e.message } : { error: String(e).slice(0, 500) }
+      if (e instanceof Unsupported) got = { unsupported: e.message }
+      else if (e instanceof Broken) got = { error: e.message.slice(0, 500), released: e.released.toString('base64') }
+      else got = { error: String(e).slice(0, 500) }
     }
     process.stdout.write(JSON.stringify({ id: r.id, ...got }) + '\n')
   }

@@ -54,6 +54,14 @@ class Unsupported(Exception):
     """The SDK has no such thing."""
 
 
+class Broken(Exception):
+    """A stream ended with an error, which is the cause."""
+
+    def __init__(self, released):
+        super().__init__()
+        self.released = released  # before the error
+
+
 def binary(text):
     return base64.b64decode(text, validate=True)
 
@@ -316,10 +324,18 @@ def run(request):
     if not request.get("stream"):
         return (sdk.encrypt if request["op"] == "encrypt" else sdk.decrypt)(source=data, **options)
     out = io.BytesIO()
-    with sdk.stream(mode=request["op"], source=io.BytesIO(data), **options) as stream:
-        for chunk in stream:
-            out.write(chunk)
-        return out.getvalue(), stream.header
+    try:
+        with sdk.stream(mode=request["op"], source=io.BytesIO(data), **options) as stream:
+            piece = request.get("piece")
+            for chunk in iter(lambda: stream.read(piece), b"") if piece else stream:
+                out.write(chunk)
+            return out.getvalue(), stream.header
+    except Exception as e:
+        raise Broken(out.getvalue()) from e
+
+
+def error(e):
+    return f"{type(e).__name__}: {e}"[:500]
 
 
 def answer(request):
@@ -344,8 +360,10 @@ def main():
             got = answer(request)
         except Unsupported as e:
             got = {"unsupported": str(e)}
+        except Broken as e:
+            got = {"error": error(e.__cause__), "released": base64.b64encode(e.released).decode()}
         except Exception as e:  # whatever it is, it is not opened
-            got = {"error": f"{type(e).__name__}: {e}"[:500]}
+            got = {"error": error(e)}
         got["id"] = request["id"]
         answers.write(json.dumps(got) + "\n")
         answers.flush()

@@ -4,10 +4,11 @@ import com.amazonaws.encryptionsdk.CryptoAlgorithm;
 import com.amazonaws.encryptionsdk.CryptoInputStream;
 import com.amazonaws.encryptionsdk.CryptoOutputStream;
 import com.amazonaws.encryptionsdk.CryptoResult;
+import com.amazonaws.encryptionsdk.exception.BadCiphertextException;
 import java.io.BufferedReader;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
-import java.io.IOException;
+import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
@@ -16,6 +17,7 @@ import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
 import software.amazon.awssdk.protocols.jsoncore.JsonNode;
 import software.amazon.awssdk.protocols.jsoncore.JsonWriter;
 import software.amazon.cryptography.materialproviders.MaterialProviders;
@@ -31,6 +33,16 @@ public final class Peer {
   static final class Unsupported extends Exception {
     Unsupported(String what) {
       super(what);
+    }
+  }
+
+  /** A stream ended with an error, which is the cause, after what it released. */
+  private static final class Broken extends Exception {
+    final byte[] released;
+
+    Broken(Throwable cause, byte[] released) {
+      super(cause);
+      this.released = released;
     }
   }
 
@@ -59,6 +71,9 @@ public final class Peer {
       }
     } catch (Unsupported e) {
       w.writeFieldName("unsupported").writeValue(e.getMessage());
+    } catch (Broken e) {
+      w.writeFieldName("error").writeValue(e.getCause().toString());
+      w.writeFieldName("released").writeValue(Base64.getEncoder().encodeToString(e.released));
     } catch (Exception | StackOverflowError | OutOfMemoryError e) {
       w.writeFieldName("error").writeValue(e.toString());
     }
@@ -89,7 +104,7 @@ public final class Peer {
     w.writeEndObject();
   }
 
-  private static Result run(Map<String, JsonNode> request) throws Unsupported, IOException {
+  private static Result run(Map<String, JsonNode> request) throws Unsupported, Broken {
     AwsCrypto crypto = crypto(request);
     Map<String, String> context = context(request);
     Client client =
@@ -99,39 +114,68 @@ public final class Peer {
     byte[] data = bytes(request, "data");
     boolean encrypt = request.get("op").asString().equals("encrypt");
     if (flag(request, "push")) {
-      return push(client, encrypt, data, context);
+      return push(client, encrypt, data, context, number(request, "piece", 1009));
     } else if (flag(request, "stream")) {
-      return pull(client, encrypt, data, context);
+      return pull(client, encrypt, data, context, number(request, "piece", 1 << 16));
     }
     CryptoResult<byte[], ?> r =
         encrypt ? client.encrypt(data, context) : client.decrypt(data, context);
     return new Result(r.getResult(), r.getEncryptionContext());
   }
 
-  /** Reads from a stream. */
+  /** Reads from a stream, in pieces, and has it read in pieces. */
   private static Result pull(
-      Client client, boolean encrypt, byte[] data, Map<String, String> context)
-      throws IOException {
-    ByteArrayInputStream from = new ByteArrayInputStream(data);
+      Client client, boolean encrypt, byte[] data, Map<String, String> context, int piece)
+      throws Broken {
+    InputStream from =
+        new ByteArrayInputStream(data) {
+          @Override
+          public synchronized int read(byte[] b, int off, int len) {
+            return super.read(b, off, Math.min(len, piece));
+          }
+        };
+    ByteArrayOutputStream all = new ByteArrayOutputStream();
     try (CryptoInputStream<?> s =
         encrypt ? client.encrypting(from, context) : client.decrypting(from, context)) {
-      byte[] all = s.readAllBytes();
-      return new Result(all, s.getCryptoResult().getEncryptionContext());
+      byte[] b = new byte[piece];
+      for (int n = s.read(b); n >= 0; n = s.read(b)) {
+        all.write(b, 0, n);
+      }
+      return new Result(
+          all.toByteArray(), contextOf(() -> s.getCryptoResult().getEncryptionContext()));
+    } catch (Exception | StackOverflowError | OutOfMemoryError e) {
+      throw new Broken(e, all.toByteArray());
     }
   }
 
-  /** Writes to a stream, in pieces that are no multiple of anything. */
+  /** Writes to a stream, in pieces, and closes it also when it fails, as its users do. */
   private static Result push(
-      Client client, boolean encrypt, byte[] data, Map<String, String> context)
-      throws IOException {
+      Client client, boolean encrypt, byte[] data, Map<String, String> context, int piece)
+      throws Broken {
     ByteArrayOutputStream to = new ByteArrayOutputStream();
-    CryptoOutputStream<?> s =
-        encrypt ? client.encrypting(to, context) : client.decrypting(to, context);
-    for (int at = 0; at < data.length; at += 1009) {
-      s.write(data, at, Math.min(1009, data.length - at));
+    try {
+      CryptoOutputStream<?> s =
+          encrypt ? client.encrypting(to, context) : client.decrypting(to, context);
+      try (s) {
+        for (int at = 0; at < data.length; at += piece) {
+          s.write(data, at, Math.min(piece, data.length - at));
+        }
+      }
+      return new Result(
+          to.toByteArray(), contextOf(() -> s.getCryptoResult().getEncryptionContext()));
+    } catch (Exception | StackOverflowError | OutOfMemoryError e) {
+      throw new Broken(e, to.toByteArray());
     }
-    s.close();
-    return new Result(to.toByteArray(), s.getCryptoResult().getEncryptionContext());
+  }
+
+  /** Where nothing was read there is no result, and yet the stream ends as if all were well. */
+  private static Map<String, String> contextOf(Callable<Map<String, String>> result)
+      throws Exception {
+    try {
+      return result.call();
+    } catch (BadCiphertextException | IllegalStateException e) {
+      return Map.of();
+    }
   }
 
   private static final Map<String, CommitmentPolicy> POLICIES =
