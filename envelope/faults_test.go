@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faulttest"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -21,7 +22,7 @@ import (
 // and a destination at each byte, a keyring and a fetch at each call. Whatever happens, what
 // comes out is right, or an error that can be told from others, and the client works on.
 
-var errFault = errors.New("injected")
+var errFault = faulttest.Err
 
 // A fault is a way of a source and a destination to fail.
 type fault struct {
@@ -144,18 +145,10 @@ func isTyped(err error) bool {
 	return false
 }
 
-// outcome calls f, and turns a panic that was injected into an error.
-func outcome(f func() ([]byte, error)) (out []byte, err error, panicked bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			if p != any(errFault) {
-				panic(p)
-			}
-			err, panicked = errFault, true
-		}
-	}()
-	out, err = f()
-	return out, err, false
+// outcome calls do, and turns a panic that was injected into an error.
+func outcome(do func() ([]byte, error)) (got []byte, err error, panicked bool) {
+	err, panicked = faulttest.Outcome(func() (err error) { got, err = do(); return err })
+	return got, err, panicked
 }
 
 // failsRight checks how something has failed, if it has.

@@ -17,12 +17,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faulttest"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/branchkey"
 )
 
-var errFault = errors.New("injected")
+var errFault = faulttest.Err
 
 // A fault is a way to fail of what others give.
 type fault struct {
@@ -762,14 +763,6 @@ func (w *faultWorld) checkItems(op operation, got []item, err error, panicked bo
 
 // outcome calls do, and turns a panic that was injected into an error.
 func outcome(do func() ([]item, error)) (got []item, err error, panicked bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			if p != any(errFault) {
-				panic(p)
-			}
-			err, panicked = errFault, true
-		}
-	}()
-	got, err = do()
-	return got, err, false
+	err, panicked = faulttest.Outcome(func() (err error) { got, err = do(); return err })
+	return got, err, panicked
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/envelope/field"
+	"github.com/go-sealring/sealring/internal/faulttest"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -23,7 +24,7 @@ import (
 // Whatever happens, a field is done or as it was, an error can be told from others, and the
 // table works on.
 
-var errFault = errors.New("injected")
+var errFault = faulttest.Err
 
 // A fault is a way of a call to fail.
 type fault struct {
@@ -95,19 +96,6 @@ func eachCall(t *testing.T, faults []fault, try func(ctx context.Context, b *bre
 			}
 		}
 	}
-}
-
-// outcome calls f, and turns a panic that was injected into an error.
-func outcome(f func() error) (err error, panicked bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			if p != any(errFault) {
-				panic(p)
-			}
-			err, panicked = errFault, true
-		}
-	}()
-	return f(), false
 }
 
 // A faulty is a materials manager that has a breaker, for what it makes, reads, or both.
@@ -223,7 +211,7 @@ func TestFaultsOfSealing(t *testing.T) {
 				before[i] = *records[i]
 			}
 			m.encrypts = b
-			err, panicked := outcome(func() error { return table.Seal(ctx, records...) })
+			err, panicked := faulttest.Outcome(func() error { return table.Seal(ctx, records...) })
 			failsRight(t, b, err, panicked, caches, where)
 
 			// What failed is as it was; all else can be read where it is now.
@@ -303,7 +291,7 @@ func TestFaultsOfOpening(t *testing.T) {
 			m := &faulty{MaterialsManager: sound, decrypts: b}
 			table := newTable[patient](t, through(t, m, caches), "patients", &field.Options{IndexKeys: keys, Envelope: o})
 			records := closed(t, stored)
-			err, panicked := outcome(func() error { return table.Open(ctx, records...) })
+			err, panicked := faulttest.Outcome(func() error { return table.Open(ctx, records...) })
 			failsRight(t, b, err, panicked, caches, where)
 			failed := columns(t, err2nil(err, panicked), where)
 			for i, p := range records {
@@ -342,7 +330,7 @@ func TestFaultsOfIndexKeys(t *testing.T) {
 		m := &faulty{MaterialsManager: sound, encrypts: b, decrypts: b}
 		var again []byte
 		var opened *field.IndexKeys
-		err, panicked := outcome(func() (err error) {
+		err, panicked := faulttest.Outcome(func() (err error) {
 			if again, err = keys.Seal(ctx, m); err != nil {
 				return err
 			}
@@ -453,7 +441,7 @@ func TestFaultsOfValues(t *testing.T) {
 						work = table.Open
 					}
 					brittleness = b
-					err, panicked := outcome(func() error { return work(ctx, records...) })
+					err, panicked := faulttest.Outcome(func() error { return work(ctx, records...) })
 					sound()
 					require.Equal(t, b.hit, err != nil, "%s: %v", where, err)
 					require.Equal(t, b.hit && b.is == nil, panicked, where)
@@ -553,7 +541,7 @@ func TestFaultsOfRotation(t *testing.T) {
 					}
 					s.manager.MaterialsManager = m
 					var so field.Progress
-					err, panicked := outcome(func() (err error) { so, err = s.table.Rotate(ctx, r, ""); return err })
+					err, panicked := faulttest.Outcome(func() (err error) { so, err = s.table.Rotate(ctx, r, ""); return err })
 					b.left = -1
 
 					// A record that cannot be opened is counted, and what was cancelled last is done.
@@ -597,7 +585,7 @@ func (s *rotationStore) readable(where string) {
 	for id, p := range s.rows {
 		young := !s.table.Stale(&p, "new")
 		require.NotEqual(s, young, !s.before.Stale(&p, "old"), "%s: row %s is neither old nor new", where, id)
-		require.NoError(s, s.table.Open(context.Background(), &p), where)
+		require.NoError(s, s.table.Open(s.Context(), &p), where)
 		require.Equal(s, s.want[id], plaintext(s, p.SSN), where)
 		require.Equal(s, id[3] != '5', p.Notes.IsNull(), where)
 		terms, err := s.table.Terms("ssn", s.want[id], keyring.EncryptionContext{"tenant": p.Tenant})

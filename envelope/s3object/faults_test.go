@@ -24,11 +24,12 @@ import (
 
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/envelope/s3object"
+	"github.com/go-sealring/sealring/internal/faulttest"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
 
-var errFault = errors.New("injected")
+var errFault = faulttest.Err
 
 // stride is how many places a test goes on to try the next: all of them, or in go test -short
 // each nth.
@@ -524,16 +525,8 @@ func (w *faultWorld) checkBucket(writes map[string][]byte, where string) {
 
 // outcome calls do, and turns a panic that was injected into an error.
 func outcome(do func() ([]byte, error)) (got []byte, err error, panicked bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			if p != any(errFault) {
-				panic(p)
-			}
-			err, panicked = errFault, true
-		}
-	}()
-	got, err = do()
-	return got, err, false
+	err, panicked = faulttest.Outcome(func() (err error) { got, err = do(); return err })
+	return got, err, panicked
 }
 
 // A work is something that a client does, and what comes of it.

@@ -10,13 +10,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faulttest"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/branchkey"
 )
 
-var errFault = errors.New("injected")
+var errFault = faulttest.Err
 
 // A faulty fails at one call of a store or of KMS, and works before and after it.
 type faulty struct {
