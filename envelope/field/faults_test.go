@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,20 +60,22 @@ type breaker struct {
 	fault
 	cancel func()
 
-	mu   sync.Mutex
-	left int // calls before
-	hit  bool
+	left atomic.Int64 // calls before
+	hit  atomic.Bool
+}
+
+// newBreaker returns a breaker that fails behind so many calls.
+func newBreaker(f fault, cancel func(), calls int) *breaker {
+	b := &breaker{fault: f, cancel: cancel}
+	b.left.Store(int64(calls))
+	return b
 }
 
 func (b *breaker) call(work func() error) error {
-	b.mu.Lock()
-	b.left--
-	now := b.left == -1
-	b.hit = b.hit || now
-	b.mu.Unlock()
-	if !now {
+	if b.left.Add(-1) != -1 {
 		return work()
 	}
+	b.hit.Store(true)
 	if b.late {
 		if err := work(); err != nil {
 			return err
@@ -87,10 +89,10 @@ func eachCall(t *testing.T, faults []fault, try func(ctx context.Context, b *bre
 	for _, f := range faults {
 		for calls := 0; ; calls++ {
 			ctx, cancel := context.WithCancel(t.Context())
-			b := &breaker{fault: f, cancel: cancel, left: calls}
+			b := newBreaker(f, cancel, calls)
 			try(ctx, b, fmt.Sprintf("%s at call %d", f.name, calls))
 			cancel()
-			if !b.hit {
+			if !b.hit.Load() {
 				require.Positive(t, calls, "nothing was called")
 				break
 			}
@@ -175,8 +177,8 @@ func ended(t *testing.T) { leaktest.None(t, "sealring/cache.(*Cache).startLoad")
 // into an error.
 func failsRight(t *testing.T, b *breaker, err error, panicked, caches bool, where string) {
 	t.Helper()
-	require.Equal(t, b.hit, err != nil, "%s: %v", where, err)
-	require.Equal(t, b.hit && b.is == nil && !caches, panicked, where)
+	require.Equal(t, b.hit.Load(), err != nil, "%s: %v", where, err)
+	require.Equal(t, b.hit.Load() && b.is == nil && !caches, panicked, where)
 	if err == nil || panicked {
 		return
 	}
@@ -337,10 +339,10 @@ func TestFaultsOfIndexKeys(t *testing.T) {
 			opened, err = field.OpenIndexKeys(ctx, m, again)
 			return err
 		})
-		require.Equal(t, b.hit, err != nil, where)
-		require.Equal(t, b.hit, opened == nil, where)
-		require.Equal(t, b.hit && b.is == nil, panicked, where)
-		if b.hit && !panicked {
+		require.Equal(t, b.hit.Load(), err != nil, where)
+		require.Equal(t, b.hit.Load(), opened == nil, where)
+		require.Equal(t, b.hit.Load() && b.is == nil, panicked, where)
+		if b.hit.Load() && !panicked {
 			require.ErrorIs(t, err, b.is, where)
 		}
 		opened, err = field.OpenIndexKeys(t.Context(), sound, sealed)
@@ -380,7 +382,7 @@ func TestFaultsOfValues(t *testing.T) {
 		W      field.Sealed[string]  `seal:"w"`
 		I      field.Index           `seal:"index=w,normalize=own"`
 	}
-	sound := func() { brittleness = &breaker{left: -1} }
+	sound := func() { brittleness = newBreaker(fault{}, nil, -1) }
 	for _, n := range []int{1, 7} {
 		for _, open := range []bool{false, true} {
 			table := newTable[record](t, cached(t, rawKeyring(t, "a")), "t", &field.Options{
@@ -443,8 +445,8 @@ func TestFaultsOfValues(t *testing.T) {
 					brittleness = b
 					err, panicked := faulttest.Outcome(func() error { return work(ctx, records...) })
 					sound()
-					require.Equal(t, b.hit, err != nil, "%s: %v", where, err)
-					require.Equal(t, b.hit && b.is == nil, panicked, where)
+					require.Equal(t, b.hit.Load(), err != nil, "%s: %v", where, err)
+					require.Equal(t, b.hit.Load() && b.is == nil, panicked, where)
 					failed := map[string]bool{}
 					if err != nil && !panicked {
 						var all field.Errors
@@ -542,12 +544,12 @@ func TestFaultsOfRotation(t *testing.T) {
 					s.manager.MaterialsManager = m
 					var so field.Progress
 					err, panicked := faulttest.Outcome(func() (err error) { so, err = s.table.Rotate(ctx, r, ""); return err })
-					b.left = -1
+					b.left.Store(-1)
 
 					// A record that cannot be opened is counted, and what was cancelled last is done.
 					bad := map[string]bool{}
 					switch {
-					case of == "decrypt" && b.hit && !b.down:
+					case of == "decrypt" && b.hit.Load() && !b.down:
 						require.NoError(t, err, where)
 						require.Positive(t, so.Failed, where)
 						for id, p := range s.rows {
@@ -556,8 +558,8 @@ func TestFaultsOfRotation(t *testing.T) {
 					case err == nil && b.name == silent.name:
 						require.EqualValues(t, 8, so.Sealed, where)
 					default:
-						require.Equal(t, b.hit, err != nil, "%s: %v", where, err)
-						require.Equal(t, b.hit && b.is == nil, panicked, where)
+						require.Equal(t, b.hit.Load(), err != nil, "%s: %v", where, err)
+						require.Equal(t, b.hit.Load() && b.is == nil, panicked, where)
 						if err != nil && !panicked {
 							require.ErrorIs(t, err, b.is, where)
 						}
