@@ -88,28 +88,26 @@ func (o *opener) openBody(ctx context.Context, dst, rest []byte, opts *Options) 
 			return dst, err
 		}
 	}
-	for !o.done {
-		if wire := rest[:o.wholeFrames(rest)]; len(wire) > 0 {
-			if dst, err = o.openFrames(dst, wire, o.seq, &o.state); err != nil {
-				return dst, err
-			}
-			o.advance(wire)
-			o.addToSignature(wire)
-			rest = rest[len(wire):]
-			continue
-		}
-		p, err := o.parsePart(rest)
-		if err != nil {
+	for n := o.wholeFrames(rest); n > 0; n = o.wholeFrames(rest) {
+		wire := rest[:n]
+		if dst, err = o.openFrames(dst, wire, o.seq, &o.state); err != nil {
 			return dst, err
 		}
-		if !p.whole {
-			return dst, fmt.Errorf("%s: %w", o.name(p), io.ErrUnexpectedEOF)
-		}
-		if dst, err = o.openPart(dst, rest, p); err != nil {
-			return dst, err
-		}
-		rest = rest[p.need:]
+		o.advance(wire)
+		o.addToSignature(wire)
+		rest = rest[n:]
 	}
+	last, err := o.parsePart(rest)
+	if err != nil {
+		return dst, err
+	}
+	if !last.whole {
+		return dst, fmt.Errorf("%s: %w", o.name(last), io.ErrUnexpectedEOF)
+	}
+	if dst, err = o.openLast(dst, rest, last); err != nil {
+		return dst, err
+	}
+	rest = rest[last.need:]
 	n := o.footerLen(rest)
 	if len(rest) >= n {
 		n = o.footerLen(rest) // now with the signature, whose length is there

@@ -25,7 +25,6 @@ type opener struct {
 	frameLen     int
 	maxNonFramed int64
 	seq          uint32 // of the last frame that was opened
-	done         bool   // the final frame or the non-framed body was opened
 	hash         hash.Hash
 	verifyKey    *ecdsa.PublicKey
 }
@@ -278,17 +277,12 @@ func checkSeq(seq, prev uint32) error {
 	return nil
 }
 
-// openPart verifies the part p that b begins with, which is whole, and appends its
-// content to dst.
-func (o *opener) openPart(dst, b []byte, p part) ([]byte, error) {
-	var aad []byte
-	switch {
-	case o.frameLen == 0:
+// openLast verifies the last part p of the body, which b begins with and which is whole, and
+// appends its content to dst.
+func (o *opener) openLast(dst, b []byte, p part) ([]byte, error) {
+	aad := o.state.aad.Final(p.seq, p.n)
+	if o.frameLen == 0 {
 		aad = message.NonFramedAAD(o.header.MessageID, uint64(p.n))
-	case p.final:
-		aad = o.state.aad.Final(p.seq, p.n)
-	default:
-		aad = o.state.aad.Regular(p.seq, p.n)
 	}
 	var out []byte
 	var err error
@@ -298,7 +292,6 @@ func (o *opener) openPart(dst, b []byte, p part) ([]byte, error) {
 	}
 	o.addToSignature(b[:p.need])
 	o.seq = p.seq
-	o.done = p.final
 	return out, nil
 }
 

@@ -400,7 +400,7 @@ func (r *Reader) readPart() {
 // verified all that follows.
 func (r *Reader) openLast(p part) []byte {
 	var err error
-	r.last, err = r.opener.openPart(nil, r.src.window(), p)
+	r.last, err = r.opener.openLast(nil, r.src.window(), p)
 	if err == nil {
 		r.src.skip(p.need)
 		err = r.verifyEnd()

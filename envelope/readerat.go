@@ -108,7 +108,7 @@ func (e *ends) open(ctx context.Context, d *Decrypter, ec keyring.EncryptionCont
 	if err != nil {
 		return err
 	}
-	e.final, err = e.opener.openPart(nil, wire, p)
+	e.final, err = e.opener.openLast(nil, wire, p)
 	return err
 }
 
