@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -275,6 +277,9 @@ func TestSpending(t *testing.T) {
 	e = &entry{encrypt: &keyring.EncryptionMaterials{}}
 	require.True(t, e.holds(1<<40, unlimited))
 	require.True(t, e.spend(1<<40, unlimited))
+	least := &Limits{MaxMessages: 3, MaxBytes: 1}
+	require.True(t, e.spend(1, least))
+	require.False(t, e.spend(1, least))
 	d := &entry{decrypt: &keyring.DecryptionMaterials{}}
 	require.True(t, d.holds(1<<40, limits))
 	require.True(t, d.spend(1<<40, limits))
@@ -301,4 +306,23 @@ func TestSpending(t *testing.T) {
 		e.bytes.Store(c.bytes)
 		require.Equal(t, c.nearly, e.nearlySpent(&c.limits), "%+v", c.limits)
 	}
+}
+
+// TestSpendingAtOnce has many spend bytes at the same time: each byte is counted.
+func TestSpendingAtOnce(t *testing.T) {
+	limits := &Limits{MaxMessages: 1 << 40, MaxBytes: 1 << 23} // long enough that they meet
+	e := &entry{encrypt: &keyring.EncryptionMaterials{}}
+	var spent atomic.Int64
+	var done sync.WaitGroup
+	for range 8 {
+		done.Go(func() {
+			var mine int64
+			for e.spend(1, limits) {
+				mine++
+			}
+			spent.Add(mine)
+		})
+	}
+	done.Wait()
+	require.Equal(t, limits.MaxBytes, spent.Load())
 }
