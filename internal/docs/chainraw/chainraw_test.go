@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -65,4 +66,22 @@ func TestKeyring(t *testing.T) {
 	d, err := New("raw", "static1", []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	keyringtest.Run(t, keyringtest.Keyring{Decrypter: d, ContextBound: true})
+}
+
+// TestChainifynetCompiles compiles the program that wrote them against declarations of that
+// library's API.
+func TestChainifynetCompiles(t *testing.T) {
+	const module = "github.com/chainifynet/aws-encryption-sdk-go"
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("..", "testdata", "chainifynet"))))
+	for path, text := range map[string]string{
+		"go.mod":     "module written\n\ngo 1.26\n\nrequire " + module + " v0.5.0\n\nreplace " + module + " => ./api\n",
+		"api/go.mod": "module " + module + "\n\ngo 1.26\n",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.FromSlash(path)), []byte(text), 0o600))
+	}
+	vet := exec.CommandContext(t.Context(), "go", "vet", ".")
+	vet.Dir, vet.Env = dir, append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOPROXY=off")
+	out, err := vet.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }

@@ -1,7 +1,7 @@
 // Command chainifynet writes a message with github.com/chainifynet/aws-encryption-sdk-go
 // under a static key, and one under a KMS key at an endpoint. The program is in testdata since
-// a module proxy may not have that module: it is compiled by hand, and what it wrote is read by
-// TestChainifynet.
+// a module proxy may not have that module: it is run by hand, TestChainifynetCompiles compiles
+// it with what api declares, and TestChainifynet reads what it wrote.
 //
 //	go run . >../chainifynet.json
 package main
