@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -248,7 +249,7 @@ func TestLongEntriesDisplaceNothing(t *testing.T) {
 func TestCapacityIsTold(t *testing.T) {
 	for by, limits := range roomFor(t, 100) {
 		t.Run(by, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				why := map[string]Cause{"entries": Capacity, "memory": Memory}[by]
 				clock := newClock()
 				var misses, evictions []Cause
@@ -385,7 +386,7 @@ func checkBooks(t testing.TB, c *Cache, most int) {
 
 // TestBooks has random things happen to caches of all sizes.
 func TestBooks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		wrapped := func(m *manager, n int) keyring.DecryptionRequest {
 			return toDecrypt(encrypt(t, m, request(fmt.Sprint(n))))
 		}
@@ -463,7 +464,7 @@ func TestBooks(t *testing.T) {
 // TestStaleUseIsUse has data keys that are used past their age, in an outage of their
 // own key service, stay while others come and go.
 func TestStaleUseIsUse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m, clock := newManager(t), newClock()
 		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, MaxEntries: 20, NoRefresh: true}, clock.Now)
 		hot := func() {

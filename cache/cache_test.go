@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -115,7 +116,7 @@ func TestPurge(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		hang := make(chan struct{})
 		c := newTestCache(t, m, Limits{}, nil)

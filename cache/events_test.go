@@ -12,12 +12,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
 
 func TestEvents(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m, clock := newManager(t), newClock()
 		var mu sync.Mutex
 		seen := map[string]int{}
@@ -55,7 +56,7 @@ func TestEventsMayComeBack(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
 	for _, kind := range []EventKind{Hit, Miss, Load, LoadFailed, Refresh, Evict} {
 		t.Run(kind.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				m := newManager(t)
 				var c *Cache
 				var begun, returned atomic.Bool
@@ -101,7 +102,7 @@ func TestNames(t *testing.T) {
 // TestRequestsAreTold checks that each request is told of once: how it was answered, how
 // long it waited, and with whose context.
 func TestRequestsAreTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		type who struct{}
 		type told struct {
 			who   any

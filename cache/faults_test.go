@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -128,7 +129,7 @@ func TestFaults(t *testing.T) {
 			for _, with := range []string{"nothing", "a young key", "an old key", "a key in an outage"} {
 				t.Run(fmt.Sprintf("%s/%s with %s", f.name, operation, with), func(t *testing.T) {
 					for _, leaves := range []bool{false, true} {
-						synctest.Test(t, func(t *testing.T) { meetFault(t, f, operation, with, leaves) })
+						faketime.Test(t, func(t *testing.T) { meetFault(t, f, operation, with, leaves) })
 					}
 				})
 			}

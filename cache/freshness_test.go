@@ -10,13 +10,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 )
 
 // TestRefreshAhead moves a busy key to its age: no caller waits for the manager.
 func TestRefreshAhead(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m, clock := newManager(t), newClock()
 		c := newTestCache(t, m, Limits{MaxAge: time.Minute}, clock.Now)
 		first := encrypt(t, c, request("42"))
@@ -41,7 +42,7 @@ func TestRefreshAhead(t *testing.T) {
 }
 
 func TestRefreshBeforeMessagesRunOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		c := newTestCache(t, m, Limits{MaxMessages: 1000}, nil)
 		for range 900 {
@@ -54,7 +55,7 @@ func TestRefreshBeforeMessagesRunOut(t *testing.T) {
 }
 
 func TestRefreshBeforeBytesRunOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		c := newTestCache(t, m, Limits{MaxBytes: 1000}, nil)
 		for range 90 {
@@ -84,7 +85,7 @@ func TestRefreshJitter(t *testing.T) {
 
 func TestRefreshesAreBounded(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m, clock := newManager(t), newClock()
 		c := newTestCache(t, m, Limits{MaxAge: time.Hour, MaxRefreshes: 3}, clock.Now)
 		ask := func() {
@@ -105,7 +106,7 @@ func TestRefreshesAreBounded(t *testing.T) {
 }
 
 func TestNoRefresh(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m, clock := newManager(t), newClock()
 		c := newTestCache(t, m, Limits{MaxAge: time.Minute, NoRefresh: true}, clock.Now)
 		encrypt(t, c, request("42"))
@@ -120,7 +121,7 @@ func TestNoRefresh(t *testing.T) {
 // that what was loaded is not kept: a later hit must have it refreshed again.
 func TestRefreshThatIsNotKept(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m, clock := newManager(t), newClock()
 		c := newTestCache(t, m, Limits{MaxAge: time.Hour}, clock.Now)
 		encrypt(t, c, request("42"))

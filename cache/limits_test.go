@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 )
 
@@ -137,7 +138,7 @@ func TestAgeCountsFromBefore(t *testing.T) {
 }
 
 func TestExpiresWithoutTraffic(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		c := newTestCache(t, m, Limits{MaxAge: time.Minute}, nil)
 		encrypt(t, c, request("42"))

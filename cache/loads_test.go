@@ -14,12 +14,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 )
 
 func TestStampede(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		go1 := make(chan struct{})
 		m.set(func(context.Context) error { <-go1; return nil })
@@ -67,7 +68,7 @@ func TestStampedeAgain(t *testing.T) {
 // TestNotKept has materials that are too long to keep: callers are served side by
 // side, not one after another.
 func TestNotKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		const takes = 20 * time.Millisecond
 		m := newManager(t)
 		m.set(func(context.Context) error { time.Sleep(takes); return nil })
@@ -90,7 +91,7 @@ func TestNotKept(t *testing.T) {
 }
 
 func TestErrorsAreShared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		denied := errors.New("denied")
 		proceed := make(chan struct{})
@@ -120,7 +121,7 @@ func TestErrorsAreShared(t *testing.T) {
 // and the load goes on for the others.
 func TestCallerLeaves(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		proceed := make(chan struct{})
 		m.set(func(ctx context.Context) error {
@@ -164,7 +165,7 @@ func TestCallerLeaves(t *testing.T) {
 // for a few, so do the loads.
 func TestAbandonedLoadsEnd(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		c := newTestCache(t, m, Limits{MaxRefreshes: 3}, nil)
 		defer c.Close()
@@ -214,7 +215,7 @@ func TestAbandonedLoadsEnd(t *testing.T) {
 // TestAbandonedLoadIsStartedAgain has a load cancelled, since another is newer, while
 // another caller comes for the same key: it gets one of its own.
 func TestAbandonedLoadIsStartedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		c := newTestCache(t, m, Limits{MaxRefreshes: 1}, nil)
 		defer c.Close()
@@ -242,7 +243,7 @@ func TestAbandonedLoadIsStartedAgain(t *testing.T) {
 // tenant's callers, who have a little less time than a load takes, get their results
 // all the same.
 func TestOrphansOfOnePartition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		type tenantKey struct{}
 		m := newManager(t)
 		c := newTestCache(t, m, Limits{}, nil)
@@ -286,7 +287,7 @@ func TestOrphansOfOnePartition(t *testing.T) {
 }
 
 func TestPurgeDuringLoad(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		proceed := make(chan struct{})
 		m.set(func(context.Context) error { <-proceed; return nil })
@@ -308,7 +309,7 @@ func TestPurgeDuringLoad(t *testing.T) {
 // TestPurgeOfAnotherPartition purges one partition while many callers of another wait
 // for a load: they go on waiting together.
 func TestPurgeOfAnotherPartition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		c := newTestCache(t, m, Limits{}, nil)
 		defer c.Close()

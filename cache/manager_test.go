@@ -4,12 +4,12 @@ import (
 	"context"
 	"runtime"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -25,7 +25,7 @@ func TestManagerMisbehaves(t *testing.T) {
 		assert.NotContains(t, err.Error(), "SECRET")
 	})
 	t.Run("hangs", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		faketime.Test(t, func(t *testing.T) {
 			m := newManager(t)
 			m.set(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 			c := newTestCache(t, m, Limits{LoadTimeout: 50 * time.Millisecond}, nil)
@@ -73,7 +73,7 @@ func (nothing) DecryptionMaterials(context.Context, keyring.DecryptionRequest) (
 
 // TestManagerIgnoresItsContext has a manager hang for good, and end its goroutine.
 func TestManagerIgnoresItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		hang := make(chan struct{})
 		defer close(hang)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 )
 
@@ -34,7 +35,7 @@ func TestStale(t *testing.T) {
 		"timed out":            {context.DeadlineExceeded, time.Minute, 90 * time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				m, clock := newManager(t), newClock()
 				cache := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: c.stale, NoRefresh: true}, clock.Now)
 				first := encrypt(t, cache, request("42"))
@@ -104,7 +105,7 @@ func TestStaleSpendsOnce(t *testing.T) {
 // LoadTimeout, and nobody after it.
 func TestStaleWhileItHangs(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, NoRefresh: true}, nil)
 		defer c.Close()
@@ -129,7 +130,7 @@ func TestStaleWhileItHangs(t *testing.T) {
 // served past its age meanwhile, also when an outage was met long ago.
 func TestSlownessIsNoOutage(t *testing.T) {
 	leaktest.AtEnd(t, cacheFuncs)
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, NoRefresh: true}, nil)
 		defer c.Close()
@@ -151,7 +152,7 @@ func TestSlownessIsNoOutage(t *testing.T) {
 // TestDenialEndsWhatWasGranted has a refresh meet a denial while the key is
 // still young enough.
 func TestDenialEndsWhatWasGranted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m, clock := newManager(t), newClock()
 		c := newTestCache(t, m, Limits{MaxAge: time.Minute}, clock.Now)
 		encrypt(t, c, request("42"))
@@ -168,7 +169,7 @@ func TestDenialEndsWhatWasGranted(t *testing.T) {
 // TestRefusalOfACancelledLoad has a manager that does not heed its context come back
 // with a refusal when nobody waits any more. It counts.
 func TestRefusalOfACancelledLoad(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m := newManager(t)
 		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour, MaxRefreshes: 1, NoRefresh: true}, nil)
 		defer c.Close()
@@ -189,7 +190,7 @@ func TestRefusalOfACancelledLoad(t *testing.T) {
 // TestUnknownErrorsLeaveAKeyItsAge has a refresh fail in a way that is neither an
 // outage nor a refusal.
 func TestUnknownErrorsLeaveAKeyItsAge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		m, clock := newManager(t), newClock()
 		c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour}, clock.Now)
 		first := encrypt(t, c, request("42"))
@@ -219,7 +220,7 @@ func TestManyTenantsInAnOutage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			leaktest.AtEnd(t, cacheFuncs)
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				const tenants = 200
 				m := newManager(t)
 				c := newTestCache(t, m, Limits{MaxAge: time.Minute, StaleFor: time.Hour}, nil)
@@ -255,7 +256,7 @@ func TestManyTenantsInAnOutage(t *testing.T) {
 // key service hangs. Their loads go on without them, so that the outage is known once
 // LoadTimeout has passed.
 func TestHurriedTenantsInAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		const tenants = 200
 		m := newManager(t)
 		c := newTestCache(t, m, Limits{MaxAge: 5 * time.Minute, StaleFor: time.Hour}, nil)

@@ -8,13 +8,13 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
@@ -127,7 +127,7 @@ func TestDecryptBatchWaitsTogether(t *testing.T) {
 		{1 << 30, 0, 200, takes},
 	} {
 		t.Run(fmt.Sprint(c.unwraps, c.concurrency), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				m, d := slow(t, &envelope.Options{MaxUnwraps: c.unwraps, Concurrency: c.concurrency})
 				m.takes = takes
 				start := time.Now()
@@ -325,7 +325,7 @@ func make1000(msg []byte) []envelope.Sealed {
 
 func TestDecryptBatchCancelled(t *testing.T) {
 	msgs, plaintexts := sealMany(t, newClient(t, nil), 100)
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		m, d := slow(t, &envelope.Options{MaxUnwraps: 4})
 		m.takes = time.Second
@@ -364,7 +364,7 @@ func TestDecryptBatchManagerPanics(t *testing.T) {
 	leaktest.AtEnd(t, envelopeFuncs)
 	msgs, _ := sealMany(t, newClient(t, nil), 100)
 	for _, unwraps := range []int{1, 16} {
-		synctest.Test(t, func(t *testing.T) {
+		faketime.Test(t, func(t *testing.T) {
 			m, d := slow(t, &envelope.Options{MaxUnwraps: unwraps})
 			m.each = func(call int, _ keyring.DecryptionRequest) error {
 				if call == 20 {

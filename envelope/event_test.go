@@ -8,13 +8,13 @@ import (
 	"io"
 	"testing"
 	"testing/iotest"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -231,7 +231,7 @@ func TestEvents(t *testing.T) {
 		}, []told{unwrapKey, {envelope.OpOpen, s, 0, time.Second, ""}, {envelope.OpReadAt, s, 0, 0, "authentication"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				type who struct{}
 				var got []told
 				var last error

@@ -11,13 +11,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -552,7 +552,7 @@ func TestOverlap(t *testing.T) {
 				return err
 			},
 		} {
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				m := &meeting{reading: make(chan struct{}), writing: make(chan struct{})}
 				require.NoError(t, run(m), name)
 				if concurrency == 1 {
@@ -569,7 +569,7 @@ func TestOverlap(t *testing.T) {
 // destination wait for it: what it gave must come through before it gives more.
 func TestWriteToDoesNotWait(t *testing.T) {
 	leaktest.AtEnd(t, envelopeFuncs)
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		const frameLen = 4096
 		for _, concurrency := range []int{1, 2, 4} {
 			c := withConcurrency(t, unsigned, frameLen, concurrency)

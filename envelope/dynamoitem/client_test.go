@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -1202,7 +1203,7 @@ func (m *heldManager) DecryptionMaterials(ctx context.Context, req keyring.Decry
 
 // As many items as Concurrency says are worked on at once, and no more.
 func TestClientConcurrency(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		const concurrency = 5
 		m := &heldManager{MaterialsManager: manager(t, rawAES(t, "test", "key", make([]byte, 32))), gate: make(chan struct{})}
 		table := newTable(t, m, patients())

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/go-sealring/sealring/envelope"
 	"github.com/go-sealring/sealring/envelope/tinkaead"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/suite"
 	"github.com/go-sealring/sealring/keyring"
 )
@@ -323,7 +323,7 @@ func TestContext(t *testing.T) {
 		require.NotErrorIs(t, err, envelope.ErrContextMismatch)
 	})
 	t.Run("cancelled during", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		faketime.Test(t, func(t *testing.T) {
 			a := newAEAD(t, waiting{}, nil)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()

@@ -11,13 +11,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 )
 
 func TestContendersRoundTrip(t *testing.T) {
@@ -285,7 +285,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestShortRunsAreRepeated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		runs := 0
 		e := entrant{calls: 10, run: func() error { runs++; time.Sleep(time.Microsecond); return nil }}
 		timings, err := plan{rounds: 1, sample: 20 * time.Millisecond}.measure([]entrant{e})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -66,7 +66,7 @@ func TestArithmetic(t *testing.T) {
 	raw, err := keyring.NewRawAES("app", "kek-2026", make([]byte, 32))
 	require.NoError(t, err)
 	kms := &counting{Keyring: raw}
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		clients := make([]*envelope.Client, 2)
 		for i := range clients {
 			cached, err := cache.New(kms, cache.Limits{MaxAge: maxAge})

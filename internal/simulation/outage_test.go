@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -55,7 +55,7 @@ func TestTenMinuteOutage(t *testing.T) {
 				k, err := kmstest.New(kmstest.Config{Regions: regions})
 				require.NoError(t, err)
 				defer k.Close()
-				synctest.Test(t, func(t *testing.T) {
+				faketime.Test(t, func(t *testing.T) {
 					w, err := newWorld(k, history{accounts: []account{c.account}}, sabotage{})
 					require.NoError(t, err)
 					round := func() {

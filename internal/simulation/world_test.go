@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/message"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
@@ -54,7 +55,7 @@ func run(t *testing.T, h history, s sabotage) (err error) {
 			panic(fmt.Sprintf("%v\n%v", p, h))
 		}
 	}()
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w, failed := newWorld(k, h, s)
 		if failed != nil {
 			err = failed

@@ -7,12 +7,12 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"testing"
-	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
 )
@@ -36,7 +36,7 @@ func newServer(t testing.TB) *kmstest.Server {
 // inBubble runs a test in simulated time, on a server that works in it.
 func inBubble(t *testing.T, test func(t *testing.T, s *kmstest.Server)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		test(t, kmstest.Start(t, kmstest.Config{Regions: []string{east, west, south}, NoNetwork: true}))
 	})
 }

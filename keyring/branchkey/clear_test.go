@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/cache"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring"
 )
 
@@ -116,7 +117,7 @@ func TestDroppedWithTheBeaconKey(t *testing.T) {
 		}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				keys, err := NewKeyStore(KeyStoreConfig{Store: one{}, Name: "name", Client: one{key: 1}, KeyARN: oneARN})
 				require.NoError(t, err)
 				c.limits.MaxAge = time.Hour

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/cache"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/branchkey"
 	"github.com/go-sealring/sealring/keyring/branchkey/branchkeytest"
@@ -73,7 +74,7 @@ func (s *since) longer(d time.Duration) bool { return !s.at.IsZero() && time.Sin
 func TestRandomHistories(t *testing.T) {
 	for seed := range uint64(15) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { history(t, mathrand.New(mathrand.NewPCG(seed, 0))) })
+			faketime.Test(t, func(t *testing.T) { history(t, mathrand.New(mathrand.NewPCG(seed, 0))) })
 		})
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -143,7 +144,7 @@ func TestWhatReadingCosts(t *testing.T) {
 // TestNoActiveVersion has readers to whom the active version is of no use: others are read
 // all the same, and the active one is asked for no more than needed.
 func TestNoActiveVersion(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.create(t, "a")
 		m := wrapNew(t, w.keyring(t, nil), tenant)
@@ -167,7 +168,7 @@ func TestNoActiveVersion(t *testing.T) {
 // TestDestroyedIsLookedForOnce has the rows of a tenant that is gone cost no more reads of
 // the table than needed.
 func TestDestroyedIsLookedForOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.create(t, "a")
 		m := wrapNew(t, w.keyring(t, nil), tenant)
@@ -183,7 +184,7 @@ func TestDestroyedIsLookedForOnce(t *testing.T) {
 // TestColdInAnOutage has a keyring that keeps nothing ask KMS once for each message in an
 // outage, and not for the active version and then for another.
 func TestColdInAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.create(t, "a")
 		m := wrapNew(t, w.keyring(t, nil), tenant)
@@ -240,7 +241,7 @@ func TestMillionFields(t *testing.T) {
 
 // TestOneFlight has a thousand goroutines meet one cold key.
 func TestOneFlight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.create(t, "a")
 		var reads atomic.Int64
@@ -264,7 +265,7 @@ func TestOneFlight(t *testing.T) {
 // TestNewVersion has a writer take a new version within the time to live, and readers read
 // both before and after.
 func TestNewVersion(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.create(t, "a")
 		const maxAge = 300 * time.Millisecond
@@ -288,7 +289,7 @@ func TestNewVersion(t *testing.T) {
 }
 
 func TestHostileHeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.create(t, "a")
 		k := w.keyring(t, func(c *branchkey.Config) { c.MaxCalls = 3 })
@@ -426,7 +427,7 @@ func TestOutage(t *testing.T) {
 		"table": {true, false}, "KMS": {false, true}, "both": {true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				w.create(t, "a")
 				w.create(t, "b")
@@ -479,7 +480,7 @@ func TestOutage(t *testing.T) {
 // one that is held unwraps them when the table is out, though it is not the first; and a
 // message whose keys are all not held does not wait for the outage again and again.
 func TestOutageOfAnother(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w, other := newWorld(t), newWorld(t)
 		w.create(t, "a")
 		other.create(t, "a")
@@ -511,7 +512,7 @@ func TestOutageOfAnother(t *testing.T) {
 // TestHeldVersionInAnOutage has the table go out when the active version has reached MaxAge and
 // an older one, which was read later, has not.
 func TestHeldVersionInAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		store := &testStore{Store: branchkeytest.NewMemoryStore()}
 		keys := branchkeytest.PlaintextKeyStoreForTests(store)
 		_, err := keys.Create(t.Context(), "a", tenant)
@@ -561,7 +562,7 @@ func TestAccessEnds(t *testing.T) {
 		"destroyed": {func(t *testing.T, w *world) { require.NoError(t, w.store.Delete(t.Context(), "a")) }, func(err error) bool { return errors.Is(err, branchkey.ErrNotFound) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				w.create(t, "a")
 				const maxAge = 100 * time.Millisecond
@@ -619,7 +620,7 @@ func TestTwoRegions(t *testing.T) {
 
 // TestCallerGoesAway has a caller with less time than a load takes.
 func TestCallerGoesAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.create(t, "a")
 		k := w.keyring(t, nil)
@@ -646,7 +647,7 @@ func TestCallerGoesAway(t *testing.T) {
 // TestUnderLoad has writers and readers, each with a keyring of its own, while new versions
 // are made. Nothing fails, and after the time to live all write under the last version.
 func TestUnderLoad(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.create(t, "a")
 		const maxAge = 100 * time.Millisecond

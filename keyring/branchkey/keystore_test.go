@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -680,7 +680,7 @@ func TestNotFound(t *testing.T) {
 
 // TestSecondLook has a version that a replica of the table did not have at first.
 func TestSecondLook(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.create(t, "a")
 		k, err := w.keys.Active(t.Context(), "a")
@@ -710,7 +710,7 @@ func TestSecondLook(t *testing.T) {
 
 // TestSecondLookWaits holds the wait in simulated time, and that it ends with the caller.
 func TestSecondLookWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		keys := branchkeytest.PlaintextKeyStoreForTests(branchkeytest.NewMemoryStore())
 		const version = "01234567-89ab-4cde-8f01-23456789abcd"
 		start := time.Now()

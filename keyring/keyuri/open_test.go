@@ -19,7 +19,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -28,6 +27,7 @@ import (
 
 	"github.com/go-sealring/sealring/cache"
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms"
@@ -167,7 +167,7 @@ func TestKMSKey(t *testing.T) {
 }
 
 func TestMultiRegionKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // so that no stall is an outage
+	faketime.Test(t, func(t *testing.T) { // so that no stall is an outage
 		s := newServer(t)
 		o := newOpener(t, s)
 		primary := s.CreateMultiRegionKey(east, kmstest.SymmetricDefault)
@@ -189,7 +189,7 @@ func TestMultiRegionKey(t *testing.T) {
 }
 
 func TestKeysInRegions(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // so that no stall is an outage
+	faketime.Test(t, func(t *testing.T) { // so that no stall is an outage
 		s := newServer(t)
 		o := newOpener(t, s)
 		keys := s.CreateKey(east, kmstest.SymmetricDefault) + "," + s.CreateKey(west, kmstest.SymmetricDefault)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -21,6 +20,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/go-sealring/sealring/envelope"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/keyringtest"
 	"github.com/go-sealring/sealring/keyring/tinkkeyring"
@@ -349,7 +349,7 @@ func (w waiting) DecryptWithContext(ctx context.Context, _, _ []byte) ([]byte, e
 }
 
 func TestContextEndsTheCall(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		rpc := errors.New("rpc error: code = DeadlineExceeded")
 		for _, err := range []error{rpc, fmt.Errorf("post: %w", context.DeadlineExceeded)} {
 			k, newErr := tinkkeyring.NewWithContext("payments", "kek", waiting{err})

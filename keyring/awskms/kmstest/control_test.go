@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/leaktest"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
 )
@@ -100,7 +100,7 @@ func TestThrottle(t *testing.T) {
 }
 
 func TestLatency(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		s := kmstest.Start(t, kmstest.Config{Regions: []string{east, west}, NoNetwork: true})
 		ce, cw := newClient(t, s, east), newClient(t, s, west)
 		a, b := s.CreateKey(east, kmstest.SymmetricDefault), s.CreateKey(west, kmstest.SymmetricDefault)

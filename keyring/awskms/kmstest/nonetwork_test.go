@@ -14,12 +14,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
 )
 
 // inBubble runs a test in simulated time on a server without a network.
 func inBubble(t *testing.T, test func(*testing.T, *kmstest.Server)) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		test(t, kmstest.Start(t, kmstest.Config{Regions: []string{east, west}, NoNetwork: true}))
 	})
 }

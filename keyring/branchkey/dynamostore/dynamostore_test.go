@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-sealring/sealring/cache"
+	"github.com/go-sealring/sealring/internal/faketime"
 	"github.com/go-sealring/sealring/internal/mototest"
 	"github.com/go-sealring/sealring/keyring"
 	"github.com/go-sealring/sealring/keyring/awskms/kmstest"
@@ -382,7 +382,7 @@ func TestCreateTableWaits(t *testing.T) {
 		"archived":      {[]types.TableStatus{types.TableStatusArchived}, "table keys is ARCHIVED"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
 				client := &statuses{status: c.status}
