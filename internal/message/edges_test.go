@@ -174,6 +174,8 @@ func TestStoresKeys(t *testing.T) {
 	}
 	require.False(t, StoresKeys(append(slices.Clone(stored), 0), keys))
 	require.False(t, StoresKeys(stored, keys[:1]))
+	require.False(t, StoresKeys(nil, keys[:0]))
+	require.False(t, StoresKeys([]byte{0, 0, 0, 1}, keys[:0]), "a count without its keys")
 	require.False(t, StoresKeys(stored, append(keys[:2:2], keys[0])))
 	for name, change := range map[string]func(*EncryptedDataKey){
 		"provider":   func(k *EncryptedDataKey) { k.ProviderID = "r" },
