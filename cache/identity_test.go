@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -325,4 +327,58 @@ func TestSpendingAtOnce(t *testing.T) {
 	}
 	done.Wait()
 	require.Equal(t, limits.MaxBytes, spent.Load())
+}
+
+// TestMeasure has each part of an entry grow by bytes, or by an empty item, and looks how much
+// more is measured. What is encrypted with keeps contexts and keys twice: as they are, and
+// serialized.
+func TestMeasure(t *testing.T) {
+	const more = 1000
+	long := strings.Repeat("x", more)
+	fresh := func() (e, d *entry) {
+		key := keyring.EncryptedDataKey{ProviderID: "p", ProviderInfo: []byte("i"), Ciphertext: []byte("c")}
+		context := keyring.EncryptionContext{"k": "v"}
+		e = newEncryptionEntry("id", "p", keyring.EncryptionRequest{Context: context})
+		e.encrypt = &keyring.EncryptionMaterials{Context: context, EncryptedDataKeys: []keyring.EncryptedDataKey{key}}
+		d = newDecryptionEntry("id", "p", keyring.DecryptionRequest{Reproduced: context})
+		d.decrypt = &keyring.DecryptionMaterials{Context: maps.Clone(context)}
+		return e, d
+	}
+	base, baseOfDecrypting := fresh()
+	require.Positive(t, base.measure())
+	for name, c := range map[string]struct {
+		change     func(e, d *entry)
+		more, most int64 // that it grows by
+		decrypting bool
+	}{
+		"partition":         {func(e, _ *entry) { e.partition += long }, more, more, false},
+		"identity":          {func(e, _ *entry) { e.id += identity(long) }, more, more, false},
+		"key of a context":  {func(e, _ *entry) { e.encrypt.Context[long] = "" }, 2 * more, 2*more + 100, false},
+		"context":           {func(e, _ *entry) { e.encrypt.Context["k"] += long }, 2 * more, 2 * more, false},
+		"pair":              {func(e, _ *entry) { e.encrypt.Context[""] = "" }, 4 + 32, 4 + 128, false},
+		"pair of a request": {func(e, _ *entry) { e.encryptReq.Context[""] = "" }, 32, 128, false},
+		"provider":          {func(e, _ *entry) { e.encrypt.EncryptedDataKeys[0].ProviderID += long }, 2 * more, 2 * more, false},
+		"info":              {func(e, _ *entry) { e.encrypt.EncryptedDataKeys[0].ProviderInfo = []byte("i" + long) }, 2 * more, 2 * more, false},
+		"ciphertext":        {func(e, _ *entry) { e.encrypt.EncryptedDataKeys[0].Ciphertext = []byte("c" + long) }, 2 * more, 2 * more, false},
+		"another key": {func(e, _ *entry) {
+			e.encrypt.EncryptedDataKeys = append(e.encrypt.EncryptedDataKeys, keyring.EncryptedDataKey{})
+		}, 6 + 64, 6 + 128, false},
+		"signing keys":        {func(e, _ *entry) { e.encrypt.SymmetricSigningKeys = [][]byte{[]byte(long)} }, more + 16, more + 48, false},
+		"stored":              {func(_, d *entry) { d.decryptReq.Stored = []byte(long) }, more, more, true},
+		"signing key":         {func(_, d *entry) { d.decrypt.SymmetricSigningKey = []byte(long) }, more, more, true},
+		"reproduced":          {func(_, d *entry) { d.decryptReq.Reproduced["k"] += long }, more, more, true},
+		"decrypting":          {func(_, d *entry) { d.decrypt.Context["k"] += long }, more, more, true},
+		"pair, decrypting":    {func(_, d *entry) { d.decrypt.Context[""] = "" }, 32, 128, true},
+		"nothing":             {func(_, _ *entry) {}, 0, 0, false},
+		"nothing, decrypting": {func(_, _ *entry) {}, 0, 0, true},
+	} {
+		e, d := fresh()
+		c.change(e, d)
+		grown := e.measure() - base.measure()
+		if c.decrypting {
+			grown = d.measure() - baseOfDecrypting.measure()
+		}
+		require.GreaterOrEqual(t, grown, c.more, name)
+		require.LessOrEqual(t, grown, c.most, name)
+	}
 }

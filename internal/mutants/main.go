@@ -294,8 +294,12 @@ func (s *session) dropUncompilable() error {
 		}
 		before := len(s.skipped)
 		for _, e := range compileError.FindAllSubmatch(out, -1) {
+			path, err := filepath.Abs(string(e[1])) // go build shortens those near by
+			if err != nil {
+				return err
+			}
 			line, _ := strconv.Atoi(string(e[2]))
-			if m := lines[s.replaced[string(e[1])]][line]; m != nil && !s.skipped[m] {
+			if m := lines[s.replaced[path]][line]; m != nil && !s.skipped[m] {
 				s.skipped[m] = true
 				if s.known[m.key()].Verdict == noProgram {
 					continue
