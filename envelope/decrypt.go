@@ -97,6 +97,7 @@ func (o *opener) openBody(ctx context.Context, dst, rest []byte, opts *Options) 
 		o.addToSignature(wire)
 		rest = rest[n:]
 	}
+	// No regular frame is whole any more: so what is whole is the last part.
 	last, err := o.parsePart(rest)
 	if err != nil {
 		return dst, err

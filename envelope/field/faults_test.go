@@ -281,16 +281,23 @@ func sealedAnew(t *testing.T, before, now field.Sealed[string]) bool {
 	return string(was.([]byte)) != string(is.([]byte))
 }
 
-// TestFaultsOfOpening has each call for materials fail while records are opened: one message
-// alone, and several.
+// TestFaultsOfOpening has each call for materials fail while records are opened: those of
+// two fields, and of one, so that there is one message alone.
 func TestFaultsOfOpening(t *testing.T) {
+	for _, single := range []bool{false, true} {
+		t.Run(fmt.Sprintf("single=%t", single), func(t *testing.T) { faultsOfOpening(t, single) })
+	}
+}
+
+func faultsOfOpening(t *testing.T, single bool) {
 	faultTables(t, func(t *testing.T, caches bool, n int, o *envelope.Options) {
 		sound := uncached(t, rawKeyring(t, "a"))
 		keys := field.NewIndexKeys()
 		stored := batch(n, 3)
-		single := n == 1
-		if single {
-			stored[0].Notes = field.Sealed[string]{}
+		for _, p := range stored {
+			if single {
+				p.Notes = field.Sealed[string]{}
+			}
 		}
 		// Data keys are shared where there is a cache, and so are the calls that fail.
 		require.NoError(t, newTable[patient](t, through(t, sound, caches), "patients", &field.Options{IndexKeys: keys}).Seal(t.Context(), stored...))
